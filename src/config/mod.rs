@@ -1,0 +1,1 @@
+//! `topology.toml`: parse, check, diagnostics, secrets, and the build of the topology that it declares.

@@ -1,0 +1,1 @@
+//! The node types of `topology.toml`, their conditions and templates.
