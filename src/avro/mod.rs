@@ -1,5 +1,28 @@
 //! Avro: schemas, the compiled decoder and encoder of the hot path, the Confluent wire format and the schema registry.
+//!
+//! A [`Decoder`] is compiled once per writer's schema and fills a [`Row`]; an [`Encoder`] writes one. [`AvroDeserializer`] and [`AvroSerializer`] put
+//! them behind the engine's traits, with schema ids resolved by a [`Registry`].
 
+mod compatibility;
+mod cursor;
+mod decoder;
+mod encoder;
+mod json;
+mod registry;
 mod row;
+mod schema;
+mod serdes;
+mod shipped;
+mod text;
+pub mod wire;
 
+pub use compatibility::{Incompatible, check_readable};
+pub use decoder::{Aliases, CompileError, DecodeError, Decoder, Reason};
+pub use encoder::{EncodeError, Encoder, Misfit};
+pub use json::to_json;
+pub use registry::{EmbeddedRegistry, Registered, Registry, RegistryError};
 pub use row::{Field, NameSet, Row, Shape, Type, Value};
+pub use schema::{Error, Schema, Unsupported};
+pub use serdes::{AvroDeserializer, AvroSerializer};
+pub use shipped::{SHIPPED, shipped};
+pub use wire::SchemaId;

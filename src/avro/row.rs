@@ -2,6 +2,7 @@
 //!
 //! A row is owned by the node that fills it and reused for the next record: strings keep their buffers.
 
+use std::fmt;
 use std::sync::Arc;
 
 /// The type of a field. Avro's int and long are both [`Type::Long`], its float and double both [`Type::Double`].
@@ -23,6 +24,28 @@ pub enum Type {
     Strings,
     /// A subset of the names given, such as the fields that changed; written as an Avro array of strings. At most 64 names.
     Names(Arc<[Arc<str>]>),
+}
+
+impl Type {
+    /// Its name in messages and in the layout of stored state: part of the on-disk format, never changed.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Boolean => "boolean",
+            Self::Long => "long",
+            Self::Timestamp => "timestamp",
+            Self::Double => "double",
+            Self::String => "string",
+            Self::Bytes => "bytes",
+            Self::Strings => "strings",
+            Self::Names(_) => "names",
+        }
+    }
+}
+
+impl fmt::Display for Type {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
 }
 
 /// A field of a [`Shape`].
@@ -134,6 +157,30 @@ impl Value {
     pub fn is_null(&self) -> bool {
         matches!(self, Self::Null)
     }
+}
+
+/// For people: null is nothing, bytes are hexadecimal, lists are separated by commas.
+impl fmt::Display for Value {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Null => Ok(()),
+            Self::Boolean(value) => value.fmt(f),
+            Self::Long(value) => value.fmt(f),
+            Self::Double(value) => value.fmt(f),
+            Self::String(value) => f.write_str(value),
+            Self::Bytes(value) => value.iter().try_for_each(|byte| write!(f, "{byte:02x}")),
+            Self::Strings(values) => list(f, values.iter().map(String::as_str)),
+            Self::Names(values) => list(f, values.iter()),
+        }
+    }
+}
+
+fn list<'a>(f: &mut fmt::Formatter<'_>, items: impl Iterator<Item = &'a str>) -> fmt::Result {
+    for (index, item) in items.enumerate() {
+        f.write_str(if index > 0 { ", " } else { "" })?;
+        f.write_str(item)?;
+    }
+    Ok(())
 }
 
 /// The values of a record, in the order of its [`Shape`].

@@ -33,7 +33,8 @@ impl Kv for Memory {
                     rows.remove(key);
                 }
                 Change::DeleteRange(from, to) => {
-                    let doomed: Vec<_> = rows.range::<[u8], _>((Bound::Included(from), Bound::Excluded(to))).map(|(key, _)| key.clone()).collect();
+                    let doomed: Vec<_> =
+                        rows.range::<[u8], _>((Bound::Included(from), Bound::Excluded(to))).map(|(key, _)| key.clone()).collect();
                     for key in doomed {
                         rows.remove(&key);
                     }

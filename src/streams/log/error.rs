@@ -51,7 +51,12 @@ impl Error {
     }
 
     /// An error that another one caused.
-    pub fn caused(class: Class, operation: impl Into<String>, message: impl Into<String>, source: impl StdError + Send + Sync + 'static) -> Self {
+    pub fn caused(
+        class: Class,
+        operation: impl Into<String>,
+        message: impl Into<String>,
+        source: impl StdError + Send + Sync + 'static,
+    ) -> Self {
         Self { operation: operation.into(), message: message.into(), class, source: Some(Box::new(source)) }
     }
 }

@@ -1,0 +1,307 @@
+//! An Avro schema, parsed once: its text for registration and its fields as a [`Shape`].
+//!
+//! Apache Avro's own library parses; everything else here looks through its references, logical types and nullable unions.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+
+use apache_avro::schema::{EnumSchema, InnerDecimalSchema, Name, RecordField, RecordSchema, UuidSchema};
+
+use super::row::{Field, Shape, Type};
+use super::text;
+
+/// What the Avro library calls a schema; here a node within a [`Schema`].
+pub(crate) type Node = apache_avro::Schema;
+
+/// A record has at most this many fields, nested ones counted; those beyond are not selectable.
+const FIELDS_MAX: usize = 4096;
+
+/// Why a text is not a schema.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// It is not JSON.
+    #[error("the schema is not JSON")]
+    Json(#[source] serde_json::Error),
+    /// It is JSON, but no Avro schema.
+    #[error("the schema is not valid Avro")]
+    Avro(#[source] Box<apache_avro::Error>),
+}
+
+/// A field that a row cannot hold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unsupported {
+    /// Its dotted path.
+    pub path: Arc<str>,
+    /// What it is: `a map`, `a union of several types`.
+    pub reason: &'static str,
+}
+
+/// A parsed Avro schema; cheap to clone. Two are equal when their normal texts are.
+#[derive(Clone)]
+pub struct Schema(Arc<Parsed>);
+
+struct Parsed {
+    text: String,
+    root: Node,
+    names: HashMap<Name, Node>,
+    shape: Shape,
+    unsupported: Vec<Unsupported>,
+}
+
+/// How a node is encoded, logical types and references looked through.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Kind<'a> {
+    Null,
+    Boolean,
+    Int,
+    Long,
+    Float,
+    Double,
+    Bytes,
+    String,
+    Fixed(usize),
+    Enum(&'a EnumSchema),
+    Array(&'a Node),
+    Map(&'a Node),
+    Union(&'a [Node]),
+    Record(&'a RecordSchema),
+    /// A reference to a name that is not there.
+    Unknown,
+}
+
+/// One step of a path through a record: the field, whether null is allowed there, and its type without the null.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Level<'a> {
+    pub(crate) field: &'a RecordField,
+    pub(crate) nullable: bool,
+    pub(crate) node: &'a Node,
+}
+
+impl Schema {
+    /// Parses the JSON text of a schema.
+    pub fn parse(json: &str) -> Result<Self, Error> {
+        let value: serde_json::Value = serde_json::from_str(json).map_err(Error::Json)?;
+        let root = Node::parse(&value).map_err(|error| Error::Avro(Box::new(error)))?;
+        let mut names = HashMap::new();
+        collect_names(&root, &mut names);
+        let mut parsed = Parsed { text: text::normal(&value), root, names, shape: Shape::default(), unsupported: Vec::new() };
+        (parsed.shape, parsed.unsupported) = parsed.flat();
+        Ok(Self(Arc::new(parsed)))
+    }
+
+    /// The text in normal form: no white space, attributes in a fixed order. Documentation and defaults are kept.
+    pub fn text(&self) -> &str {
+        &self.0.text
+    }
+
+    /// The full name of the record; none where the schema has no name.
+    pub fn name(&self) -> Option<String> {
+        self.0.root.name().map(|name| name.fullname(None))
+    }
+
+    /// The fields that a row can hold, nested records flattened to dotted paths, in the schema's order.
+    pub fn shape(&self) -> &Shape {
+        &self.0.shape
+    }
+
+    /// The fields that a row cannot hold.
+    pub fn unsupported(&self) -> &[Unsupported] {
+        &self.0.unsupported
+    }
+
+    pub(crate) fn root(&self) -> &Node {
+        &self.0.root
+    }
+
+    /// Follows references.
+    pub(crate) fn resolve<'a>(&'a self, node: &'a Node) -> &'a Node {
+        self.0.resolve(node)
+    }
+
+    pub(crate) fn kind<'a>(&'a self, node: &'a Node) -> Kind<'a> {
+        self.0.kind(node)
+    }
+
+    /// The top-level record; none where the schema is something else.
+    pub(crate) fn record(&self) -> Option<&RecordSchema> {
+        if let Kind::Record(record) = self.kind(self.root()) { Some(record) } else { None }
+    }
+
+    /// Takes a union with null apart: whether it was one, and the other type. None where there is more than one other type or none.
+    pub(crate) fn nullable<'a>(&'a self, node: &'a Node) -> Option<(bool, &'a Node)> {
+        self.0.nullable(node)
+    }
+
+    /// The type of a row's field for this node, which is not a union; or why there is none.
+    pub(crate) fn leaf_type(&self, node: &Node) -> Result<Type, &'static str> {
+        self.0.leaf_type(node)
+    }
+
+    /// The fields along a dotted path; none where there is no such path.
+    pub(crate) fn lookup(&self, path: &str) -> Option<Vec<Level<'_>>> {
+        let mut record = self.record();
+        let mut levels = Vec::new();
+        for part in path.split('.') {
+            let field = record?.fields.iter().find(|field| field.name == part)?;
+            let (nullable, node) = self.nullable(&field.schema)?;
+            record = if let Kind::Record(record) = self.kind(node) { Some(record) } else { None };
+            levels.push(Level { field, nullable, node });
+        }
+        Some(levels)
+    }
+}
+
+impl PartialEq for Schema {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.text == other.0.text
+    }
+}
+
+impl Eq for Schema {}
+
+impl fmt::Debug for Schema {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Schema").field(&self.0.text).finish()
+    }
+}
+
+#[derive(Default)]
+struct Flat<'a> {
+    shape: Shape,
+    unsupported: Vec<Unsupported>,
+    open: Vec<&'a Name>,
+}
+
+impl Flat<'_> {
+    fn refuse(&mut self, path: String, reason: &'static str) {
+        if self.unsupported.len() < FIELDS_MAX {
+            self.unsupported.push(Unsupported { path: path.into(), reason });
+        }
+    }
+}
+
+impl Parsed {
+    fn resolve<'a>(&'a self, node: &'a Node) -> &'a Node {
+        if let Node::Ref { name } = node { self.names.get(name).unwrap_or(node) } else { node }
+    }
+
+    fn kind<'a>(&'a self, node: &'a Node) -> Kind<'a> {
+        match self.resolve(node) {
+            Node::Null => Kind::Null,
+            Node::Boolean => Kind::Boolean,
+            Node::Int | Node::Date | Node::TimeMillis => Kind::Int,
+            Node::Long
+            | Node::TimeMicros
+            | Node::TimestampMillis
+            | Node::TimestampMicros
+            | Node::TimestampNanos
+            | Node::LocalTimestampMillis
+            | Node::LocalTimestampMicros
+            | Node::LocalTimestampNanos => Kind::Long,
+            Node::Float => Kind::Float,
+            Node::Double => Kind::Double,
+            Node::Bytes | Node::BigDecimal | Node::Uuid(UuidSchema::Bytes) => Kind::Bytes,
+            Node::String | Node::Uuid(UuidSchema::String) => Kind::String,
+            Node::Fixed(fixed) | Node::Uuid(UuidSchema::Fixed(fixed)) | Node::Duration(fixed) => Kind::Fixed(fixed.size),
+            Node::Decimal(decimal) => match &decimal.inner {
+                InnerDecimalSchema::Bytes => Kind::Bytes,
+                InnerDecimalSchema::Fixed(fixed) => Kind::Fixed(fixed.size),
+            },
+            Node::Enum(schema) => Kind::Enum(schema),
+            Node::Array(array) => Kind::Array(&array.items),
+            Node::Map(map) => Kind::Map(&map.types),
+            Node::Union(union) => Kind::Union(union.variants()),
+            Node::Record(record) => Kind::Record(record),
+            Node::Ref { .. } => Kind::Unknown,
+        }
+    }
+
+    fn nullable<'a>(&'a self, node: &'a Node) -> Option<(bool, &'a Node)> {
+        let Kind::Union(branches) = self.kind(node) else { return Some((false, self.resolve(node))) };
+        let mut others = branches.iter().filter(|branch| !matches!(branch, Node::Null));
+        let other = others.next()?;
+        if others.next().is_some() {
+            return None;
+        }
+        Some((branches.len() > 1, self.resolve(other)))
+    }
+
+    fn leaf_type(&self, node: &Node) -> Result<Type, &'static str> {
+        match self.resolve(node) {
+            Node::TimestampMillis | Node::TimestampMicros | Node::TimestampNanos => return Ok(Type::Timestamp),
+            Node::Decimal(_) | Node::BigDecimal => return Err("a decimal"),
+            _ => {}
+        }
+        match self.kind(node) {
+            Kind::Boolean => Ok(Type::Boolean),
+            Kind::Int | Kind::Long => Ok(Type::Long),
+            Kind::Float | Kind::Double => Ok(Type::Double),
+            Kind::Bytes | Kind::Fixed(_) => Ok(Type::Bytes),
+            Kind::String | Kind::Enum(_) => Ok(Type::String),
+            Kind::Array(items) if matches!(self.kind(items), Kind::String) => Ok(Type::Strings),
+            Kind::Array(_) => Err("an array of something else than strings"),
+            Kind::Map(_) => Err("a map"),
+            Kind::Union(_) => Err("a union of several types"),
+            Kind::Null => Err("always null"),
+            Kind::Record(_) => Err("a record"),
+            Kind::Unknown => Err("of an unknown type"),
+        }
+    }
+
+    fn flat(&self) -> (Shape, Vec<Unsupported>) {
+        let mut flat = Flat::default();
+        if let Kind::Record(record) = self.kind(&self.root) {
+            self.flatten(record, "", false, &mut flat);
+        } else {
+            flat.refuse(String::new(), "not a record");
+        }
+        (flat.shape, flat.unsupported)
+    }
+
+    fn flatten<'a>(&'a self, record: &'a RecordSchema, prefix: &str, nullable: bool, flat: &mut Flat<'a>) {
+        if flat.open.contains(&&record.name) {
+            return flat.refuse(prefix.trim_end_matches('.').to_owned(), "a record within itself");
+        }
+        flat.open.push(&record.name);
+        for field in &record.fields {
+            let path = format!("{prefix}{}", field.name);
+            let Some((null, node)) = self.nullable(&field.schema) else {
+                let always = matches!(self.kind(&field.schema), Kind::Union([_]));
+                flat.refuse(path, if always { "always null" } else { "a union of several types" });
+                continue;
+            };
+            if let Kind::Record(record) = self.kind(node) {
+                self.flatten(record, &format!("{path}."), nullable || null, flat);
+                continue;
+            }
+            match self.leaf_type(node) {
+                Ok(_) if flat.shape.fields.len() >= FIELDS_MAX => flat.refuse(path, "beyond the highest number of fields"),
+                Ok(ty) => flat.shape.fields.push(Field::new(path, ty, nullable || null)),
+                Err(reason) => flat.refuse(path, reason),
+            }
+        }
+        flat.open.pop();
+    }
+}
+
+/// Notes every named type under its name and its aliases.
+fn collect_names(node: &Node, names: &mut HashMap<Name, Node>) {
+    if let Node::Ref { .. } = node {
+        return;
+    }
+    if let Some(name) = node.name() {
+        for alias in node.aliases().into_iter().flatten() {
+            names.insert(alias.fully_qualified_name(name.namespace()).into_owned(), node.clone());
+        }
+        names.insert(name.clone(), node.clone());
+    }
+    match node {
+        Node::Record(record) => record.fields.iter().for_each(|field| collect_names(&field.schema, names)),
+        Node::Array(array) => collect_names(&array.items, names),
+        Node::Map(map) => collect_names(&map.types, names),
+        Node::Union(union) => union.variants().iter().for_each(|branch| collect_names(branch, names)),
+        _ => {}
+    }
+}
