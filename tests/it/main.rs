@@ -1,0 +1,10 @@
+//! All integration tests, as one binary: what the product promises, seen from outside, and the rules of its source.
+
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "a test may fail by panicking anywhere")]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "tests are told by the environment where data lies, and wait for processes of the real world"
+)]
+#![expect(clippy::print_stderr, reason = "a test that skips its work says so")]
+
+mod layout;
