@@ -19,7 +19,7 @@ pub mod wire;
 pub use compatibility::{Incompatible, check_readable};
 pub use decoder::{Aliases, CompileError, DecodeError, Decoder, Reason};
 pub use encoder::{EncodeError, Encoder, Misfit};
-pub use json::to_json;
+pub use json::{row_to_json, to_json};
 pub use registry::{EmbeddedRegistry, Registered, Registry, RegistryError};
 pub use row::{Field, NameSet, Row, Shape, Type, Value};
 pub use schema::{Error, Schema, Unsupported};

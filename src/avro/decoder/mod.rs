@@ -1,73 +1,35 @@
-//! The compiled decoder.
+//! The compiled decoder: a writer's schema becomes a plan of steps that reads the wanted fields and passes over all others.
+//!
+//! The plan follows Avro's schema resolution, with one liberty: the names of records, enums and fixed types need not agree, for a topic of somebody
+//! else's has its own. What is passed over is not looked at closely: only its lengths count.
 
+use std::fmt;
 use std::sync::Arc;
 
-use super::{Row, Schema, Shape};
+use super::cursor::Cursor;
+use super::{Row, Schema, Shape, Value};
+
+mod compile;
+mod default;
+mod error;
+mod plan;
+mod resolve;
+#[cfg(test)]
+mod tests;
+
+pub use error::{CompileError, DecodeError, Reason};
+use plan::Plan;
+
+pub(crate) use compile::is_empty;
+pub(crate) use default::bytes as json_bytes;
+pub(crate) use resolve::{describe, units_per_millisecond};
 
 /// Where a wanted field is found in the writer's schema when it has another name there: wanted path to writer's path.
 pub type Aliases = std::collections::BTreeMap<String, String>;
 
-/// Why a writer's schema cannot be read with the reader's.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum CompileError {
-    /// The writer's schema is not a record.
-    #[error("the writer's schema is not a record")]
-    NotARecord,
-}
-
-/// Why a body is malformed, and where.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("field {path} at byte {at}: {reason}")]
-pub struct DecodeError {
-    /// The path of the writer's field; empty for what is after the last one.
-    pub path: Arc<str>,
-    /// The byte of the body at which the fault lies.
-    pub at: usize,
-    /// The fault.
-    pub reason: Reason,
-}
-
-/// What is wrong with a body.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum Reason {
-    /// It is cut off.
-    #[error("the body ends too early")]
-    End,
-    /// A varint is too long.
-    #[error("a number has more than 64 bits")]
-    Varint,
-    /// An int is too large.
-    #[error("an int has more than 32 bits")]
-    Int,
-    /// Neither 0 nor 1.
-    #[error("a boolean is {0}, neither 0 nor 1")]
-    Boolean(u8),
-    /// A length does not fit.
-    #[error("a length is {length}, with {left} bytes left")]
-    Length {
-        /// As read.
-        length: i64,
-        /// Bytes left.
-        left: usize,
-    },
-    /// Not text.
-    #[error("a string is not UTF-8")]
-    Utf8,
-    /// A branch or symbol is out of range.
-    #[error("a branch or symbol is number {index} of {count}")]
-    Index {
-        /// As read.
-        index: i64,
-        /// How many there are.
-        count: usize,
-    },
-}
-
-/// Decodes bodies of one writer's schema.
-#[derive(Clone, Debug)]
-pub struct Decoder {}
+/// Decodes the bodies that one writer's schema wrote into rows of one shape. Cheap to clone.
+#[derive(Clone)]
+pub struct Decoder(Arc<Plan>);
 
 impl Decoder {
     /// Compiles a decoder of the `wanted` fields, whose paths and types are those of the reader's schema.
@@ -75,15 +37,27 @@ impl Decoder {
         Self::compile_with(writer, reader, wanted, &Aliases::new())
     }
 
-    /// As [`compile`](Self::compile), for a writer that has other names for some fields.
+    /// As [`compile`](Self::compile), for a writer that has other names for some fields. A field that it does not have under the other name is looked
+    /// for under its own.
     pub fn compile_with(writer: &Schema, reader: &Schema, wanted: &Shape, aliases: &Aliases) -> Result<Self, CompileError> {
-        let _ = (writer, reader, wanted, aliases);
-        Err(CompileError::NotARecord)
+        compile::compile(writer, reader, wanted, aliases).map(|plan| Self(Arc::new(plan)))
     }
 
-    /// Fills `into` with the wanted fields of a body.
+    /// Fills `into` with the wanted fields of a body. After an error the row holds anything.
     pub fn decode(&self, body: &[u8], into: &mut Row) -> Result<(), DecodeError> {
-        let _ = (body, into);
-        Ok(())
+        if into.values.len() != self.0.width {
+            into.values.resize(self.0.width, Value::Null);
+        }
+        let mut cursor = Cursor::new(body);
+        self.0.decode(&mut cursor, &mut into.values).map_err(|fault| {
+            let (path, reason) = *fault;
+            DecodeError { path, at: body.len() - cursor.left(), reason }
+        })
+    }
+}
+
+impl fmt::Debug for Decoder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Decoder").field("width", &self.0.width).finish_non_exhaustive()
     }
 }

@@ -1,8 +1,19 @@
-//! The compiled encoder.
+//! The compiled encoder: a schema and the shape of a row become a plan of steps, one per field.
+//!
+//! A field is filled from the row by name. `x` comes from the row's `x`; else `a_b_previous` from `previous.a.b` and `a_b_current` from `current.a.b`.
+//! The attribute `"tidewatch": "key"` fills it from the record's key, `"tidewatch": "path"` from another field of the row. What is not in the row becomes
+//! the schema's default, or null. A nullable record is null when all that the row has for it is null.
 
+use std::fmt;
 use std::sync::Arc;
 
-use super::{Row, Schema, Shape, Type};
+use super::cursor::{put_bytes, put_long};
+use super::{Row, Schema, Shape, Type, Value};
+
+mod compile;
+mod default;
+#[cfg(test)]
+mod tests;
 
 /// A field of a schema that a row cannot fill.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -35,20 +46,171 @@ pub struct EncodeError {
     pub reason: &'static str,
 }
 
-/// Writes rows of one shape as records of one schema.
+/// Writes rows of one shape as records of one schema. Cheap to clone.
+#[derive(Clone)]
+pub struct Encoder(Arc<Plan>);
+
+/// How a value is written.
 #[derive(Clone, Debug)]
-pub struct Encoder {}
+enum Write {
+    Boolean,
+    Int,
+    Long,
+    /// A time in units of which this many are a millisecond.
+    Scaled(i64),
+    Float,
+    Double,
+    /// A string or bytes.
+    Bytes,
+    /// A string or bytes, as a string.
+    Text,
+    Fixed(usize),
+    Symbol(Vec<String>),
+    Strings,
+}
+
+/// Where a value comes from.
+#[derive(Clone, Copy, Debug)]
+enum From {
+    Slot(usize),
+    Key,
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    /// A value; `null` is the branch for null where the type is a union that has one, `branch` that of the value where it is a union at all.
+    Value { from: From, write: Write, null: Option<i64>, branch: Option<i64> },
+    /// A default or a null, encoded.
+    Constant(Vec<u8>),
+    /// A nullable record, written as the null branch when all these slots are null.
+    Record { slots: Vec<usize>, null: i64, branch: i64, steps: Vec<(Arc<str>, Step)> },
+    /// The branch of a union that has no null.
+    Branch(i64),
+}
+
+struct Plan {
+    steps: Vec<(Arc<str>, Step)>,
+    defaulted: Vec<Arc<str>>,
+}
 
 impl Encoder {
     /// Compiles an encoder; or says which fields of the schema cannot be filled from the row.
     pub fn compile(schema: &Schema, shape: &Shape) -> Result<Self, Vec<Misfit>> {
-        let _ = (schema, shape);
-        Ok(Self {})
+        compile::compile(schema, shape).map(|plan| Self(Arc::new(plan)))
     }
 
-    /// Appends the body of a row; `key` is the key of the record.
-    pub fn encode(&self, row: &Row, key: Option<&[u8]>, into: &mut Vec<u8>) -> Result<(), EncodeError> {
-        let _ = (row, key, into);
-        Ok(())
+    /// The fields of the schema that the row does not have: they are written as their default or as null.
+    pub fn defaulted(&self) -> &[Arc<str>] {
+        &self.0.defaulted
     }
+
+    /// Appends the body of a row; `key` is the key of the record. After an error `into` may hold a part of it.
+    pub fn encode(&self, row: &Row, key: Option<&[u8]>, into: &mut Vec<u8>) -> Result<(), EncodeError> {
+        encode(&self.0.steps, row, key, into)
+    }
+}
+
+impl fmt::Debug for Encoder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Encoder").field("fields", &self.0.steps.len()).finish_non_exhaustive()
+    }
+}
+
+fn encode(steps: &[(Arc<str>, Step)], row: &Row, key: Option<&[u8]>, into: &mut Vec<u8>) -> Result<(), EncodeError> {
+    for (field, step) in steps {
+        let done = match step {
+            Step::Value { from: From::Slot(slot), write, null, branch } => optional(row.get(*slot), write, *null, *branch, into),
+            Step::Value { from: From::Key, write, null, branch } => from_key(key, write, *null, *branch, into),
+            Step::Constant(bytes) => {
+                into.extend_from_slice(bytes);
+                Ok(())
+            }
+            Step::Record { slots, null, branch, steps } => {
+                if slots.iter().all(|slot| row.get(*slot).is_null()) {
+                    put_long(*null, into);
+                } else {
+                    put_long(*branch, into);
+                    encode(steps, row, key, into)?;
+                }
+                Ok(())
+            }
+            Step::Branch(branch) => {
+                put_long(*branch, into);
+                Ok(())
+            }
+        };
+        done.map_err(|reason| EncodeError { field: Arc::clone(field), reason })?;
+    }
+    Ok(())
+}
+
+const NULL: &str = "a null, where the schema allows none";
+
+#[inline]
+fn optional(value: &Value, write: &Write, null: Option<i64>, branch: Option<i64>, into: &mut Vec<u8>) -> Result<(), &'static str> {
+    if value.is_null() {
+        put_long(null.ok_or(NULL)?, into);
+        return Ok(());
+    }
+    if let Some(branch) = branch {
+        put_long(branch, into);
+    }
+    put(value, write, into)
+}
+
+fn from_key(key: Option<&[u8]>, write: &Write, null: Option<i64>, branch: Option<i64>, into: &mut Vec<u8>) -> Result<(), &'static str> {
+    let Some(key) = key else {
+        put_long(null.ok_or("the record has no key")?, into);
+        return Ok(());
+    };
+    if matches!(write, Write::Text) && std::str::from_utf8(key).is_err() {
+        return Err("the record's key is not UTF-8");
+    }
+    if let Some(branch) = branch {
+        put_long(branch, into);
+    }
+    put_bytes(key, into);
+    Ok(())
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_precision_loss, reason = "the schema asks for a float or a double")]
+#[inline]
+fn put(value: &Value, write: &Write, into: &mut Vec<u8>) -> Result<(), &'static str> {
+    match (write, value) {
+        (Write::Long, Value::Long(value)) => put_long(*value, into),
+        (Write::Text | Write::Bytes, Value::String(value)) => put_bytes(value.as_bytes(), into),
+        (Write::Boolean, Value::Boolean(value)) => into.push(u8::from(*value)),
+        (Write::Int, Value::Long(value)) => {
+            put_long(i32::try_from(*value).map_err(|_| "a number beyond the 32 bits of an int")?.into(), into)
+        }
+        (Write::Scaled(unit), Value::Long(value)) => {
+            put_long(value.checked_mul(*unit).ok_or("a time beyond what the schema's unit can say")?, into)
+        }
+        (Write::Double, Value::Double(value)) => into.extend_from_slice(&value.to_le_bytes()),
+        (Write::Double, Value::Long(value)) => into.extend_from_slice(&(*value as f64).to_le_bytes()),
+        (Write::Float, Value::Double(value)) => into.extend_from_slice(&(*value as f32).to_le_bytes()),
+        (Write::Float, Value::Long(value)) => into.extend_from_slice(&(*value as f32).to_le_bytes()),
+        (Write::Bytes, Value::Bytes(value)) => put_bytes(value, into),
+        (Write::Text, Value::Bytes(value)) => {
+            put_bytes(std::str::from_utf8(value).map_err(|_| "bytes that are not UTF-8")?.as_bytes(), into)
+        }
+        (Write::Fixed(size), Value::Bytes(value)) if value.len() == *size => into.extend_from_slice(value),
+        (Write::Fixed(_), Value::Bytes(_)) => return Err("bytes of another length than the schema's"),
+        (Write::Symbol(symbols), Value::String(value)) => {
+            let index = symbols.iter().position(|symbol| symbol == value).and_then(|index| i64::try_from(index).ok());
+            put_long(index.ok_or("a text that is no symbol of the enum")?, into);
+        }
+        (Write::Strings, Value::Strings(values)) => put_strings(values.len(), values.iter().map(String::as_str), into),
+        (Write::Strings, Value::Names(set)) => put_strings(set.iter().count(), set.iter(), into),
+        _ => return Err("a value of another type than the row's shape says"),
+    }
+    Ok(())
+}
+
+fn put_strings<'a>(count: usize, items: impl Iterator<Item = &'a str>, into: &mut Vec<u8>) {
+    if count > 0 {
+        put_long(i64::try_from(count).unwrap_or(i64::MAX), into);
+        items.for_each(|item| put_bytes(item.as_bytes(), into));
+    }
+    put_long(0, into);
 }
