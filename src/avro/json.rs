@@ -155,7 +155,7 @@ mod tests {
         let json = to_json(&schema, &body).unwrap();
         assert_eq!(json.to_string(), r#"{"a":[null,"s"],"b":true,"d":"NaN","e":"B","m":{"k":-3},"n":-2,"r":null,"y":"ÿ"}"#);
         let error = to_json(&schema, &body[..body.len() - 3]).unwrap_err();
-        assert_eq!(error.to_string(), "field a, byte 23: a length is 1, with 0 bytes left");
+        assert_eq!(error.to_string(), "field a, byte 22: a length is 1, with 0 bytes left");
         body.push(0);
         assert_eq!(to_json(&schema, &body).unwrap_err().to_string(), "byte 26: 1 bytes are left after the last field");
     }

@@ -3,6 +3,8 @@
 //! A [`Decoder`] is compiled once per writer's schema and fills a [`Row`]; an [`Encoder`] writes one. [`AvroDeserializer`] and [`AvroSerializer`] put
 //! them behind the engine's traits, with schema ids resolved by a [`Registry`].
 
+#[cfg(test)]
+mod arbitrary;
 mod compatibility;
 mod cursor;
 mod decoder;
