@@ -7,4 +7,6 @@
 )]
 #![expect(clippy::print_stderr, reason = "a test that skips its work says so")]
 
+mod data;
 mod layout;
+mod oracle;
