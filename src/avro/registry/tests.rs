@@ -123,7 +123,7 @@ fn a_broken_topic_is_told_by_offset() {
     assert_eq!(error.to_string(), "the record at offset 0 of _schemas is not a valid schema");
 }
 
-fn input<'a>(headers: Headers<'a>) -> RecordRef<'a> {
+fn input(headers: Headers<'_>) -> RecordRef<'_> {
     RecordRef { offset: Offset(0), timestamp: Timestamp(0), key: None, value: None, headers }
 }
 
