@@ -8,4 +8,5 @@ pub mod rocks;
 pub mod runtime;
 pub mod state;
 pub mod task;
+pub mod testing;
 pub mod topology;

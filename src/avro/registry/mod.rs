@@ -7,11 +7,6 @@ use super::wire::SchemaId;
 use super::{Incompatible, Schema};
 
 mod embedded;
-#[cfg(test)]
-mod fake;
-mod state;
-#[cfg(test)]
-mod tests;
 
 pub use embedded::EmbeddedRegistry;
 
@@ -49,7 +44,7 @@ pub enum RegistryError {
         what: String,
         /// What is wrong with it.
         #[source]
-        source: Box<dyn std::error::Error + Send + Sync>,
+        source: super::Error,
     },
 }
 

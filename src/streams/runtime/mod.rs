@@ -1,1 +1,29 @@
-//! runtime
+//! Runs a topology on a log: stream threads, rebalance, commit, restore and the failure policy.
+//!
+//! Read [`stream_thread`](self) first, then `commit` (the whole protocol) and `failure` (everything but success).
+
+mod backend;
+mod commit;
+mod error;
+mod failure;
+mod layout;
+mod options;
+mod rebalance;
+mod restore;
+mod restore_driver;
+mod shared;
+mod stream_thread;
+mod streams;
+mod topics;
+mod transaction;
+mod watchdog;
+
+pub use backend::{MemoryBackend, RocksBackend, StateBackend};
+pub use error::{Error, Result};
+pub use options::Options;
+pub(crate) use shared::Shared;
+pub use shared::{RestoreProgress, Status, TaskStatus};
+pub(crate) use stream_thread::{Parts, StreamThread};
+pub use streams::{ClientState, Streams};
+pub(crate) use topics::prepare;
+pub use topics::{TopicTable, changelog_topic, dead_letter_topic};

@@ -1,1 +1,15 @@
-//! task
+//! Tasks: one per input partition of a sub-topology. A task has its own nodes, stores and results, and no thread.
+
+mod collector;
+mod dead_letter;
+mod error;
+mod punctuation;
+mod state;
+mod stream_task;
+
+pub use collector::{Output, RecordCollector};
+pub use error::{Error, Result};
+pub use state::{IllegalTransition, State};
+pub use stream_task::{Counters, StreamTask, TaskId};
+pub(crate) use error::{StorageTrouble, storage_trouble};
+pub(crate) use stream_task::{Blueprints, Processed, chain, panic_message};

@@ -1,0 +1,173 @@
+//! The commit protocol: one transaction for all tasks of a stream thread, from the first flush to the last store write.
+//!
+//! What each crash point leaves behind: before step 4 the log aborts the transaction and the disk knows nothing of it;
+//! after step 4 the changelog has what the disk lacks, and a restore reads it from there. The disk never leads.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::options::Options;
+use super::topics::TopicTable;
+use super::transaction::Transaction;
+use crate::streams::clock::Clock;
+use crate::streams::log::{self, Class, Committed, Consumer, Headers, Offset, Partition, ProducerRecord, TopicPartition};
+use crate::streams::processor::{BoxError, StoreId};
+use crate::streams::state;
+use crate::streams::task::{Output, State, StreamTask, TaskId};
+
+/// What a commit needs of its thread.
+#[derive(Debug)]
+pub(super) struct Scope<'a> {
+    pub(super) tasks: &'a mut BTreeMap<TaskId, StreamTask>,
+    pub(super) consumer: &'a mut dyn Consumer,
+    pub(super) transaction: &'a mut Transaction,
+    pub(super) topics: &'a TopicTable,
+    pub(super) layouts: &'a BTreeMap<usize, std::sync::Arc<str>>,
+    pub(super) clock: &'a dyn Clock,
+    pub(super) options: &'a Options,
+}
+
+/// How a commit ended well.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Outcome {
+    /// There was nothing to commit.
+    Nothing,
+    /// It is committed; `slow` when the commit call took so long that it may have been sent twice.
+    Committed {
+        /// The committed offsets.
+        offsets: Vec<(TopicPartition, Offset)>,
+        /// Whether the producer must be replaced.
+        slow: bool,
+    },
+}
+
+/// Where a commit failed: what may be done next depends on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// Before the offsets were handed over: nothing can have been committed.
+    Produce,
+    /// In `send_offsets_to_transaction`.
+    SendOffsets,
+    /// In the commit call: the outcome is not known.
+    Commit,
+}
+
+/// Why a commit failed.
+#[derive(Debug)]
+pub(super) enum Failed {
+    /// The log failed in this phase.
+    Log(Phase, log::Error),
+    /// The stores of a task failed after the commit.
+    Stores(TaskId, state::Error),
+}
+
+/// The input offsets to commit: those of running tasks that moved on, over control records too.
+pub(super) fn advanced(tasks: &BTreeMap<TaskId, StreamTask>, consumer: &dyn Consumer) -> Vec<(TaskId, TopicPartition, Offset)> {
+    let running = tasks.values().filter(|task| task.state() == State::Running);
+    running
+        .filter_map(|task| {
+            let position = consumer.position(task.source())?;
+            (task.committed < position).then(|| (task.id(), task.source().clone(), position))
+        })
+        .collect()
+}
+
+/// Commits everything that the thread has done since the last time.
+pub(super) fn commit(scope: &mut Scope<'_>) -> Result<Outcome, Failed> {
+    let advanced = advanced(scope.tasks, scope.consumer);
+    if advanced.is_empty() && !scope.transaction.is_open() {
+        return Ok(Outcome::Nothing);
+    }
+    // 1. The last write of each key becomes a changelog record.
+    scope.transaction.begin().map_err(|error| Failed::Log(Phase::Produce, error))?;
+    write_changelogs(scope).map_err(|error| Failed::Log(Phase::Produce, error))?;
+    // 2. Everything is in the log, or the commit fails.
+    let producer = &mut scope.transaction.producer;
+    let timeout = scope.options.transaction_timeout;
+    retry(scope.clock, timeout, || producer.flush(timeout)).map_err(|error| Failed::Log(Phase::Produce, error))?;
+    let complete_up_to = delivered(scope);
+    // 3. The real group metadata: the log checks member and generation, and that check fences a zombie.
+    let offsets: Vec<_> = advanced
+        .iter()
+        .map(|(task, source, offset)| {
+            let metadata = scope.layouts.get(&task.subtopology).cloned().unwrap_or_else(|| std::sync::Arc::from(""));
+            (source.clone(), Committed { offset: *offset, metadata })
+        })
+        .collect();
+    let group = scope.consumer.group_metadata();
+    let producer = &mut scope.transaction.producer;
+    retry(scope.clock, timeout, || producer.send_offsets(&offsets, &group, timeout))
+        .map_err(|error| Failed::Log(Phase::SendOffsets, error))?;
+    // 4. The point of no return. Only the time of this one call tells whether it may have been sent twice.
+    let began = scope.clock.monotonic();
+    retry(scope.clock, timeout, || producer.commit(timeout)).map_err(|error| Failed::Log(Phase::Commit, error))?;
+    let took = scope.clock.monotonic().saturating_sub(began);
+    scope.transaction.ended();
+    // 5. Order: only now may the stores learn of it.
+    for (task, _, offset) in &advanced {
+        if let Some(task) = scope.tasks.get_mut(task) {
+            task.committed = *offset;
+        }
+    }
+    for (id, task) in scope.tasks.iter_mut() {
+        let complete = complete_up_to.get(id).map(Vec::as_slice).unwrap_or_default();
+        task.stores.committed(complete).map_err(|error| Failed::Stores(*id, error))?;
+    }
+    let offsets = advanced.into_iter().map(|(_, source, offset)| (source, offset)).collect();
+    Ok(Outcome::Committed { offsets, slow: took >= scope.options.endtxn_guard })
+}
+
+fn write_changelogs(scope: &mut Scope<'_>) -> log::Result<()> {
+    let transaction = &mut *scope.transaction;
+    for (id, task) in scope.tasks.iter_mut() {
+        // Explicit, because other producers may hash keys otherwise.
+        let partition = Some(Partition(id.partition));
+        let mut failed = None;
+        let drained = task.stores.drain(&mut |store, key, value, timestamp| {
+            let topic = scope.topics.changelog(id.subtopology, store);
+            let record = ProducerRecord { topic, partition, key: Some(key), value, headers: Headers::EMPTY, timestamp };
+            transaction.send(&record).map_err(|error| {
+                failed = Some(error);
+                BoxError::from("the changelog was refused")
+            })
+        });
+        if let Some(error) = failed {
+            return Err(error);
+        }
+        drained.map_err(|error| log::Error { source: Some(error), ..log::Error::new(Class::Fatal, format!("draining task {id}"), "the overlay could not be read") })?;
+    }
+    Ok(())
+}
+
+/// Per task the changelog offsets up to which its rows are complete once this transaction is committed.
+fn delivered(scope: &Scope<'_>) -> BTreeMap<TaskId, Vec<(StoreId, Offset)>> {
+    let offsets = |task: &StreamTask| {
+        let id = task.id();
+        (0..task.store_count())
+            .map(StoreId)
+            .filter_map(|store| {
+                let topic = scope.topics.changelog(id.subtopology, store);
+                // A delivery report may lack its offset: then the checkpoint stays where it was.
+                let last = scope.transaction.producer.delivered(topic, Partition(id.partition))?;
+                Some((store, last.next()))
+            })
+            .collect()
+    };
+    scope.tasks.values().map(|task| (task.id(), offsets(task))).collect()
+}
+
+/// Makes the same call again while it fails retriably, up to the deadline and a bounded number of times.
+fn retry(clock: &dyn Clock, limit: Duration, mut call: impl FnMut() -> log::Result<()>) -> log::Result<()> {
+    const TRIES_MAX: u32 = 1000;
+    let deadline = clock.monotonic() + limit;
+    let mut tries = 0;
+    loop {
+        tries += 1;
+        match call() {
+            Err(error) if error.class == Class::Retriable && tries < TRIES_MAX && clock.monotonic() < deadline => {
+                tracing::debug!(%error, tries, "trying again");
+            }
+            outcome => return outcome,
+        }
+    }
+}

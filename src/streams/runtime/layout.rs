@@ -1,0 +1,42 @@
+//! The layout of the stored state, kept in the metadata of the committed offsets: it is there even when the disk is lost.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Error, Result};
+use crate::streams::state::{LayoutFault, StoreLayout, StoreSpec, layout};
+use crate::streams::task::TaskId;
+use crate::streams::topology::Subtopology;
+
+/// What a sub-topology keeps, and over how many partitions.
+#[derive(Debug, Serialize, Deserialize)]
+struct Layout {
+    partitions: i32,
+    stores: BTreeMap<String, StoreLayout>,
+}
+
+/// The metadata for the offsets of a sub-topology.
+pub(super) fn metadata(subtopology: &Subtopology, partitions: i32) -> Arc<str> {
+    let stores = subtopology.stores.iter().map(|store| (store.name.to_string(), store.layout.clone())).collect();
+    serde_json::to_string(&Layout { partitions, stores }).unwrap_or_default().into()
+}
+
+/// Refuses a topology that does not fit what was stored, naming both sides and the remedy.
+pub(super) fn check(task: TaskId, subtopology: &Subtopology, partitions: i32, metadata: &str) -> Result<()> {
+    // Offsets set by hand carry no layout.
+    let Ok(stored) = serde_json::from_str::<Layout>(metadata) else { return Ok(()) };
+    let mut faults = layout::check(&stored.stores, &subtopology.stores).err().unwrap_or_default();
+    if stored.partitions != partitions && !subtopology.stores.is_empty() {
+        let count = |partitions: i32| usize::try_from(partitions).unwrap_or_default();
+        let (stored, declared) = (count(stored.partitions), count(partitions));
+        let store = |store: &StoreSpec| LayoutFault::Partitions { store: store.name.to_string(), stored, declared };
+        faults.extend(subtopology.stores.iter().map(store));
+    }
+    if faults.is_empty() {
+        return Ok(());
+    }
+    let faults: Vec<_> = faults.iter().map(ToString::to_string).collect();
+    Err(Error::Layout { task, faults: faults.join("; ") })
+}

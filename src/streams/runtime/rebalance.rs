@@ -1,0 +1,259 @@
+//! Partitions come and go, and what is done when something failed: the parts of a stream thread that change its tasks.
+
+use super::failure::Action;
+use super::restore::Restored;
+use super::shared::TaskStatus;
+use super::stream_thread::StreamThread;
+use super::watchdog::ENDED;
+use super::{Error, Result};
+use crate::streams::log::TopicPartition;
+use crate::streams::task::{State, StreamTask, TaskId};
+
+impl StreamThread {
+    fn task_id(&self, partition: &TopicPartition) -> Option<TaskId> {
+        let subtopology = self.parts.topology.subtopologies().iter().find(|subtopology| subtopology.topic == partition.topic)?;
+        Some(TaskId { subtopology: subtopology.id, partition: partition.partition.0 })
+    }
+
+    /// New partitions: their stores are restored first, their input is read afterwards.
+    pub(super) fn assigned(&mut self, partitions: &[TopicPartition]) -> Result<()> {
+        tracing::info!(thread = self.index, partitions = list(partitions), "partitions assigned");
+        for partition in partitions {
+            let Some(id) = self.task_id(partition) else { continue };
+            if self.tasks.contains_key(&id) || self.restoring.contains_key(&id) {
+                continue;
+            }
+            let task = self.open_task(id)?;
+            self.start_restore(task)?;
+        }
+        self.report(0);
+        Ok(())
+    }
+
+    /// The group wants partitions back: commit, close, give them up.
+    pub(super) fn revoked(&mut self, partitions: &[TopicPartition]) -> Result<()> {
+        tracing::info!(thread = self.index, partitions = list(partitions), "partitions revoked");
+        self.commit()?;
+        self.give_up(partitions, true)
+    }
+
+    /// Partitions that may be another's already: nothing is committed for them.
+    pub(super) fn lost(&mut self, partitions: &[TopicPartition]) -> Result<()> {
+        tracing::warn!(thread = self.index, partitions = list(partitions), "partitions lost");
+        self.abort();
+        for task in self.tasks.values_mut() {
+            task.discard();
+        }
+        self.give_up(partitions, false)?;
+        self.rewind()
+    }
+
+    fn give_up(&mut self, partitions: &[TopicPartition], clean: bool) -> Result<()> {
+        for partition in partitions {
+            let Some(id) = self.task_id(partition) else { continue };
+            if let Some(task) = self.tasks.remove(&id) {
+                self.close_task(task);
+            }
+            if self.restoring.remove(&id).is_some() {
+                self.restorer.cancel(id)?;
+            }
+            match self.consumer.unassign(partition) {
+                Err(error) if clean => return Err(error.into()),
+                _ => {}
+            }
+            self.parts.shared.status.lock().tasks.remove(&id);
+        }
+        Ok(())
+    }
+
+    /// Closes a task; what is committed goes to the disk, the rest is forgotten.
+    pub(super) fn close_task(&mut self, mut task: StreamTask) {
+        task.discard();
+        let id = task.id();
+        let restored = matches!(task.state(), State::Running);
+        if task.transition_to(State::Suspended).is_err() {
+            tracing::debug!(task = %id, state = %task.state(), "closing");
+        }
+        let input = restored.then_some(task.committed);
+        if let Err(error) = task.stores.close(input) {
+            // Nothing is lost: the disk stays behind, and the next start restores the difference.
+            tracing::warn!(task = %id, error = crate::streams::task::chain(&error), "the store could not be written at its close");
+        }
+        if task.transition_to(State::Closed).is_err() {
+            tracing::debug!(task = %id, state = %task.state(), "closed");
+        }
+    }
+
+    /// Does what the failure policy says.
+    pub(super) fn handle(&mut self, action: Action, error: Error) -> Result<()> {
+        self.failures += 1;
+        let text = crate::streams::task::chain(&error);
+        if action != Action::Stop {
+            tracing::warn!(thread = self.index, ?action, failures = self.failures, error = text, "recovering");
+        }
+        let hopeless = self.failures > self.failures_max() && action != Action::Pause;
+        match action {
+            Action::Stop => self.stop_with(error),
+            Action::Rejoin if self.failures > 2 => self.stop_with(self.fenced(error)),
+            _ if hopeless => self.stop_with(match error {
+                Error::Log(source) => Error::TooManyFailures { failures: self.failures, source },
+                other => other,
+            }),
+            Action::Rewind => {
+                self.abort();
+                self.rewind()
+            }
+            Action::Pause => {
+                self.abort();
+                self.rewind()?;
+                self.pause(&error);
+                Ok(())
+            }
+            Action::Rebuild => {
+                self.abort();
+                self.rewind()?;
+                self.rebuild(&error, text)
+            }
+            Action::Restart | Action::RestartUnknown => {
+                if action == Action::Restart {
+                    self.abort();
+                }
+                self.replace_producer()?;
+                self.restore_all()
+            }
+            Action::Rejoin => {
+                let tasks = std::mem::take(&mut self.tasks);
+                tasks.into_values().for_each(|task| self.close_task(task));
+                for id in std::mem::take(&mut self.restoring).into_keys() {
+                    self.restorer.cancel(id)?;
+                }
+                self.replace_producer()?;
+                self.rejoin_group()
+            }
+        }
+    }
+
+    fn stop_with(&mut self, error: Error) -> Result<()> {
+        self.abort();
+        Err(error)
+    }
+
+    fn fenced(&self, error: Error) -> Error {
+        match error {
+            Error::Log(source) => Error::Fenced { instance_id: self.parts.options.instance_id.to_string(), source },
+            other => other,
+        }
+    }
+
+    /// Aborts the open transaction, best effort: what fails here, the log aborts by itself.
+    fn abort(&mut self) {
+        if self.transaction.is_open() {
+            if let Err(error) = self.transaction.producer.abort(self.parts.options.transaction_timeout) {
+                tracing::debug!(error = crate::streams::task::chain(&error), "abort");
+            }
+            self.transaction.ended();
+        }
+    }
+
+    /// Takes running tasks back to their committed offsets: an abort does not move a consumer's position.
+    fn rewind(&mut self) -> Result<()> {
+        let mut unsettled = Vec::new();
+        for task in self.tasks.values_mut() {
+            task.discard();
+            if task.committed.0 < 0 {
+                unsettled.push(task.id());
+            } else {
+                self.consumer.seek(task.source(), task.committed)?;
+            }
+        }
+        // Where nothing is committed yet, the restorer finds out again where to begin.
+        for id in unsettled {
+            self.restore_task(id)?;
+        }
+        Ok(())
+    }
+
+    /// The one failure path, which is the start-up path too: committed offsets, changelog tail, input.
+    fn restore_all(&mut self) -> Result<()> {
+        let ids: Vec<_> = self.tasks.keys().copied().collect();
+        ids.into_iter().try_for_each(|id| self.restore_task(id))
+    }
+
+    fn restore_task(&mut self, id: TaskId) -> Result<()> {
+        let Some(mut task) = self.tasks.remove(&id) else { return Ok(()) };
+        task.discard();
+        self.consumer.unassign(task.source())?;
+        // The rows in the write-back cache are committed: on the disk they shorten the restore.
+        if let Err(error) = task.stores.flush(None) {
+            tracing::warn!(task = %id, error = crate::streams::task::chain(&error), "committed rows could not be written before the restore");
+        }
+        drop(task);
+        let task = self.open_task(id)?;
+        self.start_restore(task)
+    }
+
+    /// Wipes the stores of the task that failed and restores them from the beginning of the changelog.
+    fn rebuild(&mut self, error: &Error, cause: String) -> Result<()> {
+        let id = match error {
+            Error::Stores { task, .. } => *task,
+            Error::Task(
+                crate::streams::task::Error::Stores { task, .. }
+                | crate::streams::task::Error::Store { task, .. }
+                | crate::streams::task::Error::Node { task, .. },
+            ) => *task,
+            _ => return Ok(()),
+        };
+        self.note_rebuild(id, cause)?;
+        let Some(task) = self.tasks.remove(&id) else { return Ok(()) };
+        self.consumer.unassign(task.source())?;
+        drop(task);
+        self.destroy(id)?;
+        let task = self.open_task(id)?;
+        self.start_restore(task)
+    }
+
+    /// Commits, closes all tasks; leaves the group only if told so.
+    pub(crate) fn close(&mut self) -> Result<()> {
+        self.beat("close");
+        let committed = self.commit();
+        for Restored { task, .. } in self.restorer.close() {
+            self.close_task(task);
+        }
+        let tasks = std::mem::take(&mut self.tasks);
+        tasks.into_values().for_each(|task| self.close_task(task));
+        self.restoring.clear();
+        self.abort();
+        if self.parts.options.leave_on_stop {
+            self.consumer.unsubscribe()?;
+        }
+        self.beat(ENDED);
+        committed.map(|_| ())
+    }
+
+    /// Publishes what this thread's tasks are at.
+    pub(super) fn report(&self, commits: u64) {
+        let mut status = self.parts.shared.status.lock();
+        status.commit_total += commits;
+        for task in self.tasks.values() {
+            let (state, source, committed) = (task.state(), task.source().clone(), task.committed);
+            let known = status.tasks.insert(
+                task.id(),
+                TaskStatus { state, source, committed, counters: task.counters().clone(), restoring: Vec::new() },
+            );
+            drop(known);
+        }
+        for (id, source) in &self.restoring {
+            status.tasks.entry(*id).or_insert_with(|| TaskStatus {
+                state: State::Restoring,
+                source: source.clone(),
+                committed: crate::streams::log::Offset(0),
+                counters: crate::streams::task::Counters::default(),
+                restoring: Vec::new(),
+            });
+        }
+    }
+}
+
+fn list(partitions: &[TopicPartition]) -> String {
+    partitions.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
+}

@@ -1,0 +1,309 @@
+//! Brings the stores of tasks to their changelogs' ends, away from the thread that polls the input.
+//!
+//! Start-up, takeover and every failure come through here: fetch the committed offset, read the changelog's tail, and only
+//! then give the task back with the offset from which its input goes on.
+
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::options::Options;
+use super::shared::{RestoreProgress, Shared};
+use super::topics::TopicTable;
+use super::{Error, Result, layout};
+use crate::streams::clock::Clock;
+use crate::streams::log::{Admin, Class, Committed, Consumer, Isolation, Offset, RecordBatch, TopicPartition};
+use crate::streams::processor::StoreId;
+use crate::streams::task::{self, State, StreamTask, TaskId};
+use crate::streams::topology::{Blueprint, Start};
+
+/// What a restore found out.
+#[derive(Debug)]
+pub(super) enum Outcome {
+    /// The stores are complete; the input goes on here, committed or (with none committed yet) as the source says.
+    Done {
+        /// Where the input goes on.
+        input: Offset,
+        /// Whether that offset is already committed.
+        committed: bool,
+    },
+    /// The stores do not fit their changelog: they must be rebuilt from its beginning.
+    Rebuild(String),
+    /// It cannot be done.
+    Failed(Error),
+    /// It was cancelled.
+    Cancelled,
+}
+
+/// A task that comes back.
+#[derive(Debug)]
+pub(super) struct Restored {
+    pub(super) task: StreamTask,
+    pub(super) outcome: Outcome,
+}
+
+#[derive(Debug)]
+struct Entry {
+    task: StreamTask,
+    committed: Option<Committed>,
+    /// Restores that are not finished, by changelog partition.
+    stores: BTreeMap<TopicPartition, (StoreId, RestoreProgress, Duration)>,
+    planned: bool,
+}
+
+/// Restores tasks, a step at a time.
+#[derive(Debug)]
+pub(super) struct Restorer {
+    consumer: Box<dyn Consumer>,
+    admin: Arc<dyn Admin>,
+    topology: Arc<dyn Blueprint>,
+    topics: Arc<TopicTable>,
+    partitions: Arc<BTreeMap<Arc<str>, i32>>,
+    options: Arc<Options>,
+    clock: Arc<dyn Clock>,
+    shared: Arc<Shared>,
+    entries: BTreeMap<TaskId, Entry>,
+    batch: RecordBatch,
+    reported: Duration,
+}
+
+/// What a [`Restorer`] works with.
+#[derive(Debug)]
+pub(super) struct Needs {
+    pub(super) consumer: Box<dyn Consumer>,
+    pub(super) admin: Arc<dyn Admin>,
+    pub(super) topology: Arc<dyn Blueprint>,
+    pub(super) topics: Arc<TopicTable>,
+    pub(super) partitions: Arc<BTreeMap<Arc<str>, i32>>,
+    pub(super) options: Arc<Options>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) shared: Arc<Shared>,
+}
+
+impl Restorer {
+    pub(super) fn new(needs: Needs) -> Self {
+        let Needs { consumer, admin, topology, topics, partitions, options, clock, shared } = needs;
+        let (entries, batch, reported) = (BTreeMap::new(), RecordBatch::default(), Duration::ZERO);
+        Self { consumer, admin, topology, topics, partitions, options, clock, shared, entries, batch, reported }
+    }
+
+    pub(super) fn is_idle(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    pub(super) fn add(&mut self, task: StreamTask) {
+        self.entries.insert(task.id(), Entry { task, committed: None, stores: BTreeMap::new(), planned: false });
+    }
+
+    /// Gives a task back as far as it is; its partition was taken away.
+    pub(super) fn cancel(&mut self, task: TaskId) -> Option<Restored> {
+        let entry = self.entries.remove(&task)?;
+        self.unassign(&entry);
+        Some(Restored { task: entry.task, outcome: Outcome::Cancelled })
+    }
+
+    fn unassign(&mut self, entry: &Entry) {
+        for changelog in entry.stores.keys() {
+            if let Err(error) = self.consumer.unassign(changelog) {
+                tracing::debug!(%error, "restore consumer");
+            }
+        }
+    }
+
+    /// One step: plans new tasks, reads once, returns the tasks that are finished. Waits up to `timeout` for records.
+    pub(super) fn step(&mut self, timeout: Duration) -> Vec<Restored> {
+        let mut finished = Vec::new();
+        self.plan(timeout, &mut finished);
+        if self.entries.values().any(|entry| !entry.stores.is_empty()) {
+            if let Err((task, outcome)) = self.read(timeout) {
+                self.finish(task, outcome, &mut finished);
+            }
+        }
+        let done: Vec<_> = self.entries.values().filter(|entry| entry.planned && entry.stores.is_empty()).map(|entry| entry.task.id()).collect();
+        for id in done {
+            let outcome = self.conclude(id);
+            self.finish(id, outcome, &mut finished);
+        }
+        self.report();
+        finished
+    }
+
+    fn finish(&mut self, id: TaskId, outcome: Outcome, finished: &mut Vec<Restored>) {
+        let Some(entry) = self.entries.remove(&id) else { return };
+        self.unassign(&entry);
+        if let Some(status) = self.shared.status.lock().tasks.get_mut(&id) {
+            status.restoring.clear();
+        }
+        finished.push(Restored { task: entry.task, outcome });
+    }
+
+    /// Fetches the committed offsets of new tasks and decides where their restores begin and end.
+    fn plan(&mut self, timeout: Duration, finished: &mut Vec<Restored>) {
+        let waiting: Vec<_> = self.entries.values().filter(|entry| !entry.planned).map(|entry| entry.task.id()).collect();
+        for id in waiting {
+            if let Err(outcome) = self.plan_task(id, timeout) {
+                self.finish(id, outcome, finished);
+            }
+        }
+    }
+
+    fn plan_task(&mut self, id: TaskId, timeout: Duration) -> Result<(), Outcome> {
+        let Some(entry) = self.entries.get_mut(&id) else { return Ok(()) };
+        let Some(subtopology) = self.topology.subtopologies().get(id.subtopology) else { return Ok(()) };
+        let source = entry.task.source().clone();
+        // 1. Stable: a dead owner's transaction that holds offsets is waited out.
+        let committed = match self.consumer.committed(std::slice::from_ref(&source), timeout) {
+            Ok(committed) => committed.into_iter().next().flatten(),
+            Err(error) if error.class == Class::Retriable => {
+                tracing::debug!(task = %id, "waiting for a foreign transaction");
+                return Ok(());
+            }
+            Err(error) => return Err(Outcome::Failed(error.into())),
+        };
+        let partitions = self.partitions.get(&source.topic).copied().unwrap_or(1);
+        if let Some(committed) = &committed {
+            layout::check(id, subtopology, partitions, &committed.metadata).map_err(Outcome::Failed)?;
+            let (low, high) = self.admin.watermarks(&source, Isolation::ReadUncommitted).map_err(|error| Outcome::Failed(error.into()))?;
+            if committed.offset < low || committed.offset > high {
+                let (offset, low, high) = (committed.offset.0, low.0, high.0);
+                return Err(Outcome::Failed(Error::OffsetOutOfRange { partition: source.to_string(), offset, low, high }));
+            }
+        }
+        entry.committed = committed;
+        for store in (0..subtopology.stores.len()).map(StoreId) {
+            let changelog = TopicPartition::new(self.topics.changelog_name(id.subtopology, store), id.partition);
+            // 2. The high watermark: the last stable offset may trail the last committed transaction.
+            let (low, end) = self.admin.watermarks(&changelog, Isolation::ReadUncommitted).map_err(|error| Outcome::Failed(error.into()))?;
+            let checkpoint = entry.task.stores.checkpoint(store);
+            if let Some(offset) = checkpoint.filter(|&offset| offset < low || offset > end) {
+                return Err(Outcome::Rebuild(format!("checkpoint {offset} of {changelog} is outside its log ({low} to {end})")));
+            }
+            let start = checkpoint.unwrap_or(low);
+            if start >= end {
+                continue;
+            }
+            // 3. read_committed, from the stored offset on.
+            self.consumer.assign(&changelog, start).map_err(|error| Outcome::Failed(error.into()))?;
+            let progress =
+                RestoreProgress { changelog: changelog.clone(), start, position: start, end, records: 0, elapsed: Duration::ZERO };
+            entry.stores.insert(changelog, (store, progress, self.clock.monotonic()));
+        }
+        entry.planned = true;
+        Ok(())
+    }
+
+    /// Reads and applies one batch; then sees which changelogs have reached their ends, control records included.
+    fn read(&mut self, timeout: Duration) -> Result<(), (TaskId, Outcome)> {
+        let owner = |entries: &BTreeMap<TaskId, Entry>, changelog: &TopicPartition| {
+            entries.values().find(|entry| entry.stores.contains_key(changelog)).map(|entry| entry.task.id())
+        };
+        if let Err(error) = self.consumer.poll(timeout, &mut self.batch) {
+            let Some(id) = self.entries.keys().next().copied() else { return Ok(()) };
+            return match error.class {
+                Class::Retriable => Ok(()),
+                // The changelog was cut while it was read.
+                Class::OutOfRange => Err((id, Outcome::Rebuild(error.to_string()))),
+                _ => Err((id, Outcome::Failed(error.into()))),
+            };
+        }
+        if !self.batch.is_empty() {
+            let Some(changelog) = self.batch.source().cloned() else { return Ok(()) };
+            let Some(id) = owner(&self.entries, &changelog) else { return Ok(()) };
+            let position = self.consumer.position(&changelog).unwrap_or_default();
+            if let Some(entry) = self.entries.get_mut(&id)
+                && let Some((store, progress, _)) = entry.stores.get_mut(&changelog)
+            {
+                progress.records += self.batch.len() as u64;
+                entry.task.stores.restore(*store, &self.batch, position).map_err(|source| (id, store_failed(id, source)))?;
+            }
+            self.batch.start(changelog);
+        }
+        let now = self.clock.monotonic();
+        for (id, entry) in &mut self.entries {
+            let mut done = Vec::new();
+            for (changelog, (store, progress, began)) in &mut entry.stores {
+                progress.position = self.consumer.position(changelog).unwrap_or(progress.position).max(progress.start);
+                progress.elapsed = now.saturating_sub(*began);
+                if progress.position >= progress.end {
+                    done.push((changelog.clone(), *store));
+                }
+            }
+            for (changelog, store) in done {
+                let Some((_, progress, _)) = entry.stores.remove(&changelog) else { continue };
+                entry.task.stores.restore_done(store, progress.position).map_err(|source| (*id, store_failed(*id, source)))?;
+                self.consumer.unassign(&changelog).map_err(|error| (*id, Outcome::Failed(error.into())))?;
+                self.shared.status.lock().restored_records_total += progress.records;
+                let (records, took) = (progress.records, progress.elapsed);
+                tracing::info!(task = %id, changelog = %changelog, records, from = %progress.start, to = %progress.position, ?took, "store restored");
+            }
+        }
+        Ok(())
+    }
+
+    /// All stores are complete: where does the input go on?
+    fn conclude(&mut self, id: TaskId) -> Outcome {
+        let Some(entry) = self.entries.get_mut(&id) else { return Outcome::Cancelled };
+        if let Some(committed) = &entry.committed {
+            return Outcome::Done { input: committed.offset, committed: true };
+        }
+        let source = entry.task.source().clone();
+        let Some(subtopology) = self.topology.subtopologies().get(id.subtopology) else { return Outcome::Cancelled };
+        for (index, store) in subtopology.stores.iter().enumerate() {
+            let mut content = false;
+            let visited = entry.task.stores.store(StoreId(index)).all(&mut |_, _| {
+                content = true;
+                ControlFlow::Break(())
+            });
+            if content || visited.is_err() {
+                return Outcome::Failed(Error::OffsetLost {
+                    group: self.options.application_id.to_string(),
+                    partition: source.to_string(),
+                    store: store.name.to_string(),
+                });
+            }
+        }
+        match self.admin.watermarks(&source, Isolation::ReadCommitted) {
+            Err(error) => Outcome::Failed(error.into()),
+            Ok((low, end)) => {
+                let input = if subtopology.start == Start::Earliest { low } else { end };
+                Outcome::Done { input, committed: false }
+            }
+        }
+    }
+
+    /// Tells how far the restores are, at most once a second.
+    fn report(&mut self) {
+        let now = self.clock.monotonic();
+        if self.entries.is_empty() || now.saturating_sub(self.reported) < Duration::from_secs(1) {
+            return;
+        }
+        self.reported = now;
+        let mut status = self.shared.status.lock();
+        for (id, entry) in &self.entries {
+            let progress: Vec<_> = entry.stores.values().map(|(_, progress, _)| progress.clone()).collect();
+            for store in &progress {
+                let (remaining, rate, eta) = (store.remaining(), store.rate(), store.eta());
+                tracing::info!(task = %id, changelog = %store.changelog, remaining, ?rate, ?eta, "restoring");
+            }
+            if let Some(task) = status.tasks.get_mut(id) {
+                task.restoring = progress;
+            }
+        }
+    }
+}
+
+fn store_failed(id: TaskId, source: crate::streams::state::Error) -> Outcome {
+    match super::failure::of_store(&source) {
+        super::failure::Action::Rebuild => Outcome::Rebuild(task::chain(&source)),
+        _ => Outcome::Failed(Error::Stores { task: id, source: Box::new(source) }),
+    }
+}
+
+/// Takes a task into the state in which it is restored.
+pub(super) fn begin(task: &mut StreamTask) -> task::Result<()> {
+    match task.state() {
+        State::Restoring => Ok(()),
+        _ => task.transition_to(State::Restoring),
+    }
+}

@@ -1,0 +1,127 @@
+//! Runs the restorer: on a thread of its own, or a step at a time where the caller owns all time.
+
+use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use super::restore::{Restored, Restorer};
+use super::{Error, Result};
+use crate::streams::task::{StreamTask, TaskId};
+
+/// Each task passes these channels at most once per assignment, so the number of assigned partitions bounds them.
+pub(super) enum Request {
+    Add(Box<StreamTask>),
+    Cancel(TaskId),
+}
+
+/// Where restores run.
+#[derive(Debug)]
+pub(super) enum RestoreDriver {
+    Inline(Box<Restorer>, Vec<Restored>),
+    Threaded { requests: Option<Sender<Request>>, restored: Receiver<Restored>, thread: Option<JoinHandle<()>> },
+}
+
+impl std::fmt::Debug for Request {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Add(task) => write!(f, "Add({})", task.id()),
+            Self::Cancel(task) => write!(f, "Cancel({task})"),
+        }
+    }
+}
+
+impl RestoreDriver {
+    pub(super) fn new(index: usize, restorer: Restorer, threaded: bool) -> Result<Self> {
+        if !threaded {
+            return Ok(Self::Inline(Box::new(restorer), Vec::new()));
+        }
+        let (requests, incoming) = channel();
+        let (outgoing, restored) = channel();
+        let thread = std::thread::Builder::new()
+            .name(format!("restore-{index}"))
+            .spawn(move || serve(restorer, &incoming, &outgoing))
+            .map_err(Error::Thread)?;
+        Ok(Self::Threaded { requests: Some(requests), restored, thread: Some(thread) })
+    }
+
+    pub(super) fn add(&mut self, task: StreamTask) -> Result<()> {
+        match self {
+            Self::Inline(restorer, _) => {
+                restorer.add(task);
+                Ok(())
+            }
+            Self::Threaded { .. } => self.request(Request::Add(Box::new(task))),
+        }
+    }
+
+    /// The task comes back through [`step`](Self::step), as far as it is.
+    pub(super) fn cancel(&mut self, task: TaskId) -> Result<()> {
+        match self {
+            Self::Inline(restorer, cancelled) => {
+                cancelled.extend(restorer.cancel(task));
+                Ok(())
+            }
+            Self::Threaded { .. } => self.request(Request::Cancel(task)),
+        }
+    }
+
+    fn request(&mut self, request: Request) -> Result<()> {
+        let Self::Threaded { requests: Some(requests), .. } = self else { return Ok(()) };
+        requests.send(request).map_err(|_| Error::Thread(std::io::Error::other("the restore thread has ended")))
+    }
+
+    /// The tasks that are finished or cancelled.
+    pub(super) fn step(&mut self) -> Vec<Restored> {
+        match self {
+            Self::Inline(restorer, cancelled) => {
+                let mut restored = std::mem::take(cancelled);
+                if !restorer.is_idle() {
+                    restored.extend(restorer.step(Duration::ZERO));
+                }
+                restored
+            }
+            Self::Threaded { restored, .. } => restored.try_iter().collect(),
+        }
+    }
+
+    /// Ends the thread and returns the tasks that it still had.
+    pub(super) fn close(&mut self) -> Vec<Restored> {
+        if let Self::Threaded { requests, thread, .. } = self {
+            // The thread ends when nobody can ask it any more.
+            requests.take();
+            if let Some(thread) = thread.take()
+                && thread.join().is_err()
+            {
+                tracing::error!("the restore thread panicked");
+            }
+        }
+        self.step()
+    }
+}
+
+impl Drop for RestoreDriver {
+    fn drop(&mut self) {
+        drop(self.close());
+    }
+}
+
+fn serve(mut restorer: Restorer, requests: &Receiver<Request>, restored: &Sender<Restored>) {
+    loop {
+        // With nothing to do it waits for a request; otherwise it only looks for one.
+        let request = if restorer.is_idle() { requests.recv().map_err(|_| TryRecvError::Disconnected) } else { requests.try_recv() };
+        let finished = match request {
+            Ok(Request::Add(task)) => {
+                restorer.add(*task);
+                continue;
+            }
+            Ok(Request::Cancel(task)) => restorer.cancel(task).into_iter().collect(),
+            Err(TryRecvError::Empty) => restorer.step(Duration::from_millis(20)),
+            Err(TryRecvError::Disconnected) => return,
+        };
+        for task in finished {
+            if restored.send(task).is_err() {
+                return;
+            }
+        }
+    }
+}

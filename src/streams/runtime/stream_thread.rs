@@ -1,0 +1,511 @@
+//! One thread of the engine: polls, processes, commits. Everything else is in the files that it calls.
+//!
+//! [`StreamThread::run_once`] is one turn of the loop; the test driver and a simulation call it without a thread.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::backend::StateBackend;
+use super::commit::{self, Failed, Outcome, Phase};
+use super::failure::{self, Action};
+use super::options::Options;
+use super::restore::{self, Needs, Restored, Restorer};
+use super::restore_driver::RestoreDriver;
+use super::shared::Shared;
+use super::topics::TopicTable;
+use super::transaction::Transaction;
+use super::{Error, Result, layout};
+use crate::streams::clock::Clock;
+use crate::streams::log::{
+    self, Admin, Consumer, ConsumerOptions, Isolation, Log, Offset, Polled, ProducerOptions, RecordBatch, TopicPartition,
+};
+use crate::streams::state::{self, TaskState};
+use crate::streams::task::{self, Blueprints, Processed, State, StreamTask, TaskId};
+use crate::streams::topology::Blueprint;
+
+/// More failures than this without a commit between them stop the engine.
+const FAILURES_MAX: u32 = 5;
+
+/// What all threads of an engine are made from.
+#[derive(Clone, Debug)]
+pub(crate) struct Parts {
+    pub(crate) log: Arc<dyn Log>,
+    pub(crate) topology: Arc<dyn Blueprint>,
+    pub(crate) topics: Arc<TopicTable>,
+    pub(crate) partitions: Arc<BTreeMap<Arc<str>, i32>>,
+    pub(crate) backend: Arc<dyn StateBackend>,
+    pub(crate) options: Arc<Options>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) shared: Arc<Shared>,
+}
+
+/// A stream thread with its consumer, its transaction and its tasks.
+#[derive(Debug)]
+pub(crate) struct StreamThread {
+    pub(super) index: usize,
+    pub(super) parts: Parts,
+    blueprints: Blueprints,
+    layouts: BTreeMap<usize, Arc<str>>,
+    admin: Arc<dyn Admin>,
+    pub(super) consumer: Box<dyn Consumer>,
+    pub(super) transaction: Transaction,
+    pub(super) tasks: BTreeMap<TaskId, StreamTask>,
+    pub(super) restoring: BTreeMap<TaskId, TopicPartition>,
+    pub(super) restorer: RestoreDriver,
+    batch: RecordBatch,
+    /// Monotonic times of the last commit, store flush and housekeeping.
+    last_commit: Duration,
+    last_flush: Duration,
+    last_maintenance: Duration,
+    /// The disk was full: no flush is tried before this time.
+    flush_again: Duration,
+    /// Nothing is polled before this time: the disk was full.
+    paused_until: Duration,
+    pub(super) failures: u32,
+    /// Tasks whose stores were rebuilt and have not committed since, with the cause.
+    pub(super) rebuilt: BTreeMap<TaskId, String>,
+}
+
+impl StreamThread {
+    /// Fences earlier holders of its ids, then joins the group: in this order, or a dead owner's offsets block the start.
+    pub(crate) fn new(index: usize, parts: Parts) -> Result<Self> {
+        let options = Arc::clone(&parts.options);
+        let blueprints = Blueprints {
+            topology: Arc::clone(&parts.topology),
+            clock: Arc::clone(&parts.clock),
+            dead_letters: parts.topics.dead_letters(),
+            record_bytes_max: options.record_bytes_max,
+        };
+        let layouts = parts.topology.subtopologies().iter().map(|subtopology| {
+            let partitions = parts.partitions.get(&subtopology.topic).copied().unwrap_or(1);
+            (subtopology.id, layout::metadata(subtopology, partitions))
+        });
+        let transaction = Transaction::init(&*parts.log, &producer_options(index, &parts), options.transaction_timeout)?;
+        let consumer = join_group(index, &parts)?;
+        let restorer = RestoreDriver::new(index, restorer(&parts)?, options.restore_thread)?;
+        let now = parts.clock.monotonic();
+        Ok(Self {
+            index,
+            layouts: layouts.collect(),
+            blueprints,
+            admin: parts.log.admin(),
+            consumer,
+            transaction,
+            tasks: BTreeMap::new(),
+            restoring: BTreeMap::new(),
+            restorer,
+            batch: RecordBatch::default(),
+            last_commit: now,
+            last_flush: now,
+            last_maintenance: now,
+            flush_again: Duration::ZERO,
+            paused_until: Duration::ZERO,
+            failures: 0,
+            rebuilt: BTreeMap::new(),
+            parts,
+        })
+    }
+
+    /// Runs until it is told to stop or cannot go on.
+    pub(crate) fn run(&mut self) -> Result<()> {
+        while !self.parts.shared.stopping() {
+            self.run_once(self.parts.options.poll_timeout)?;
+        }
+        self.close()
+    }
+
+    /// One turn: takes up restored tasks, polls once, processes what came, commits if it is time. Returns whether anything happened.
+    pub(crate) fn run_once(&mut self, timeout: Duration) -> Result<bool> {
+        let mut busy = self.take_up_restored()?;
+        self.beat("poll");
+        let polled = self.poll(timeout)?;
+        busy |= polled != Polled::Nothing;
+        let idle = match polled {
+            Polled::Nothing => true,
+            Polled::Records => {
+                self.beat("process");
+                self.process()?;
+                false
+            }
+            Polled::Assigned(partitions) => {
+                self.assigned(&partitions)?;
+                false
+            }
+            Polled::Revoked(partitions) => {
+                self.beat("revoke");
+                self.revoked(&partitions)?;
+                false
+            }
+            Polled::Lost(partitions) => {
+                self.lost(&partitions)?;
+                false
+            }
+        };
+        busy |= self.punctuate()?;
+        if self.commit_due(idle) {
+            self.beat("commit");
+            busy |= self.commit()?;
+        }
+        self.housekeeping()?;
+        Ok(busy)
+    }
+
+    pub(super) fn beat(&self, operation: &'static str) {
+        if let Some(pulse) = self.parts.shared.pulses.get(self.index) {
+            pulse.beat(operation);
+        }
+    }
+
+    fn poll(&mut self, timeout: Duration) -> Result<Polled> {
+        let now = self.parts.clock.monotonic();
+        self.resume_inputs(now)?;
+        // Nothing may wait for the next record: neither what is uncommitted nor a task that is ready.
+        let waiting = self.transaction.is_open() || !self.restoring.is_empty() || now < self.paused_until;
+        let timeout = if waiting { timeout.min(Duration::from_millis(1)) } else { timeout };
+        let timeout = if self.transaction.is_open() { Duration::ZERO } else { timeout };
+        match self.consumer.poll(timeout, &mut self.batch) {
+            Ok(polled) => Ok(polled),
+            Err(error) => {
+                let action = failure::of_log(Phase::Produce, error.class);
+                self.handle(action, error.into())?;
+                Ok(Polled::Nothing)
+            }
+        }
+    }
+
+    /// Takes one batch through its task.
+    fn process(&mut self) -> Result<()> {
+        let Some(source) = self.batch.source() else { return Ok(()) };
+        let Some(task) = self.tasks.values_mut().find(|task| task.source() == source) else { return Ok(()) };
+        let mut failed = None;
+        let mut stopped_at: Option<Offset> = None;
+        for record in self.batch.iter() {
+            match task.process(&record, &mut self.transaction) {
+                Ok(Processed::Done) => {}
+                Ok(Processed::Unavailable(reason)) => {
+                    tracing::warn!(task = %task.id(), offset = %record.offset, reason, "input paused: something it needs is out of reach");
+                    stopped_at = Some(record.offset);
+                    break;
+                }
+                Err(error) => {
+                    failed = Some(error);
+                    break;
+                }
+            }
+        }
+        if let Some(error) = failed {
+            let action = failure::of_task(&error);
+            return self.handle(action, error.into());
+        }
+        if let Some(offset) = stopped_at {
+            let source = task.source().clone();
+            task.paused_until = Some(self.parts.clock.monotonic() + self.parts.options.unavailable_backoff);
+            self.consumer.seek(&source, offset)?;
+            self.consumer.pause(&source)?;
+        }
+        Ok(())
+    }
+
+    /// Lets inputs go on whose pause is over.
+    fn resume_inputs(&mut self, now: Duration) -> Result<()> {
+        for task in self.tasks.values_mut() {
+            if task.paused_until.is_some_and(|until| now >= until) {
+                task.paused_until = None;
+                self.consumer.resume(task.source())?;
+            }
+        }
+        Ok(())
+    }
+
+    fn punctuate(&mut self) -> Result<bool> {
+        let mut called = false;
+        let mut failed = None;
+        for task in self.tasks.values_mut().filter(|task| task.state() == State::Running) {
+            match task.punctuate(&mut self.transaction) {
+                Ok(any) => called |= any,
+                Err(error) => {
+                    failed = Some(error);
+                    break;
+                }
+            }
+        }
+        if let Some(error) = failed {
+            let action = failure::of_task(&error);
+            self.handle(action, error.into())?;
+        }
+        Ok(called)
+    }
+
+    fn commit_due(&self, idle: bool) -> bool {
+        let options = &self.parts.options;
+        let since = self.parts.clock.monotonic().saturating_sub(self.last_commit);
+        if self.transaction.is_open() {
+            let overlay: usize = self.tasks.values().map(|task| task.stores.overlay_bytes()).sum();
+            let full = self.tasks.values().any(|task| task.stores.overlay_full());
+            return (idle && options.commit_at_end_of_input)
+                || since >= options.commit_interval
+                || self.transaction.records() >= options.commit_records_max
+                || overlay >= options.overlay_bytes_max
+                || full;
+        }
+        let wait = if idle && options.commit_at_end_of_input { options.offsets_only_interval } else { options.commit_interval };
+        since >= wait && !commit::advanced(&self.tasks, &*self.consumer).is_empty()
+    }
+
+    /// Commits all tasks; returns whether there was something to commit.
+    pub(super) fn commit(&mut self) -> Result<bool> {
+        let outcome = commit::commit(&mut commit::Scope {
+            tasks: &mut self.tasks,
+            consumer: &mut *self.consumer,
+            transaction: &mut self.transaction,
+            topics: &self.parts.topics,
+            layouts: &self.layouts,
+            clock: &*self.parts.clock,
+            options: &self.parts.options,
+        });
+        match outcome {
+            Ok(Outcome::Nothing) => Ok(false),
+            Ok(Outcome::Committed { offsets, slow }) => {
+                self.last_commit = self.parts.clock.monotonic();
+                self.failures = 0;
+                for (source, _) in &offsets {
+                    self.rebuilt.retain(|id, _| self.tasks.get(id).is_none_or(|task| task.source() != source));
+                }
+                self.report(1);
+                self.parts.shared.committed(offsets);
+                self.flush_stores(false)?;
+                if slow {
+                    tracing::warn!("a commit took long enough to have been sent twice: replacing the producer");
+                    self.replace_producer()?;
+                }
+                Ok(true)
+            }
+            Err(Failed::Log(phase, error)) => {
+                let action = failure::of_log(phase, error.class);
+                self.handle(action, error.into())?;
+                Ok(true)
+            }
+            Err(Failed::Stores(task, source)) => {
+                let action = failure::of_store(&source);
+                self.handle(action, Error::Stores { task, source: Box::new(source) })?;
+                Ok(true)
+            }
+        }
+    }
+
+    /// Writes committed rows to the disk where there are enough of them, or all. A full disk keeps them in memory.
+    pub(super) fn flush_stores(&mut self, all: bool) -> Result<()> {
+        let now = self.parts.clock.monotonic();
+        if now < self.flush_again {
+            return Ok(());
+        }
+        let mut failed = None;
+        for task in self.tasks.values_mut().filter(|task| task.state() == State::Running) {
+            if all || task.stores.write_back_due() {
+                if let Err(source) = task.stores.flush(Some(task.committed)) {
+                    let full = task.stores.write_back_full();
+                    failed = Some((task.id(), source, full));
+                    break;
+                }
+            }
+        }
+        let Some((task, source, full)) = failed else { return Ok(()) };
+        let action = failure::of_store(&source);
+        if action == Action::Pause && !full {
+            self.flush_again = now + Duration::from_secs(1);
+            tracing::warn!(task = %task, error = task::chain(&source), "committed rows stay in memory until there is space");
+            return Ok(());
+        }
+        self.handle(action, Error::Stores { task, source: Box::new(source) })
+    }
+
+    fn housekeeping(&mut self) -> Result<()> {
+        let now = self.parts.clock.monotonic();
+        if now.saturating_sub(self.last_flush) >= self.parts.options.write_back_interval {
+            self.last_flush = now;
+            self.flush_stores(true)?;
+        }
+        // One thread does what a broker does by itself, between two transactions.
+        if self.index == 0 && !self.transaction.is_open() && now.saturating_sub(self.last_maintenance) >= Duration::from_secs(1) {
+            self.last_maintenance = now;
+            self.beat("maintain");
+            if let Err(error) = self.admin.maintain(self.parts.clock.now()) {
+                tracing::warn!(error = task::chain(&error), "housekeeping of the log failed; it will be tried again");
+            }
+        }
+        Ok(())
+    }
+
+    /// Opens the stores of a task; what is damaged is removed and begun anew, once.
+    pub(super) fn open_task(&mut self, id: TaskId) -> Result<StreamTask> {
+        match self.try_open(id) {
+            Err(Error::Stores { source, .. }) if failure::of_store(&*source) == Action::Rebuild => {
+                self.note_rebuild(id, task::chain(&*source))?;
+                self.destroy(id)?;
+                self.try_open(id)
+            }
+            outcome => outcome,
+        }
+    }
+
+    fn try_open(&self, id: TaskId) -> Result<StreamTask> {
+        let subtopology = self.parts.topology.subtopologies().get(id.subtopology).cloned();
+        let subtopology = subtopology.ok_or_else(|| Error::MissingTopic { topic: format!("of task {id}") })?;
+        let kv = self.parts.backend.open(id).map_err(|error| Error::Stores { task: id, source: Box::new(error) })?;
+        // A task gets its share of the thread's memory: the number of its siblings is not known before all are assigned.
+        let partitions = self.parts.partitions.get(&subtopology.topic).copied().unwrap_or(1);
+        let share = usize::try_from(partitions).unwrap_or(1).div_ceil(self.parts.options.threads).max(1);
+        let limits = state::Options {
+            cache_bytes: self.parts.options.cache_bytes / share,
+            write_back_bytes: self.parts.options.write_back_bytes / share,
+        };
+        let stores = TaskState::open(&id.to_string(), kv, subtopology.stores.clone(), limits);
+        let stores = stores.map_err(|error| Error::Stores { task: id, source: Box::new(error) })?;
+        Ok(StreamTask::new(id, &subtopology, stores, &self.blueprints)?)
+    }
+
+    /// Removes the stores of a task that is closed.
+    pub(super) fn destroy(&self, id: TaskId) -> Result<()> {
+        self.parts.backend.destroy(id).map_err(|error| Error::Stores { task: id, source: Box::new(error) })
+    }
+
+    /// Remembers why a store is rebuilt; the second time in a row is the end.
+    pub(super) fn note_rebuild(&mut self, task: TaskId, cause: String) -> Result<()> {
+        tracing::warn!(task = %task, cause, "the store is rebuilt from its changelog");
+        match self.rebuilt.insert(task, cause.clone()) {
+            Some(_) => Err(Error::RebuiltTwice { task, cause }),
+            None => Ok(()),
+        }
+    }
+
+    /// Takes up tasks that the restorer gives back.
+    fn take_up_restored(&mut self) -> Result<bool> {
+        let restored = self.restorer.step();
+        let any = !restored.is_empty();
+        for Restored { mut task, outcome } in restored {
+            let id = task.id();
+            if self.restoring.remove(&id).is_none() {
+                // Its partition was taken away meanwhile.
+                self.close_task(task);
+                continue;
+            }
+            match outcome {
+                restore::Outcome::Done { input, committed } => {
+                    // An offset that nobody has committed yet is committed soon, even if no record comes.
+                    task.committed = if committed { input } else { Offset(-1) };
+                    task.transition_to(State::Running)?;
+                    self.consumer.assign(task.source(), input)?;
+                    tracing::info!(task = %id, input = %task.source(), offset = %input, "running");
+                    if committed {
+                        self.parts.shared.committed([(task.source().clone(), input)]);
+                    }
+                    self.tasks.insert(id, task);
+                }
+                restore::Outcome::Rebuild(cause) => {
+                    self.note_rebuild(id, cause)?;
+                    drop(task);
+                    self.destroy(id)?;
+                    let task = self.open_task(id)?;
+                    self.start_restore(task)?;
+                }
+                restore::Outcome::Failed(error) => return Err(error),
+                restore::Outcome::Cancelled => self.close_task(task),
+            }
+        }
+        if any {
+            self.report(0);
+        }
+        Ok(any)
+    }
+
+    pub(super) fn start_restore(&mut self, mut task: StreamTask) -> Result<()> {
+        restore::begin(&mut task)?;
+        self.restoring.insert(task.id(), task.source().clone());
+        self.restorer.add(task)
+    }
+
+    /// Stops polling for a while.
+    pub(super) fn pause(&mut self, reason: &Error) {
+        let wait = Duration::from_secs(1);
+        tracing::warn!(error = task::chain(reason), "standing still until there is space again");
+        self.paused_until = self.parts.clock.monotonic() + wait;
+        for task in self.tasks.values_mut() {
+            task.paused_until = Some(self.paused_until);
+            if let Err(error) = self.consumer.pause(task.source()) {
+                tracing::debug!(%error, "pausing an input");
+            }
+        }
+    }
+
+    pub(super) fn replace_producer(&mut self) -> Result<()> {
+        self.beat("init_transactions");
+        let options = producer_options(self.index, &self.parts);
+        self.transaction = Transaction::init(&*self.parts.log, &options, self.parts.options.transaction_timeout)?;
+        Ok(())
+    }
+
+    pub(super) fn rejoin_group(&mut self) -> Result<()> {
+        self.consumer = join_group(self.index, &self.parts)?;
+        Ok(())
+    }
+
+    /// Whether nothing is left to do until a record comes or time moves.
+    pub(crate) fn is_settled(&self) -> bool {
+        self.restoring.is_empty() && !self.transaction.is_open() && commit::advanced(&self.tasks, &*self.consumer).is_empty()
+    }
+
+    /// The tasks with the names of their stores.
+    pub(crate) fn tasks_mut(&mut self) -> impl Iterator<Item = (Vec<String>, &mut StreamTask)> {
+        let topology = Arc::clone(&self.parts.topology);
+        self.tasks.values_mut().map(move |task| {
+            let subtopology = topology.subtopologies().get(task.id().subtopology);
+            let names = subtopology.map(|known| known.stores.iter().map(|store| store.name.to_string()).collect());
+            (names.unwrap_or_default(), task)
+        })
+    }
+
+    pub(super) fn failures_max(&self) -> u32 {
+        FAILURES_MAX
+    }
+}
+
+fn producer_options(index: usize, parts: &Parts) -> ProducerOptions {
+    let options = &parts.options;
+    ProducerOptions {
+        transactional_id: format!("{}-{}-{index}", options.application_id, options.instance_id).into(),
+        topics: parts.topics.topics().to_vec(),
+        transaction_timeout: options.transaction_timeout,
+    }
+}
+
+fn join_group(index: usize, parts: &Parts) -> log::Result<Box<dyn Consumer>> {
+    let options = &parts.options;
+    let mut consumer = parts.log.consumer(ConsumerOptions {
+        group: Some(Arc::clone(&options.application_id)),
+        instance_id: Some(format!("{}-{index}", options.instance_id).into()),
+        isolation: Isolation::ReadCommitted,
+    })?;
+    let topics: Vec<_> = parts.topology.subtopologies().iter().map(|subtopology| Arc::clone(&subtopology.topic)).collect();
+    consumer.subscribe(&topics)?;
+    Ok(consumer)
+}
+
+/// The restorer's consumer has the same group, for its committed offsets, but never joins it.
+fn restorer(parts: &Parts) -> Result<Restorer> {
+    let consumer = parts.log.consumer(ConsumerOptions {
+        group: Some(Arc::clone(&parts.options.application_id)),
+        instance_id: None,
+        isolation: Isolation::ReadCommitted,
+    })?;
+    Ok(Restorer::new(Needs {
+        consumer,
+        admin: parts.log.admin(),
+        topology: Arc::clone(&parts.topology),
+        topics: Arc::clone(&parts.topics),
+        partitions: Arc::clone(&parts.partitions),
+        options: Arc::clone(&parts.options),
+        clock: Arc::clone(&parts.clock),
+        shared: Arc::clone(&parts.shared),
+    }))
+}

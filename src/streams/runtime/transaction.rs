@@ -1,0 +1,55 @@
+//! The producer of a stream thread and its one transaction, begun at the first send.
+
+use std::time::Duration;
+
+use crate::streams::log::{self, Log, Producer, ProducerOptions, ProducerRecord};
+use crate::streams::task::Output;
+
+/// A producer with at most one open transaction.
+#[derive(Debug)]
+pub(super) struct Transaction {
+    pub(super) producer: Box<dyn Producer>,
+    open: bool,
+    records: u64,
+}
+
+impl Transaction {
+    /// Makes a producer and fences all earlier holders of its id.
+    pub(super) fn init(log: &dyn Log, options: &ProducerOptions, timeout: Duration) -> log::Result<Self> {
+        let mut producer = log.producer(options.clone())?;
+        producer.init_transactions(timeout)?;
+        Ok(Self { producer, open: false, records: 0 })
+    }
+
+    pub(super) fn begin(&mut self) -> log::Result<()> {
+        if !self.open {
+            self.producer.begin()?;
+            self.open = true;
+        }
+        Ok(())
+    }
+
+    /// Whether there is something to commit or abort.
+    pub(super) fn is_open(&self) -> bool {
+        self.open
+    }
+
+    /// Records sent since the transaction began.
+    pub(super) fn records(&self) -> u64 {
+        self.records
+    }
+
+    /// The transaction is over, one way or the other.
+    pub(super) fn ended(&mut self) {
+        self.open = false;
+        self.records = 0;
+    }
+}
+
+impl Output for Transaction {
+    fn send(&mut self, record: &ProducerRecord<'_>) -> log::Result<()> {
+        self.begin()?;
+        self.records += 1;
+        self.producer.send(record)
+    }
+}

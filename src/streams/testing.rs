@@ -1,0 +1,180 @@
+//! [`TopologyTestDriver`]: a whole topology on the in-memory log with a clock that moves by hand.
+//!
+//! It is the production runtime: the same stream thread, commit protocol, restore and stores, a step at a time.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::clock::{Clock, ManualClock, Timestamp};
+use super::log::local::LocalLog;
+use super::log::{
+    ConsumerOptions, Headers, Isolation, Log, Offset, Partition, Polled, Producer, ProducerOptions, ProducerRecord, RecordBatch,
+    TopicConfig, TopicPartition,
+};
+use super::processor::StoreId;
+use super::runtime::{Error, MemoryBackend, Options, Parts, Result, Shared, StateBackend, Status, StreamThread, TopicTable, prepare};
+use super::topology::Blueprint;
+
+/// A record that came out of a topology.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TestRecord {
+    /// Its partition.
+    pub partition: Partition,
+    /// Its offset.
+    pub offset: Offset,
+    /// Its time.
+    pub timestamp: Timestamp,
+    /// Its key.
+    pub key: Option<Vec<u8>>,
+    /// Its value; none is a tombstone.
+    pub value: Option<Vec<u8>>,
+    /// Its headers.
+    pub headers: Vec<(String, Option<Vec<u8>>)>,
+}
+
+/// Runs a topology record by record.
+#[derive(Debug)]
+pub struct TopologyTestDriver {
+    thread: StreamThread,
+    log: Arc<dyn Log>,
+    clock: ManualClock,
+    shared: Arc<Shared>,
+    inputs: Vec<Arc<str>>,
+    producer: Box<dyn Producer>,
+    /// How far each output topic was read.
+    read: BTreeMap<TopicPartition, Offset>,
+}
+
+impl TopologyTestDriver {
+    /// Starts `topology` with one partition per topic, at the time zero.
+    pub fn new(topology: Arc<dyn Blueprint>) -> Result<Self> {
+        Self::with(topology, LocalLog::in_memory(), Arc::new(MemoryBackend::default()), Options::new("test", "driver"))
+    }
+
+    /// Starts `topology` on a log and stores that outlive the driver, so that a test can stop it and start another one.
+    pub fn with(topology: Arc<dyn Blueprint>, log: Arc<dyn Log>, backend: Arc<dyn StateBackend>, options: Options) -> Result<Self> {
+        let clock = ManualClock::default();
+        let admin = log.admin();
+        let inputs: Vec<_> = topology.subtopologies().iter().map(|subtopology| Arc::clone(&subtopology.topic)).collect();
+        for topic in inputs.iter().chain(topology.sink_topics()) {
+            if admin.describe(topic)?.is_none() {
+                admin.create_topic(topic, &TopicConfig::keep(1))?;
+            }
+        }
+        let options = Options { threads: 1, restore_thread: false, poll_timeout: Duration::ZERO, offsets_only_interval: Duration::ZERO, ..options };
+        let table = TopicTable::new(&options.application_id, &*topology);
+        let partitions = prepare(&*admin, &*topology, &table)?;
+        let shared_clock: Arc<dyn Clock> = Arc::new(clock.clone());
+        let shared = Arc::new(Shared::new(&shared_clock, 1));
+        let mut producer = log.producer(ProducerOptions {
+            transactional_id: "test-driver-input".into(),
+            topics: inputs.clone(),
+            transaction_timeout: options.transaction_timeout,
+        })?;
+        producer.init_transactions(options.transaction_timeout)?;
+        let parts = Parts {
+            log: Arc::clone(&log),
+            topology,
+            topics: Arc::new(table),
+            partitions: Arc::new(partitions),
+            backend,
+            options: Arc::new(options),
+            clock: shared_clock,
+            shared: Arc::clone(&shared),
+        };
+        let thread = StreamThread::new(0, parts)?;
+        let mut driver = Self { thread, log, clock, shared, inputs, producer, read: BTreeMap::new() };
+        driver.run()?;
+        Ok(driver)
+    }
+
+    /// Appends a record to an input topic and runs the topology until it stands still.
+    pub fn pipe(&mut self, topic: &str, key: Option<&[u8]>, value: Option<&[u8]>, timestamp: Timestamp) -> Result<()> {
+        self.append(topic, key, value, timestamp)?;
+        self.run()
+    }
+
+    /// Appends a record to an input topic without running the topology.
+    pub fn append(&mut self, topic: &str, key: Option<&[u8]>, value: Option<&[u8]>, timestamp: Timestamp) -> Result<()> {
+        let place = self.inputs.iter().position(|input| &**input == topic).ok_or_else(|| Error::MissingTopic { topic: topic.to_owned() })?;
+        let timeout = Duration::from_secs(1);
+        self.producer.begin()?;
+        self.producer.send(&ProducerRecord { topic: place, partition: None, key, value, headers: Headers::EMPTY, timestamp })?;
+        self.producer.flush(timeout)?;
+        Ok(self.producer.commit(timeout)?)
+    }
+
+    /// Runs the topology until it stands still: everything read, committed, and every punctuation that is due called.
+    pub fn run(&mut self) -> Result<()> {
+        const TURNS_MAX: usize = 1_000_000;
+        let mut quiet = 0;
+        for _ in 0..TURNS_MAX {
+            quiet = if self.thread.run_once(Duration::ZERO)? { 0 } else { quiet + 1 };
+            // One quiet turn may only mean that a commit was not due yet.
+            if quiet > 1 && self.thread.is_settled() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Moves the wall clock and runs what becomes due.
+    pub fn advance(&mut self, by: Duration) -> Result<()> {
+        self.clock.advance(by);
+        self.run()
+    }
+
+    /// The committed records of a topic that were not read before.
+    pub fn read(&mut self, topic: &str) -> Result<Vec<TestRecord>> {
+        let description = self.log.admin().describe(topic)?.ok_or_else(|| Error::MissingTopic { topic: topic.to_owned() })?;
+        let options = ConsumerOptions { group: None, instance_id: None, isolation: Isolation::ReadCommitted };
+        let mut records = Vec::new();
+        for partition in 0..description.config.partitions {
+            let place = TopicPartition::new(topic, partition);
+            let mut consumer = self.log.consumer(options.clone())?;
+            let from = self.read.get(&place).copied().unwrap_or_default();
+            consumer.assign(&place, from)?;
+            let mut batch = RecordBatch::default();
+            while consumer.poll(Duration::ZERO, &mut batch)? == Polled::Records {
+                records.extend(batch.iter().map(|record| TestRecord {
+                    partition: place.partition,
+                    offset: record.offset,
+                    timestamp: record.timestamp,
+                    key: record.key.map(<[u8]>::to_vec),
+                    value: record.value.map(<[u8]>::to_vec),
+                    headers: record.headers.iter().map(|(key, value)| (key.to_owned(), value.map(<[u8]>::to_vec))).collect(),
+                }));
+            }
+            self.read.insert(place.clone(), consumer.position(&place).unwrap_or(from));
+        }
+        Ok(records)
+    }
+
+    /// All rows of a store, in the order of their keys; committed and uncommitted.
+    pub fn store(&mut self, name: &str) -> Vec<(Vec<u8>, Vec<u8>)> {
+        let mut rows = Vec::new();
+        for (names, task) in self.thread.tasks_mut() {
+            let Some(store) = names.iter().position(|known| known == name) else { continue };
+            let visited = task.stores.store(StoreId(store)).all(&mut |key, value| {
+                rows.push((key.to_vec(), value.to_vec()));
+                std::ops::ControlFlow::Continue(())
+            });
+            if let Err(error) = visited {
+                tracing::error!(error, "store {name}");
+            }
+        }
+        rows.sort();
+        rows
+    }
+
+    /// What the engine counted.
+    pub fn status(&self) -> Status {
+        self.shared.status.lock().clone()
+    }
+
+    /// Commits, closes the stores and ends, as a SIGTERM would.
+    pub fn close(mut self) -> Result<()> {
+        self.thread.close()
+    }
+}
