@@ -62,7 +62,8 @@ impl TopologyTestDriver {
                 admin.create_topic(topic, &TopicConfig::keep(1))?;
             }
         }
-        let options = Options { threads: 1, restore_thread: false, poll_timeout: Duration::ZERO, offsets_only_interval: Duration::ZERO, ..options };
+        let options =
+            Options { threads: 1, restore_thread: false, poll_timeout: Duration::ZERO, offsets_only_interval: Duration::ZERO, ..options };
         let table = TopicTable::new(&options.application_id, &*topology);
         let partitions = prepare(&*admin, &*topology, &table)?;
         let shared_clock: Arc<dyn Clock> = Arc::new(clock.clone());
@@ -97,7 +98,8 @@ impl TopologyTestDriver {
 
     /// Appends a record to an input topic without running the topology.
     pub fn append(&mut self, topic: &str, key: Option<&[u8]>, value: Option<&[u8]>, timestamp: Timestamp) -> Result<()> {
-        let place = self.inputs.iter().position(|input| &**input == topic).ok_or_else(|| Error::MissingTopic { topic: topic.to_owned() })?;
+        let place =
+            self.inputs.iter().position(|input| &**input == topic).ok_or_else(|| Error::MissingTopic { topic: topic.to_owned() })?;
         let timeout = Duration::from_secs(1);
         self.producer.begin()?;
         self.producer.send(&ProducerRecord { topic: place, partition: None, key, value, headers: Headers::EMPTY, timestamp })?;

@@ -134,7 +134,10 @@ fn write_changelogs(scope: &mut Scope<'_>) -> log::Result<()> {
         if let Some(error) = failed {
             return Err(error);
         }
-        drained.map_err(|error| log::Error { source: Some(error), ..log::Error::new(Class::Fatal, format!("draining task {id}"), "the overlay could not be read") })?;
+        drained.map_err(|error| log::Error {
+            source: Some(error),
+            ..log::Error::new(Class::Fatal, format!("draining task {id}"), "the overlay could not be read")
+        })?;
     }
     Ok(())
 }

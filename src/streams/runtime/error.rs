@@ -87,7 +87,9 @@ pub enum Error {
         cause: String,
     },
     /// Another process uses the same ids.
-    #[error("another process holds the instance id {instance_id}; a copied state directory does that: give each instance a directory of its own")]
+    #[error(
+        "another process holds the instance id {instance_id}; a copied state directory does that: give each instance a directory of its own"
+    )]
     Fenced {
         /// The instance id.
         instance_id: String,

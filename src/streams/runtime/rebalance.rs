@@ -236,10 +236,9 @@ impl StreamThread {
         status.commit_total += commits;
         for task in self.tasks.values() {
             let (state, source, committed) = (task.state(), task.source().clone(), task.committed);
-            let known = status.tasks.insert(
-                task.id(),
-                TaskStatus { state, source, committed, counters: task.counters().clone(), restoring: Vec::new() },
-            );
+            let known = status
+                .tasks
+                .insert(task.id(), TaskStatus { state, source, committed, counters: task.counters().clone(), restoring: Vec::new() });
             drop(known);
         }
         for (id, source) in &self.restoring {

@@ -120,7 +120,8 @@ impl Restorer {
                 self.finish(task, outcome, &mut finished);
             }
         }
-        let done: Vec<_> = self.entries.values().filter(|entry| entry.planned && entry.stores.is_empty()).map(|entry| entry.task.id()).collect();
+        let done: Vec<_> =
+            self.entries.values().filter(|entry| entry.planned && entry.stores.is_empty()).map(|entry| entry.task.id()).collect();
         for id in done {
             let outcome = self.conclude(id);
             self.finish(id, outcome, &mut finished);
@@ -174,7 +175,8 @@ impl Restorer {
         for store in (0..subtopology.stores.len()).map(StoreId) {
             let changelog = TopicPartition::new(self.topics.changelog_name(id.subtopology, store), id.partition);
             // 2. The high watermark: the last stable offset may trail the last committed transaction.
-            let (low, end) = self.admin.watermarks(&changelog, Isolation::ReadUncommitted).map_err(|error| Outcome::Failed(error.into()))?;
+            let (low, end) =
+                self.admin.watermarks(&changelog, Isolation::ReadUncommitted).map_err(|error| Outcome::Failed(error.into()))?;
             let checkpoint = entry.task.stores.checkpoint(store);
             if let Some(offset) = checkpoint.filter(|&offset| offset < low || offset > end) {
                 return Err(Outcome::Rebuild(format!("checkpoint {offset} of {changelog} is outside its log ({low} to {end})")));

@@ -9,7 +9,7 @@ mod stream_task;
 
 pub use collector::{Output, RecordCollector};
 pub use error::{Error, Result};
-pub use state::{IllegalTransition, State};
-pub use stream_task::{Counters, StreamTask, TaskId};
 pub(crate) use error::{StorageTrouble, storage_trouble};
+pub use state::{IllegalTransition, State};
 pub(crate) use stream_task::{Blueprints, Processed, chain, panic_message};
+pub use stream_task::{Counters, StreamTask, TaskId};

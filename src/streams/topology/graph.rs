@@ -51,8 +51,14 @@ pub trait Services {
     /// One of the task's stores.
     fn store(&mut self, store: StoreId) -> &mut dyn KeyValueStore;
     /// Takes a result for the sink topic with this index.
-    fn emit(&mut self, topic: usize, key: Option<&[u8]>, value: Option<&[u8]>, headers: Headers<'_>, timestamp: Timestamp)
-    -> Result<(), BoxError>;
+    fn emit(
+        &mut self,
+        topic: usize,
+        key: Option<&[u8]>,
+        value: Option<&[u8]>,
+        headers: Headers<'_>,
+        timestamp: Timestamp,
+    ) -> Result<(), BoxError>;
     /// The highest record time seen by the task.
     fn stream_time(&self) -> Timestamp;
     /// The wall clock.
@@ -159,9 +165,11 @@ impl<V: Send + 'static> Graph for ProcessorGraph<V> {
         for (place, node) in self.nodes.iter_mut().enumerate() {
             let Work::Processor(processor) = &mut node.work else { continue };
             let mut schedules = Vec::new();
-            processor
-                .init(&mut InitContext { stores: &node.stores, schedules: &mut schedules })
-                .map_err(|source| Failure { kind: FailureKind::Processing, node: Arc::clone(&node.name), source })?;
+            processor.init(&mut InitContext { stores: &node.stores, schedules: &mut schedules }).map_err(|source| Failure {
+                kind: FailureKind::Processing,
+                node: Arc::clone(&node.name),
+                source,
+            })?;
             scheduled.extend(schedules.into_iter().enumerate().map(|(schedule, (kind, interval))| Scheduled {
                 node: place,
                 schedule,
@@ -181,7 +189,9 @@ impl<V: Send + 'static> Graph for ProcessorGraph<V> {
         let value = match input.record.value {
             None => None,
             Some(bytes) => {
-                deserializer.deserialize(bytes, &input.record, value).map_err(|error| failure_of(FailureKind::Deserialization, name, error))?;
+                deserializer
+                    .deserialize(bytes, &input.record, value)
+                    .map_err(|error| failure_of(FailureKind::Deserialization, name, error))?;
                 Some(&*value)
             }
         };
@@ -237,9 +247,11 @@ impl<V> Context<'_, V> {
                     source: self.source,
                     failure: &mut *self.failure,
                 };
-                processor
-                    .process(record, &mut context)
-                    .map_err(|source| Failure { kind: FailureKind::Processing, node: Arc::clone(name), source })
+                processor.process(record, &mut context).map_err(|source| Failure {
+                    kind: FailureKind::Processing,
+                    node: Arc::clone(name),
+                    source,
+                })
             }
             Work::Sink { topic, serializer, buffer } => {
                 buffer.clear();
@@ -250,9 +262,11 @@ impl<V> Context<'_, V> {
                         Some(buffer.as_slice())
                     }
                 };
-                self.services
-                    .emit(*topic, record.key, value, record.headers, record.timestamp)
-                    .map_err(|source| Failure { kind: FailureKind::Production, node: Arc::clone(name), source })
+                self.services.emit(*topic, record.key, value, record.headers, record.timestamp).map_err(|source| Failure {
+                    kind: FailureKind::Production,
+                    node: Arc::clone(name),
+                    source,
+                })
             }
         }
     }

@@ -181,7 +181,10 @@ pub struct Topology<V> {
 
 impl<V> fmt::Debug for Topology<V> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Topology").field("subtopologies", &self.subtopologies).field("sink_topics", &self.sink_topics).finish_non_exhaustive()
+        f.debug_struct("Topology")
+            .field("subtopologies", &self.subtopologies)
+            .field("sink_topics", &self.sink_topics)
+            .finish_non_exhaustive()
     }
 }
 
