@@ -81,7 +81,7 @@ fn name(names: &mut usize) -> String {
 
 fn record_at(random: &mut Random, kinds: Kinds, depth: usize, names: &mut usize) -> Ty {
     let name = name(names);
-    let fields = (0..1 + random.below(6)).map(|index| (format!("f{index}"), ty(random, kinds, depth + 1, names))).collect();
+    let fields = (0..=random.below(5)).map(|index| (format!("f{index}"), ty(random, kinds, depth + 1, names))).collect();
     Ty::Record(name, fields)
 }
 
@@ -165,8 +165,8 @@ impl Ty {
             Self::Boolean => Avro::Boolean(random.below(2) == 1),
             Self::Int => Avro::Int(i32::try_from(random.long() >> 32).unwrap()),
             Self::Long => Avro::Long(random.long()),
-            Self::Float => Avro::Float(random.below(1000) as f32 / 8.0),
-            Self::Double => Avro::Double(random.below(1000) as f64 / 8.0),
+            Self::Float => Avro::Float(f32::from(random.next().to_le_bytes()[0]) / 8.0),
+            Self::Double => Avro::Double(f64::from(random.next().to_le_bytes()[0]) / 8.0),
             Self::Bytes => Avro::Bytes(random.bytes(length)),
             Self::String => Avro::String(random.text()),
             Self::Millis => Avro::TimestampMillis(random.long()),
@@ -209,7 +209,7 @@ pub(crate) fn read(writer: &Schema, reader: &Schema, mut body: &[u8]) -> Result<
 
 /// The value at a dotted path of a record, as a row has it.
 pub(crate) fn at(value: &Avro, path: &str) -> Value {
-    path.split('.').try_fold(value.clone(), |value, part| field(value, part)).map_or(Value::Null, |value| leaf(&value))
+    path.split('.').try_fold(value.clone(), field).map_or(Value::Null, |value| leaf(&value))
 }
 
 fn field(value: Avro, name: &str) -> Option<Avro> {

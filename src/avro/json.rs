@@ -81,7 +81,10 @@ impl<'a> Reader<'a> {
             }
             Kind::Array(items) => {
                 let mut values = Vec::new();
-                self.items(items, |reader| Ok(values.push(reader.value(items)?)))?;
+                self.items(items, |reader| {
+                    values.push(reader.value(items)?);
+                    Ok(())
+                })?;
                 Json::Array(values)
             }
             Kind::Map(node) => {
@@ -169,16 +172,20 @@ mod tests {
     #[test]
     fn a_record_within_itself_ends() {
         let schema = parse(r#"{"type":"record","name":"r","fields":[{"name":"r","type":["null","r"]}]}"#);
-        assert_eq!(to_json(&schema, &[2; 100_000]).unwrap_err().reason, Reason::Depth);
+        assert_eq!(to_json(&schema, &vec![2; 100_000]).unwrap_err().reason, Reason::Depth);
         let schema = parse(r#"{"type":"record","name":"r","fields":[{"name":"a","type":{"type":"array","items":"r"}}]}"#);
-        assert_eq!(to_json(&schema, &[2; 100_000]).unwrap_err().reason, Reason::Depth);
+        assert_eq!(to_json(&schema, &vec![2; 100_000]).unwrap_err().reason, Reason::Depth);
     }
 
     #[test]
     fn a_row_is_an_object_by_path() {
         let names: std::sync::Arc<[std::sync::Arc<str>]> = ["a".into(), "b".into()].into();
-        let shape =
-            Shape { fields: vec![Field::new("current.a", Type::Long, true), Field::new("changed", Type::Names(names.clone()), false)] };
+        let shape = Shape {
+            fields: vec![
+                Field::new("current.a", Type::Long, true),
+                Field::new("changed", Type::Names(std::sync::Arc::clone(&names)), false),
+            ],
+        };
         let row = Row { values: vec![Value::Long(1), Value::Names(NameSet { names, bits: 2 })] };
         assert_eq!(row_to_json(&shape, &row).to_string(), r#"{"changed":["b"],"current.a":1}"#);
     }

@@ -71,8 +71,8 @@ fn route(writer: &Schema, root: &RecordSchema, levels: &[Level<'_>]) -> Route {
     let mut found = String::new();
     for (index, level) in levels.iter().enumerate() {
         let Some(inside) = record else { return Route::NoRecord(index, found) };
-        let named = |name: &String| inside.fields.iter().find(|field| field.name == *name);
-        let Some(field) = named(&level.field.name).or_else(|| level.field.aliases.iter().find_map(named)) else {
+        let field = |name: &String| inside.fields.iter().find(|field| field.name == *name);
+        let Some(field) = field(&level.field.name).or_else(|| level.field.aliases.iter().find_map(field)) else {
             return Route::Missing(index);
         };
         names.push(field.name.clone());

@@ -262,7 +262,7 @@ impl From<Fault> for Stop {
     }
 }
 
-#[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, reason = "Avro's promotions round to the nearest")]
+#[expect(clippy::cast_precision_loss, reason = "Avro's promotions round to the nearest")]
 fn read_other(plan: &Plan, cursor: &mut Cursor<'_>, read: Read, value: &mut Value) -> Result<(), Reason> {
     *value = match read {
         Read::Boolean => Value::Boolean(cursor.boolean()?),

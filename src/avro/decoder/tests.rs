@@ -46,9 +46,8 @@ fn evolved(random: &mut Random, writer: &Ty) -> Schema {
         let json = match (random.below(5), ty) {
             (0, _) => continue,
             (1, Ty::Int) => "long".into(),
-            (2, Ty::Int | Ty::Long) => "double".into(),
+            (2, Ty::Int | Ty::Long) | (1, Ty::Float) => "double".into(),
             (3, Ty::Int | Ty::Long) => "float".into(),
-            (1, Ty::Float) => "double".into(),
             (1, Ty::String) => "bytes".into(),
             (1, Ty::Bytes) => "string".into(),
             (2, Ty::Union(_) | Ty::Null) => ty.json(),

@@ -181,10 +181,10 @@ fn put(value: &Value, write: &Write, into: &mut Vec<u8>) -> Result<(), &'static 
         (Write::Text | Write::Bytes, Value::String(value)) => put_bytes(value.as_bytes(), into),
         (Write::Boolean, Value::Boolean(value)) => into.push(u8::from(*value)),
         (Write::Int, Value::Long(value)) => {
-            put_long(i32::try_from(*value).map_err(|_| "a number beyond the 32 bits of an int")?.into(), into)
+            put_long(i32::try_from(*value).map_err(|_| "a number beyond the 32 bits of an int")?.into(), into);
         }
         (Write::Scaled(unit), Value::Long(value)) => {
-            put_long(value.checked_mul(*unit).ok_or("a time beyond what the schema's unit can say")?, into)
+            put_long(value.checked_mul(*unit).ok_or("a time beyond what the schema's unit can say")?, into);
         }
         (Write::Double, Value::Double(value)) => into.extend_from_slice(&value.to_le_bytes()),
         (Write::Double, Value::Long(value)) => into.extend_from_slice(&(*value as f64).to_le_bytes()),
@@ -192,7 +192,7 @@ fn put(value: &Value, write: &Write, into: &mut Vec<u8>) -> Result<(), &'static 
         (Write::Float, Value::Long(value)) => into.extend_from_slice(&(*value as f32).to_le_bytes()),
         (Write::Bytes, Value::Bytes(value)) => put_bytes(value, into),
         (Write::Text, Value::Bytes(value)) => {
-            put_bytes(std::str::from_utf8(value).map_err(|_| "bytes that are not UTF-8")?.as_bytes(), into)
+            put_bytes(std::str::from_utf8(value).map_err(|_| "bytes that are not UTF-8")?.as_bytes(), into);
         }
         (Write::Fixed(size), Value::Bytes(value)) if value.len() == *size => into.extend_from_slice(value),
         (Write::Fixed(_), Value::Bytes(_)) => return Err("bytes of another length than the schema's"),

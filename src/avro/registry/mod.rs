@@ -7,6 +7,11 @@ use super::wire::SchemaId;
 use super::{Incompatible, Schema};
 
 mod embedded;
+#[cfg(test)]
+mod fake;
+mod state;
+#[cfg(test)]
+mod tests;
 
 pub use embedded::EmbeddedRegistry;
 
@@ -44,7 +49,7 @@ pub enum RegistryError {
         what: String,
         /// What is wrong with it.
         #[source]
-        source: super::Error,
+        source: Box<dyn std::error::Error + Send + Sync>,
     },
 }
 

@@ -293,4 +293,23 @@ impl Cache {
             self.release(place);
         }
     }
+
+    /// Recounts everything.
+    #[cfg(test)]
+    pub(super) fn assert_consistent(&self) {
+        let live = || (0..self.rows.len()).map(slot).filter(|&place| self.row(place).committed != Committed::Free);
+        assert_eq!(self.bytes, live().map(|place| self.row(place).cost_bytes()).sum::<usize>());
+        let dirty = || live().filter(|&place| self.row(place).is_dirty());
+        assert_eq!(self.dirty_bytes, dirty().map(|place| self.row(place).cost_bytes()).sum::<usize>());
+        let mut listed = self.dirty.clone();
+        listed.sort_unstable();
+        assert_eq!(listed, dirty().collect::<Vec<_>>());
+        assert_eq!(self.tables.iter().map(HashTable::len).sum::<usize>(), live().count());
+        assert_eq!(self.free.len() + live().count(), self.rows.len());
+        for place in live() {
+            let row = self.row(place);
+            let found = self.tables[row.store()].find(spread(row.hash), |&known| known == place);
+            assert_eq!((found, row.hash), (Some(&place), hash(row.key())));
+        }
+    }
 }

@@ -228,4 +228,16 @@ impl Overlay {
             }
         }
     }
+
+    /// Recounts everything.
+    #[cfg(test)]
+    pub(super) fn assert_consistent(&self, cache: &Cache) {
+        assert_eq!(self.live_bytes, self.iter().map(Pending::live_bytes).sum::<usize>());
+        let pending = self.pending.iter().map(|pending| PENDING_OVERHEAD_BYTES + pending.value.capacity()).sum::<usize>();
+        let undo = self.undo.iter().map(|undo| size_of::<Undo>() + undo.value.capacity()).sum::<usize>();
+        assert_eq!(self.held_bytes, pending + undo);
+        for (place, pending) in self.iter().enumerate() {
+            assert_eq!(cache.row(pending.row).pending, slot(place));
+        }
+    }
 }

@@ -98,6 +98,13 @@ impl Rows {
         self.cache.evict(self.cache_bytes.saturating_sub(others));
     }
 
+    /// Recounts everything.
+    #[cfg(test)]
+    pub(super) fn assert_consistent(&self) {
+        self.cache.assert_consistent();
+        self.overlay.assert_consistent(&self.cache);
+    }
+
     /// What a read of this row sees: the pending value, else the committed one.
     pub(super) fn visible(&self, slot: Slot) -> Option<&[u8]> {
         let row = self.cache.row(slot);

@@ -34,7 +34,7 @@ pub type Drain<'v> = dyn FnMut(StoreId, &[u8], Option<&[u8]>, Timestamp) -> Resu
 /// The state of one task: all its stores, from the overlay of the open transaction down to the disk.
 #[derive(Debug)]
 pub struct TaskState {
-    rows: Rows,
+    pub(super) rows: Rows,
     stores: Vec<Store>,
     stored: Stored,
     options: Options,
@@ -210,7 +210,8 @@ impl TaskState {
 
     /// Applies changelog records (a value of none deletes; the last per key wins). `complete_up_to` is the next offset to
     /// read after them. Records that the state has already are passed over, so a restore may begin too early, and the same
-    /// batch can be given again after an error. No transaction may be open.
+    /// batch can be given again after an error. No transaction may be open, and until
+    /// [`restore_done`](Self::restore_done) the store is neither read nor written.
     pub fn restore(&mut self, id: StoreId, batch: &RecordBatch, complete_up_to: Offset) -> Result<()> {
         self.begin_restore(id)?;
         let limit = CHUNK_BYTES.min(self.options.cache_bytes / 2) / self.stores.len().max(1);
