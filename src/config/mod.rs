@@ -1,1 +1,87 @@
 //! `topology.toml`: parse, check, diagnostics, secrets, and the build of the topology that it declares.
+//!
+//! [`load`] reads a file and reports all its faults at once, each with its place and a hint; [`build()`] makes the engine's topology of it.
+//! This is the only module that reads the process environment.
+
+mod build;
+mod check;
+mod closest;
+mod diagnostics;
+mod document;
+mod external;
+mod model;
+mod parse;
+mod plan;
+mod schemas;
+#[cfg(test)]
+mod tests;
+
+use std::path::Path;
+
+pub use build::{Error, build};
+pub use diagnostics::{Diagnostic, Diagnostics, Severity, SourceFile, Style};
+pub use external::{Environment, External, Origin, Resolve};
+pub use model::{Config, Engine, Processor, Sink, Source};
+
+/// The name of the topology file where none is given.
+pub const DEFAULT_PATH: &str = "topology.toml";
+
+/// The topology file that is part of the binary: the pipeline that the program was made for.
+pub const SHIPPED: &str = include_str!("../../topology.toml");
+
+/// How a topology file is loaded.
+#[derive(Clone, Debug, Default)]
+pub struct LoadOptions {
+    /// Whether values from outside are read.
+    pub resolve: Resolve,
+    /// Where `{ env = … }` looks.
+    pub environment: Environment,
+}
+
+impl LoadOptions {
+    /// Reads values from the environment of this process and from files.
+    pub fn online() -> Self {
+        Self::default()
+    }
+
+    /// Reads nothing from outside: names stand for values.
+    pub fn offline() -> Self {
+        Self { resolve: Resolve::Placeholders, environment: Environment::of([]) }
+    }
+}
+
+/// Loads and checks the topology file at `path`.
+pub fn load(path: &Path, options: &LoadOptions) -> Result<Config, Diagnostics> {
+    let name = path.display().to_string();
+    let text = match std::fs::read_to_string(path) {
+        Ok(text) => text,
+        Err(error) => {
+            let hint = (error.kind() == std::io::ErrorKind::NotFound)
+                .then(|| format!("name the topology file with --config FILE, or write {DEFAULT_PATH} here; `tidewatch demo` needs none"));
+            return Err(Diagnostics::whole(&name, "unreadable", format!("{name} cannot be read: {error}"), hint));
+        }
+    };
+    load_text(&SourceFile::new(name, text), path.parent(), options)
+}
+
+/// Loads the file at `path`; without one `topology.toml` of the working directory, and without that the one that ships.
+pub fn load_or_shipped(path: Option<&Path>, options: &LoadOptions) -> Result<Config, Diagnostics> {
+    let default = Path::new(DEFAULT_PATH);
+    match path {
+        Some(path) => load(path, options),
+        None if default.exists() => load(default, options),
+        None => shipped(options),
+    }
+}
+
+/// Loads the topology file that ships.
+pub fn shipped(options: &LoadOptions) -> Result<Config, Diagnostics> {
+    load_text(&SourceFile::new("topology.toml (built in)", SHIPPED), None, options)
+}
+
+/// Checks the text of a topology file; `folder` is where its schemas and files are looked for.
+pub fn load_text(file: &SourceFile, folder: Option<&Path>, options: &LoadOptions) -> Result<Config, Diagnostics> {
+    let mut faults = Vec::new();
+    let document = parse::parse(file, &mut faults);
+    check::check(document, file, folder, options, faults)
+}

@@ -1,0 +1,99 @@
+//! Checks what a document means: names, inputs, schemas, fields, conditions, templates; and makes the [`Config`] of one without faults.
+
+mod graph;
+mod nodes;
+mod outside;
+mod rules;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use self::nodes::Checked;
+use super::LoadOptions;
+use super::diagnostics::{Diagnostic, Diagnostics, SourceFile};
+use super::document::Document;
+use super::model::{Config, Processor, Sink, Source};
+use super::schemas::Schemas;
+
+/// Checks the document of `file`, of which `faults` are known already; `folder` is where its schemas and files are looked for.
+pub(super) fn check(
+    mut document: Document,
+    file: &SourceFile,
+    folder: Option<&Path>,
+    options: &LoadOptions,
+    mut faults: Vec<Diagnostic>,
+) -> Result<Config, Diagnostics> {
+    // Of a file that is no TOML the rest would be guesswork.
+    if faults.iter().any(|fault| fault.code == "syntax") {
+        faults.retain(|fault| fault.code == "syntax");
+        return Err(Diagnostics::new(file.clone(), faults));
+    }
+    outside::resolve(&mut document, folder, options, &mut faults);
+    if document.sources.is_empty() && faults.is_empty() {
+        let fault = Diagnostic::error("no-source", 0..0, "the file declares no source, so there is nothing to do");
+        faults.push(fault.hinted("declare one: [sources.NAME] with `topic`, `value` and `start`"));
+    }
+    let graph = graph::connect(&document, &mut faults);
+    rules::check(&graph, &document, &mut faults);
+    let mut schemas = Schemas::beside(folder);
+    let checked = nodes::check(&document, &graph, &file.text, &mut schemas, &mut faults);
+    let diagnostics = Diagnostics::new(file.clone(), faults);
+    if diagnostics.has_errors() {
+        return Err(diagnostics);
+    }
+    assemble(document, &graph, checked, diagnostics.clone()).ok_or_else(|| {
+        // Every fault that stands in the way was reported, or this is a mistake of ours: say so instead of running something else.
+        let fault = Diagnostic::error("internal", 0..0, "the file was found free of faults, but no topology could be made of it");
+        Diagnostics::new(file.clone(), diagnostics.iter().cloned().chain([fault]).collect())
+    })
+}
+
+/// Puts the parts together; none where one is missing.
+fn assemble(document: Document, graph: &graph::Graph, checked: Checked, warnings: Diagnostics) -> Option<Config> {
+    let Checked { sources, mut plans, sinks } = checked;
+    let mut config = Config {
+        application_id: document.application_id?.into_inner().into(),
+        sources: Vec::new(),
+        processors: Vec::new(),
+        sinks: Vec::new(),
+        errors: document.errors,
+        engine: document.engine,
+        warnings,
+    };
+    for (source, checked) in document.sources.into_iter().zip(sources) {
+        let (schema, shape) = checked?;
+        config.sources.push(Source {
+            name: source.name.into_inner().into(),
+            topic: source.item.topic?.into_inner().into(),
+            schema_name: source.item.value?.into_inner().into(),
+            schema,
+            shape,
+            start: source.item.start?,
+            on_error: source.item.on_error,
+        });
+    }
+    if graph.order.len() != document.processors.len() {
+        return None;
+    }
+    for place in &graph.order {
+        let node = document.processors.get(*place)?;
+        let name: Arc<str> = node.name.get_ref().as_str().into();
+        let input = node.item.input.as_ref()?.get_ref().as_str().into();
+        config.processors.push(Processor { name, input, plan: plans.get_mut(*place)?.take()? });
+    }
+    for (sink, checked) in document.sinks.into_iter().zip(sinks) {
+        let (schema, shapes) = checked?;
+        let inputs = sink.item.inputs?;
+        if inputs.len() != shapes.len() {
+            return None;
+        }
+        config.sinks.push(Sink {
+            name: sink.name.into_inner().into(),
+            inputs: inputs.into_iter().map(|input| input.into_inner().into()).zip(shapes).collect(),
+            topic: sink.item.topic?.into_inner().into(),
+            schema_name: sink.item.value?.into_inner().into(),
+            schema,
+        });
+    }
+    Some(config)
+}

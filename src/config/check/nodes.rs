@@ -1,0 +1,197 @@
+//! Checks each node against the shape of what comes into it: schemas, fields, conditions, templates, sinks.
+//!
+//! It is done twice: with all fields of the sources, which finds the faults and what is needed, and again with just what is needed.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::super::diagnostics::Diagnostic;
+use super::super::document::{self, Document, Kind, Text};
+use super::super::plan::{self, Plan};
+use super::super::schemas::Schemas;
+use super::graph::{Graph, Node};
+use crate::avro::{Encoder, Misfit, Schema, Shape};
+use crate::processors::{OptionFault, message_shape};
+
+/// What became of the nodes, in the order of the document; none where there was a fault.
+#[derive(Debug)]
+pub(super) struct Checked {
+    pub(super) sources: Vec<Option<(Schema, Shape)>>,
+    pub(super) plans: Vec<Option<Plan>>,
+    /// The schema, and the shape of each input.
+    pub(super) sinks: Vec<Option<(Schema, Vec<Shape>)>>,
+}
+
+/// Checks all nodes of a document.
+pub(super) fn check(document: &Document, graph: &Graph, text: &str, schemas: &mut Schemas, faults: &mut Vec<Diagnostic>) -> Checked {
+    let schema = |value: &Option<Text>, faults: &mut Vec<Diagnostic>, schemas: &mut Schemas| schemas.find(value.as_ref()?, faults);
+    let sources: Vec<Option<Schema>> = document.sources.iter().map(|node| schema(&node.item.value, faults, schemas)).collect();
+    let sinks: Vec<Option<Schema>> = document.sinks.iter().map(|node| schema(&node.item.value, faults, schemas)).collect();
+    let shapes = sources.iter().map(|schema| schema.as_ref().map(|schema| schema.shape().clone())).collect();
+    let mut nodes = Nodes { document, graph, sources: shapes, plans: Vec::new(), assumed: BTreeMap::new() };
+    let found = nodes.plan();
+    faults.extend(found.iter().filter_map(|(place, fault)| to_diagnostic(document, *place, fault, text)));
+    for (place, schema) in sinks.iter().enumerate() {
+        nodes.check_sink(place, schema.as_ref(), faults);
+    }
+    nodes.prune();
+    // The same nodes with fewer fields: whatever was said, was said above.
+    nodes.plan();
+    let shapes = (0..sinks.len()).map(|place| nodes.sink_shapes(place));
+    let sinks = shapes.zip(sinks).map(|(shapes, schema)| Some((schema?, shapes?))).collect();
+    let sources = sources.into_iter().zip(nodes.sources).map(|(schema, shape)| Some((schema?, shape?))).collect();
+    Checked { sources, plans: nodes.plans, sinks }
+}
+
+struct Nodes<'a> {
+    document: &'a Document,
+    graph: &'a Graph,
+    sources: Vec<Option<Shape>>,
+    plans: Vec<Option<Plan>>,
+    /// What `latest` nodes that are wrong would pass on if they watched everything: so that what is wrong behind them is found too.
+    assumed: BTreeMap<usize, Shape>,
+}
+
+impl Nodes<'_> {
+    /// The shape of what a node passes on; none where that is not known.
+    fn shape(&self, node: Node) -> Option<Shape> {
+        // Along a cycle this would never end.
+        self.graph.root(node)?;
+        match node {
+            Node::Source(source) => self.sources.get(source)?.clone(),
+            Node::Processor(place) => match (self.plans.get(place)?, self.document.processors.get(place)?.item.kind.as_ref()?) {
+                (Some(plan), _) => Some(plan.output()),
+                // What these pass on does not depend on what is wrong with them.
+                (None, Kind::Filter { .. }) => self.shape(self.graph.inputs.get(place).copied().flatten()?),
+                (None, Kind::Notify { .. } | Kind::Milestone(_)) => Some(message_shape()),
+                (None, Kind::Latest(_)) => self.assumed.get(&place).cloned(),
+            },
+        }
+    }
+
+    /// Plans every processor anew; gives what is wrong with them.
+    fn plan(&mut self) -> Vec<(usize, OptionFault)> {
+        let mut faults = Vec::new();
+        self.plans = self.document.processors.iter().map(|_| None).collect();
+        for place in self.graph.order.iter().copied() {
+            let Some(node) = self.document.processors.get(place) else { continue };
+            let input = self.graph.inputs.get(place).copied().flatten();
+            let (Some(kind), Some(input)) = (&node.item.kind, input.and_then(|input| self.shape(input))) else { continue };
+            let planned = plan::compile(node.name.get_ref(), kind, &input);
+            if let (Ok(None) | Err(_), Kind::Latest(_)) = (&planned, kind) {
+                self.assumed.insert(place, plan::watching_everything(&input));
+            }
+            match planned {
+                Ok(plan) => {
+                    if let Some(slot) = self.plans.get_mut(place) {
+                        *slot = plan;
+                    }
+                }
+                Err(found) => faults.extend(found.into_iter().map(|fault| (place, fault))),
+            }
+        }
+        faults
+    }
+
+    /// The shapes of the inputs of a sink; none where one is not known.
+    fn sink_shapes(&self, sink: usize) -> Option<Vec<Shape>> {
+        self.graph.sinks.get(sink)?.iter().map(|node| self.shape((*node)?)).collect()
+    }
+
+    fn check_sink(&self, place: usize, schema: Option<&Schema>, faults: &mut Vec<Diagnostic>) {
+        let (Some(sink), Some(inputs), Some(schema)) = (self.document.sinks.get(place), self.graph.sinks.get(place), schema) else {
+            return;
+        };
+        let (Some(value), Some(names)) = (&sink.item.value, &sink.item.inputs) else { return };
+        for (name, node) in names.iter().zip(inputs).filter_map(|(name, node)| Some((name, (*node)?))) {
+            // Against a shape that is only assumed, a schema cannot be held.
+            let is_assumed = matches!(self.behind_filters(node), Some(Node::Processor(place)) if self.assumed.contains_key(&place));
+            let Some(shape) = self.shape(node).filter(|_| !is_assumed) else { continue };
+            let misfits = Encoder::compile(schema, &shape).err().unwrap_or_default();
+            faults.extend(misfits.iter().map(|misfit| misfit_diagnostic(misfit, value, name.get_ref())));
+        }
+    }
+
+    /// Leaves of each source's shape only what its readers need.
+    fn prune(&mut self) {
+        let mut needed: Vec<BTreeSet<usize>> = vec![BTreeSet::new(); self.sources.len()];
+        for (place, plan) in self.plans.iter().enumerate() {
+            let (Some(plan), Some(source)) = (plan, self.raw(self.graph.inputs.get(place).copied().flatten())) else { continue };
+            if let Some(needed) = needed.get_mut(source) {
+                needed.extend(plan.fields());
+            }
+        }
+        // Which fields a sink takes is the encoder's business: it gets them all.
+        let whole: BTreeSet<usize> = self.graph.sinks.iter().flatten().filter_map(|node| self.raw(*node)).collect();
+        for (place, shape) in self.sources.iter_mut().enumerate().filter(|(place, _)| !whole.contains(place)) {
+            let (Some(shape), Some(needed)) = (shape, needed.get(place)) else { continue };
+            let kept = shape.fields.iter().enumerate().filter(|(index, _)| needed.contains(index)).map(|(_, field)| field.clone());
+            shape.fields = kept.collect();
+        }
+    }
+
+    /// The source whose rows a node passes on as they are.
+    fn raw(&self, node: Option<Node>) -> Option<usize> {
+        match self.behind_filters(node?)? {
+            Node::Source(source) => Some(source),
+            Node::Processor(_) => None,
+        }
+    }
+
+    /// The node that made the rows that `node` passes on.
+    fn behind_filters(&self, node: Node) -> Option<Node> {
+        self.graph.root(node)?;
+        let Node::Processor(place) = node else { return Some(node) };
+        match self.document.processors.get(place)?.item.kind.as_ref()? {
+            Kind::Filter { .. } => self.behind_filters(self.graph.inputs.get(place).copied().flatten()?),
+            _ => Some(node),
+        }
+    }
+}
+
+fn misfit_diagnostic(misfit: &Misfit, value: &Text, input: &str) -> Diagnostic {
+    let message = format!("schema {} does not fit what comes from `{input}`: {misfit}", value.get_ref());
+    let hint = if misfit.found.is_some() {
+        "give the field a type that can hold the value, with null where the value may be null"
+    } else {
+        "give the field a default, or watch a field of that name; `x_previous` and `x_current` are filled from `previous.x` and `current.x`"
+    };
+    Diagnostic::error("sink-misfit", value.span(), message).labelled(format!("field `{}`", misfit.field)).hinted(hint)
+}
+
+/// Puts a fault of an option at its place in the file.
+fn to_diagnostic(document: &Document, place: usize, fault: &OptionFault, file: &str) -> Option<Diagnostic> {
+    let node = document.processors.get(place)?;
+    let texts = node.item.kind.as_ref().map(|kind| option_texts(kind, fault.option)).unwrap_or_default();
+    let text = texts.get(fault.index.unwrap_or(0));
+    let span = match text {
+        Some(text) => document::place_inside(file, text, &fault.fault.span),
+        None => node.name.span(),
+    };
+    let code = match fault.option {
+        "when" => "bad-condition",
+        "text" => "bad-template",
+        "watch" | "field" => "bad-field",
+        _ => "bad-option",
+    };
+    let diagnostic = Diagnostic::error(code, span, format!("`{}` of `{}`: {}", fault.option, node.name.get_ref(), fault.fault.message));
+    let example = match fault.option {
+        "when" => "a condition is CEL, as in `current.likes != previous.likes`",
+        "text" => "a text names fields in braces, as in `{{ current.title }}`",
+        _ => "compare it with the schema of the source",
+    };
+    Some(diagnostic.hinted(fault.fault.hint.as_deref().unwrap_or(example)))
+}
+
+/// The texts of an option, as the file has them.
+fn option_texts<'a>(kind: &'a Kind, option: &str) -> Vec<&'a Text> {
+    let texts: Vec<&Text> = match (kind, option) {
+        (Kind::Latest(latest), "watch") => latest.watch.iter().flatten().collect(),
+        (Kind::Filter { when } | Kind::Notify { when, .. }, "when") => when.iter().collect(),
+        (Kind::Milestone(milestone), "when") => milestone.when.iter().collect(),
+        (Kind::Milestone(milestone), "field") => milestone.field.iter().collect(),
+        (Kind::Notify { message, .. }, "text") => message.text.iter().collect(),
+        (Kind::Milestone(milestone), "text") => milestone.message.text.iter().collect(),
+        _ => Vec::new(),
+    };
+    texts
+}

@@ -1,0 +1,46 @@
+//! Reads the values that come from outside the file.
+
+use std::error::Error as _;
+use std::path::Path;
+
+use toml::Spanned;
+
+use super::super::LoadOptions;
+use super::super::diagnostics::Diagnostic;
+use super::super::document::{Document, Kind};
+use super::super::external::{External, Missing, Origin, Resolve};
+
+/// Reads every value from outside, unless placeholders are wanted; what is missing is a fault.
+pub(super) fn resolve(document: &mut Document, folder: Option<&Path>, options: &LoadOptions, faults: &mut Vec<Diagnostic>) {
+    if options.resolve == Resolve::Placeholders {
+        return;
+    }
+    let folder = folder.unwrap_or(Path::new(""));
+    for node in &mut document.processors {
+        let message = match &mut node.item.kind {
+            Some(Kind::Notify { message, .. }) => message,
+            Some(Kind::Milestone(milestone)) => &mut milestone.message,
+            _ => continue,
+        };
+        let Some(value) = &mut message.chat_id else { continue };
+        if let Err(missing) = value.get_mut().resolve(&options.environment, folder) {
+            faults.push(fault(value, &missing));
+        }
+    }
+}
+
+fn fault(value: &Spanned<External>, missing: &Missing) -> Diagnostic {
+    let (what, hint) = match value.get_ref().origin() {
+        Origin::Env(name) => {
+            (format!("the environment variable {name}"), format!("set it: `export {name}=...`; `check --offline` and `demo` need none"))
+        }
+        Origin::File(path) => (
+            format!("the file {}", path.display()),
+            "paths are relative to the topology file; `check --offline` and `demo` need none".to_owned(),
+        ),
+        Origin::Literal => ("the value".to_owned(), String::new()),
+    };
+    let cause = missing.source().map(|cause| format!(": {cause}")).unwrap_or_default();
+    let code = if matches!(value.get_ref().origin(), Origin::Env(_)) { "missing-variable" } else { "missing-file" };
+    Diagnostic::error(code, value.span(), format!("{what} {missing}{cause}")).labelled("comes from outside").hinted(hint)
+}

@@ -1,0 +1,145 @@
+//! The checked model of a topology file: what commands may rely on.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::diagnostics::Diagnostics;
+use super::plan::Plan;
+use crate::avro::{Schema, Shape};
+use crate::streams::runtime;
+use crate::streams::topology::{ErrorPolicy, OnError, Start};
+
+/// A topology file without faults.
+#[derive(Debug)]
+pub struct Config {
+    /// Names the consumer group and all internal topics.
+    pub application_id: Arc<str>,
+    /// The sources, in the order of the file.
+    pub sources: Vec<Source>,
+    /// The processors, each after its input.
+    pub processors: Vec<Processor>,
+    /// The sinks, in the order of the file.
+    pub sinks: Vec<Sink>,
+    /// What becomes of bad records.
+    pub errors: ErrorPolicy,
+    /// How the engine runs.
+    pub engine: Engine,
+    pub(super) warnings: Diagnostics,
+}
+
+impl Config {
+    /// What is allowed, but probably not meant.
+    pub fn warnings(&self) -> &Diagnostics {
+        &self.warnings
+    }
+
+    /// The names of the stores: those of the nodes that remember something.
+    pub fn stores(&self) -> impl Iterator<Item = &str> {
+        self.processors.iter().filter(|node| node.plan.layout().is_some()).map(|node| &*node.name)
+    }
+
+    /// The engine's options for one instance.
+    pub fn runtime_options(&self, instance_id: impl Into<Arc<str>>) -> runtime::Options {
+        let engine = &self.engine;
+        runtime::Options {
+            threads: engine.threads,
+            commit_interval: engine.commit_interval,
+            overlay_bytes_max: engine.overlay_bytes_max,
+            cache_bytes: engine.cache_bytes,
+            write_back_bytes: engine.write_back_bytes,
+            write_back_interval: engine.write_back_interval,
+            endtxn_guard: engine.endtxn_guard,
+            watchdog: engine.watchdog,
+            ..runtime::Options::new(Arc::clone(&self.application_id), instance_id)
+        }
+    }
+
+    /// The source that reads `topic`.
+    pub fn source_of(&self, topic: &str) -> Option<&Source> {
+        self.sources.iter().find(|source| &*source.topic == topic)
+    }
+}
+
+/// A topic that is read.
+#[derive(Debug)]
+pub struct Source {
+    /// The name of the node.
+    pub name: Arc<str>,
+    /// The topic.
+    pub topic: Arc<str>,
+    /// The name of the schema of its values.
+    pub schema_name: Arc<str>,
+    /// That schema.
+    pub schema: Schema,
+    /// The fields that the topology needs of it.
+    pub shape: Shape,
+    /// Where a group without committed offsets begins.
+    pub start: Start,
+    /// What becomes of bytes that are no value, where it differs from the file's `[errors]`.
+    pub on_error: Option<OnError>,
+}
+
+/// A node between sources and sinks.
+#[derive(Debug)]
+pub struct Processor {
+    /// The name of the node.
+    pub name: Arc<str>,
+    /// The name of its input.
+    pub input: Arc<str>,
+    /// What it does.
+    pub(super) plan: Plan,
+}
+
+/// A topic that is written.
+#[derive(Debug)]
+pub struct Sink {
+    /// Its name, unique among the sinks.
+    pub name: Arc<str>,
+    /// The nodes whose records it writes, each with the shape of its rows.
+    pub inputs: Vec<(Arc<str>, Shape)>,
+    /// The topic.
+    pub topic: Arc<str>,
+    /// The name of the schema of its values.
+    pub schema_name: Arc<str>,
+    /// That schema.
+    pub schema: Schema,
+}
+
+/// How the engine runs: `[engine]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Engine {
+    /// Number of stream threads.
+    pub threads: usize,
+    /// Number of partitions of the topics that are created in the embedded log.
+    pub partitions: i32,
+    /// Under load a transaction is committed after this time at the latest.
+    pub commit_interval: Duration,
+    /// A transaction is committed when its uncommitted rows take this many bytes.
+    pub overlay_bytes_max: usize,
+    /// Memory for rows that are not on disk or hot, in bytes, per thread.
+    pub cache_bytes: usize,
+    /// Committed rows that may wait for the disk, in bytes, per thread.
+    pub write_back_bytes: usize,
+    /// Committed rows reach the disk after this time at the latest.
+    pub write_back_interval: Duration,
+    /// A commit call that took longer may have been sent twice.
+    pub endtxn_guard: Duration,
+    /// A thread that makes no step for this long stops the process.
+    pub watchdog: Duration,
+}
+
+impl Default for Engine {
+    fn default() -> Self {
+        Self {
+            threads: 1,
+            partitions: 1,
+            commit_interval: Duration::from_millis(100),
+            overlay_bytes_max: 8 << 20,
+            cache_bytes: 32 << 20,
+            write_back_bytes: 8 << 20,
+            write_back_interval: Duration::from_secs(30),
+            endtxn_guard: Duration::from_millis(300),
+            watchdog: Duration::from_secs(30),
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! Reads `[errors]` and `[engine]`.
+
+use std::time::Duration;
+
+use toml::Spanned;
+
+use super::super::diagnostics::Diagnostic;
+use super::super::document;
+use super::super::model::Engine;
+use super::as_table;
+use super::reader::{Reader, Value};
+use crate::streams::topology::{ErrorPolicy, OnError};
+
+/// What may become of a bad record.
+pub(super) const POLICIES: [(&str, OnError); 3] = [("fail", OnError::Fail), ("skip", OnError::Skip), ("dead-letter", OnError::DeadLetter)];
+
+/// After this time the log aborts the open transaction of a dead owner. A commit must come well before.
+const TRANSACTION_TIMEOUT_MS: i64 = 10_000;
+
+const MEBIBYTE: usize = 1 << 20;
+
+/// `[errors]`.
+pub(super) fn errors(value: &Value<'_>, faults: &mut Vec<Diagnostic>) -> ErrorPolicy {
+    let Some(table) = as_table("errors", value, "[errors]", faults) else { return ErrorPolicy::default() };
+    let mut table = Reader::new("[errors]", value.span(), table, faults);
+    let default = ErrorPolicy::default();
+    let policy = ErrorPolicy {
+        deserialization: table.choice("deserialization", &POLICIES).unwrap_or(default.deserialization),
+        processing: table.choice("processing", &POLICIES).unwrap_or(default.processing),
+        production: table.choice("production", &POLICIES).unwrap_or(default.production),
+    };
+    table.finish();
+    policy
+}
+
+/// `[engine]`.
+pub(super) fn engine(value: &Value<'_>, faults: &mut Vec<Diagnostic>) -> Engine {
+    let mut engine = Engine::default();
+    let Some(table) = as_table("engine", value, "[engine]", faults) else { return engine };
+    let mut table = Reader::new("[engine]", value.span(), table, faults);
+    set(&mut engine.threads, table.integer("threads", 1..257), |count| usize::try_from(count).unwrap_or(1));
+    set(&mut engine.partitions, table.integer("partitions", 1..4097), |count| i32::try_from(count).unwrap_or(1));
+    commit_interval(&mut table, &mut engine.commit_interval);
+    set(&mut engine.overlay_bytes_max, table.integer("overlay_mib", 1..4097), mebibytes);
+    set(&mut engine.cache_bytes, table.integer("cache_mib", 1..65_537), mebibytes);
+    set(&mut engine.write_back_bytes, table.integer("write_back_mib", 1..4097), mebibytes);
+    set(&mut engine.write_back_interval, table.integer("write_back_interval_ms", 1..3_600_001), millis);
+    set(&mut engine.endtxn_guard, table.integer("endtxn_guard_ms", 1..TRANSACTION_TIMEOUT_MS), millis);
+    watchdog(&mut table, &mut engine.watchdog);
+    table.finish();
+    engine
+}
+
+fn set<T>(into: &mut T, number: Option<Spanned<i64>>, convert: fn(i64) -> T) {
+    if let Some(number) = number {
+        *into = convert(number.into_inner());
+    }
+}
+
+fn mebibytes(count: i64) -> usize {
+    usize::try_from(count).unwrap_or(1).saturating_mul(MEBIBYTE)
+}
+
+fn millis(count: i64) -> Duration {
+    Duration::from_millis(count.unsigned_abs())
+}
+
+/// A transaction that stays open for half of its timeout leaves no time to end it.
+fn commit_interval(table: &mut Reader<'_, '_>, into: &mut Duration) {
+    let Some(number) = table.integer("commit_interval_ms", 0..i64::MAX) else { return };
+    if *number.get_ref() >= TRANSACTION_TIMEOUT_MS / 2 {
+        let message = format!("`commit_interval_ms` must be below {} ms, half of the transaction timeout", TRANSACTION_TIMEOUT_MS / 2);
+        let fault = Diagnostic::error("commit-interval", number.span(), message);
+        table.faults().push(
+            fault
+                .labelled("too long")
+                .hinted("a transaction that is open for longer may be aborted before it is committed; 100 is the default"),
+        );
+        return;
+    }
+    *into = millis(number.into_inner());
+}
+
+fn watchdog(table: &mut Reader<'_, '_>, into: &mut Duration) {
+    let Some(text) = table.text("watchdog", "watchdog = \"30s\"") else { return };
+    match document::duration(text.get_ref()) {
+        Some(duration) if !duration.is_zero() => *into = duration,
+        Some(_) => {
+            let fault = Diagnostic::error("bad-duration", text.span(), "`watchdog` cannot be zero");
+            table.faults().push(fault.hinted("as in `watchdog = \"30s\"`"));
+        }
+        None => {
+            let fault = Diagnostic::error("bad-duration", text.span(), format!("\"{}\" is not a duration", text.get_ref()));
+            table.faults().push(fault.hinted("a whole number and one of ms, s, m, h, d, as in `watchdog = \"30s\"`"));
+        }
+    }
+}
