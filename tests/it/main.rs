@@ -7,6 +7,12 @@
 )]
 #![expect(clippy::print_stderr, reason = "a test that skips its work says so")]
 
+mod comparison;
 mod data;
+mod demo;
+mod installation;
+mod kills;
 mod layout;
+mod lifecycle;
 mod oracle;
+mod random;

@@ -301,7 +301,7 @@ mod tests {
                     StateDirectory::holder(root.path());
                 }
             });
-            for _ in 0..200 {
+            for _ in 0..50 {
                 drop(StateDirectory::open(root.path(), "next").unwrap());
             }
             done.store(true, std::sync::atomic::Ordering::Relaxed);

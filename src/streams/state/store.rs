@@ -77,13 +77,12 @@ impl Rows {
 
     fn write(&mut self, key: &[u8], value: Option<&[u8]>) -> Result<()> {
         let hash = hash(key);
-        let slot = match self.cache.find(self.current, hash, key) {
-            Some(slot) => slot,
-            None => {
-                self.number()?;
-                self.make_room(key.len());
-                self.cache.insert(self.current, hash, key)
-            }
+        let slot = if let Some(slot) = self.cache.find(self.current, hash, key) {
+            slot
+        } else {
+            self.number()?;
+            self.make_room(key.len());
+            self.cache.insert(self.current, hash, key)
         };
         self.overlay.write(&mut self.cache, slot, value);
         if self.bytes() > self.cache_bytes {

@@ -43,21 +43,21 @@ pub struct TaskState {
 impl TaskState {
     /// Opens what `kv` holds for these stores. Writes nothing: compare [`stored_layouts`](Self::stored_layouts) first
     /// ([`layout::check`](super::layout::check)), because from the first flush on the declared ones are stored.
-    pub fn open(task: &str, kv: Arc<dyn Kv>, stores: Vec<StoreSpec>, options: Options) -> Result<Self> {
+    pub fn open(task: &str, kv: Arc<dyn Kv>, declared: Vec<StoreSpec>, options: Options) -> Result<Self> {
         let mut stored = Stored::read(task, &*kv)?;
         let limit = usize::from(u16::MAX);
-        let mut opened: Vec<Store> = Vec::with_capacity(stores.len());
-        for spec in stores {
-            if opened.iter().any(|known| known.spec.name == spec.name) {
+        let mut stores: Vec<Store> = Vec::with_capacity(declared.len());
+        for spec in declared {
+            if stores.iter().any(|known| known.spec.name == spec.name) {
                 return Err(Error::DuplicateStore { task: task.to_owned(), store: spec.name.to_string() });
             }
-            let number = stored.number(&spec.name).filter(|_| opened.len() < limit);
+            let number = stored.number(&spec.name).filter(|_| stores.len() < limit);
             let number = number.ok_or_else(|| Error::TooManyStores { task: task.to_owned(), limit })?;
             let checkpoint = stored.checkpoints.get(&number).copied();
-            opened.push(Store { spec, number, checkpoint, complete_up_to: checkpoint, chunk: None });
+            stores.push(Store { spec, number, checkpoint, complete_up_to: checkpoint, chunk: None });
         }
-        let numbers = opened.iter().map(|store| store.number).collect();
-        Ok(Self { rows: Rows::new(task, kv, numbers, options.cache_bytes), stores: opened, stored, options })
+        let numbers = stores.iter().map(|store| store.number).collect();
+        Ok(Self { rows: Rows::new(task, kv, numbers, options.cache_bytes), stores, stored, options })
     }
 
     /// A store, to read and write. The calls of one that does not exist fail.

@@ -154,7 +154,7 @@ impl Run {
                 let expected = self.visible[*store].get(&key).map(Vec::as_slice);
                 assert_eq!(self.state.store(StoreId(*store)).get(&key).unwrap(), expected);
             }
-            Op::Range { store, from, to } => self.range(*store, &key(*from), to.map(key)),
+            Op::Range { store, from, to } => self.range(*store, &key(*from), to.map(key).as_deref()),
         }
         self.state.rows.assert_consistent();
     }
@@ -201,13 +201,11 @@ impl Run {
     fn commit(&mut self, all_offsets_known: bool) {
         let touched = self.drain(true);
         let mut offsets = Vec::new();
-        for store in 0..STORES {
+        for (store, _) in touched.into_iter().enumerate().filter(|(_, touched)| *touched) {
             let known = all_offsets_known || store == 0;
-            if touched[store] && known {
+            self.unsure[store] = !known;
+            if known {
                 offsets.push((StoreId(store), Offset(self.changelogs[store].end)));
-                self.unsure[store] = false;
-            } else if touched[store] {
-                self.unsure[store] = true;
             }
         }
         self.state.committed(&offsets).unwrap();
@@ -281,23 +279,23 @@ impl Run {
         table
     }
 
-    fn range(&mut self, store: usize, from: &[u8], to: Option<Vec<u8>>) {
+    fn range(&mut self, store: usize, from: &[u8], to: Option<&[u8]>) {
         let mut seen = Vec::new();
         let target = self.state.store(StoreId(store));
         target
-            .range(from, to.as_deref(), &mut |key, value| {
+            .range(from, to, &mut |key, value| {
                 seen.push((key.to_vec(), value.to_vec()));
                 ControlFlow::Continue(())
             })
             .unwrap();
-        let within = |key: &[u8]| key >= from && to.as_deref().is_none_or(|to| key < to);
+        let within = |key: &[u8]| key >= from && to.is_none_or(|to| key < to);
         let expected: Vec<_> = self.visible[store].clone().into_iter().filter(|(key, _)| within(key)).collect();
         assert_eq!(seen, expected);
     }
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 1000, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn the_state_is_what_the_changelog_says(ops in ops(), cache_bytes in prop_oneof![Just(0), 300..6000_usize]) {

@@ -156,7 +156,10 @@ fn commit(state: &mut TaskState, writes: &[(&str, Option<&str>)], offset: i64) {
     state.committed(&[(A, Offset(offset))]).unwrap();
 }
 
-fn batch(records: &[(i64, &[u8], Option<&[u8]>)]) -> RecordBatch {
+/// Offset, key, value.
+type Changelogged<'a> = (i64, &'a [u8], Option<&'a [u8]>);
+
+fn batch(records: &[Changelogged<'_>]) -> RecordBatch {
     let mut batch = RecordBatch::default();
     batch.start(TopicPartition::new("changelog", 0));
     for &(offset, key, value) in records {

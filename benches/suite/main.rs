@@ -1,0 +1,11 @@
+//! The benchmarks: the steps of a record's way, each by itself, and the whole of it. `./dev bench` runs them all.
+
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a benchmark may fail by panicking anywhere")]
+
+mod avro;
+mod observations;
+
+use criterion::{criterion_group, criterion_main};
+
+criterion_group!(benches, avro::decode, avro::encode);
+criterion_main!(benches);
