@@ -3,9 +3,10 @@
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a benchmark may fail by panicking anywhere")]
 
 mod avro;
+mod latest;
 mod observations;
 
 use criterion::{criterion_group, criterion_main};
 
-criterion_group!(benches, avro::decode, avro::encode);
+criterion_group!(benches, avro::decode, avro::encode, latest::step);
 criterion_main!(benches);

@@ -87,7 +87,12 @@ pub struct InitContext<'a> {
     pub(crate) schedules: &'a mut Vec<(PunctuationType, std::time::Duration)>,
 }
 
-impl InitContext<'_> {
+impl<'a> InitContext<'a> {
+    /// What the engine hands to a node that it starts; for driving a processor by hand, in a test or a benchmark.
+    pub fn new(stores: &'a [(String, StoreId)], schedules: &'a mut Vec<(PunctuationType, std::time::Duration)>) -> Self {
+        Self { stores, schedules }
+    }
+
     /// The store of this name; none where the node is not connected to it.
     pub fn store(&self, name: &str) -> Option<StoreId> {
         self.stores.iter().find(|(known, _)| known == name).map(|&(_, id)| id)
