@@ -46,18 +46,18 @@ impl TaskState {
     pub fn open(task: &str, kv: Arc<dyn Kv>, declared: Vec<StoreSpec>, options: Options) -> Result<Self> {
         let mut stored = Stored::read(task, &*kv)?;
         let limit = usize::from(u16::MAX);
-        let mut stores: Vec<Store> = Vec::with_capacity(declared.len());
+        let mut opened: Vec<Store> = Vec::with_capacity(declared.len());
         for spec in declared {
-            if stores.iter().any(|known| known.spec.name == spec.name) {
+            if opened.iter().any(|known| known.spec.name == spec.name) {
                 return Err(Error::DuplicateStore { task: task.to_owned(), store: spec.name.to_string() });
             }
-            let number = stored.number(&spec.name).filter(|_| stores.len() < limit);
+            let number = stored.number(&spec.name).filter(|_| opened.len() < limit);
             let number = number.ok_or_else(|| Error::TooManyStores { task: task.to_owned(), limit })?;
             let checkpoint = stored.checkpoints.get(&number).copied();
-            stores.push(Store { spec, number, checkpoint, complete_up_to: checkpoint, chunk: None });
+            opened.push(Store { spec, number, checkpoint, complete_up_to: checkpoint, chunk: None });
         }
-        let numbers = stores.iter().map(|store| store.number).collect();
-        Ok(Self { rows: Rows::new(task, kv, numbers, options.cache_bytes), stores, stored, options })
+        let numbers = opened.iter().map(|store| store.number).collect();
+        Ok(Self { rows: Rows::new(task, kv, numbers, options.cache_bytes), stores: opened, stored, options })
     }
 
     /// A store, to read and write. The calls of one that does not exist fail.
