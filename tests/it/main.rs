@@ -5,7 +5,6 @@
     clippy::disallowed_methods,
     reason = "tests are told by the environment where data lies, and wait for processes of the real world"
 )]
-#![expect(clippy::print_stderr, reason = "a test that skips its work says so")]
 
 mod comparison;
 mod data;

@@ -11,12 +11,12 @@ use super::source::Source;
 pub(crate) struct Fault {
     pub(crate) path: String,
     pub(crate) line: usize,
-    pub(crate) fault: String,
+    pub(crate) message: String,
 }
 
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}: {}", self.path, self.line, self.fault)
+        write!(f, "{}:{}: {}", self.path, self.line, self.message)
     }
 }
 
@@ -104,7 +104,7 @@ pub(crate) fn clock(source: &Source) -> Vec<Fault> {
 
 /// A file that is too long, or that does not begin by saying what it is for.
 pub(crate) fn file(path: &Path, text: &str, lines_max: usize) -> Vec<Fault> {
-    let fault = |fault: String| Fault { path: path.display().to_string(), line: 1, fault };
+    let fault = |message: String| Fault { path: path.display().to_string(), line: 1, message };
     let lines = text.lines().count();
     let mut faults = Vec::new();
     if lines > lines_max {
@@ -141,8 +141,8 @@ pub(crate) fn strange_at_top_level<'a>(names: &'a [String], expected: &[&str]) -
 }
 
 impl Source {
-    fn fault(&self, line: usize, fault: String) -> Fault {
-        Fault { path: self.path.clone(), line, fault }
+    fn fault(&self, line: usize, message: String) -> Fault {
+        Fault { path: self.path.clone(), line, message }
     }
 
     fn lies_in(&self, folder: &str) -> bool {

@@ -1,5 +1,7 @@
 //! Made-up observations, for tests that need more than there are, or none of the real ones.
 
+use std::fmt::Write as _;
+
 use super::csv::Observation;
 use crate::random::Random;
 
@@ -47,7 +49,7 @@ pub(crate) fn to_csv(observations: &[Observation]) -> String {
         let title = observation.title.as_ref().map(|title| format!("\"{title}\"")).unwrap_or_default();
         let Observation { observed_at, video_id, views, likes, comments, .. } = observation;
         let at = jiff::Timestamp::from_millisecond(*observed_at).unwrap();
-        text.push_str(&format!("{at:.3},{video_id},{title},{},{},{}\n", cell(*views), cell(*likes), cell(*comments)));
+        writeln!(text, "{at:.3},{video_id},{title},{},{},{}", cell(*views), cell(*likes), cell(*comments)).unwrap();
     }
     text
 }
