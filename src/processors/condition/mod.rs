@@ -85,25 +85,18 @@ impl Condition {
 
 /// The parser's errors in our words. One slip makes it report several syntax errors, of which the first is the slip.
 fn syntax_faults(text: &str, errors: &[ParseError]) -> Vec<Fault> {
-    let mut faults = Vec::new();
-    let mut syntax_seen = false;
-    for error in errors {
-        let Some(message) = error.msg.strip_prefix("Syntax error: ") else {
-            faults.push(Fault::new(word_at(text, position(text, error.pos, false)), error.msg.clone()));
-            continue;
-        };
-        if !syntax_seen {
-            syntax_seen = true;
-            faults.push(syntax_fault(text, word_at(text, position(text, error.pos, true)), message));
-        }
+    if let Some(error) = errors.iter().find(|error| error.msg.starts_with("Syntax error: ")) {
+        return vec![syntax_fault(text, word_at(text, position(text, error.pos, true)))];
     }
+    let mut faults: Vec<_> =
+        errors.iter().map(|error| Fault::new(word_at(text, position(text, error.pos, false)), error.msg.clone())).collect();
     if faults.is_empty() {
         faults.push(Fault::new(0..text.len(), "the condition cannot be read"));
     }
     faults
 }
 
-fn syntax_fault(text: &str, span: Range<usize>, message: &str) -> Fault {
+fn syntax_fault(text: &str, span: Range<usize>) -> Fault {
     let word = text.get(span.clone()).unwrap_or_default();
     if span.start >= text.trim_end().len() {
         return Fault::new(span, "the condition ends too early");
@@ -118,7 +111,8 @@ fn syntax_fault(text: &str, span: Range<usize>, message: &str) -> Fault {
         "&" => Some("write `&&`"),
         "|" => Some("write `||`"),
         _ if word.starts_with(['"', '\'']) => Some("close the text with the same quote; a backslash is written `\\\\`"),
-        _ if message.starts_with("error recovery") || message.contains("recursion") => Some("it is nested too deeply: simplify it"),
+        // The parser stops 96 brackets deep, without saying so.
+        _ if text.get(..span.start).unwrap_or_default().matches(['(', '[']).count() > 40 => Some("it is nested too deeply: simplify it"),
         _ => None,
     };
     Fault::new(span, format!("syntax error: unexpected `{word}`")).maybe_hint(hint.map(str::to_owned))

@@ -93,16 +93,14 @@ impl Branch {
     }
 
     fn value(&self, row: View<'_>) -> minijinja::Value {
-        self.0
-            .iter()
-            .map(|(name, node)| {
-                let value = match node {
-                    Node::Branch(branch) => branch.value(row),
-                    Node::Leaf(index, kind) => value_of(row.get(*index), *kind),
-                };
-                (Arc::clone(name), value)
-            })
-            .collect()
+        let variables = self.0.iter().map(|(name, node)| {
+            let value = match node {
+                Node::Branch(branch) => branch.value(row),
+                Node::Leaf(index, kind) => value_of(row.get(*index), *kind),
+            };
+            (Arc::clone(name), value)
+        });
+        variables.collect::<BTreeMap<_, _>>().into()
     }
 }
 
