@@ -13,7 +13,7 @@ const CHAT_ID: usize = 0;
 const TEXT: usize = 1;
 const EVENT_ID: usize = 6;
 
-/// The shape of messages, as the schema telegram_message has it: no field is ever null.
+/// The shape of messages, as the schema `telegram_message` has it: no field is ever null.
 pub fn message_shape() -> Shape {
     let field = |path: &str, ty| Field::new(path, ty, false);
     Shape {

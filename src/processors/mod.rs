@@ -22,17 +22,6 @@ pub use fault::{Fault, OptionFault, did_you_mean};
 pub use message::{MessageOptions, event_id, message_shape};
 pub use template::{Escape, Template};
 
-use std::collections::BTreeMap;
-
-/// What a store of a node holds, for the fingerprint that the engine keeps beside committed offsets.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct StoreLayout {
-    /// The node type: `latest`, `milestone`.
-    pub kind: String,
-    /// The path of each stored field and its type.
-    pub fields: BTreeMap<String, String>,
-}
-
 /// The stable 32-bit name of a field in stored rows: the upper half of the XXH3-64 of its path.
 fn path_hash(path: &str) -> u32 {
     let [a, b, c, d, ..] = xxhash_rust::xxh3::xxh3_64(path.as_bytes()).to_be_bytes();

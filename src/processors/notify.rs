@@ -74,7 +74,14 @@ mod tests {
     fn shape() -> Shape {
         let field = |path: &str, ty| Field::new(path, ty, true);
         let removed = Field::new("removed", Type::Boolean, false);
-        Shape { fields: vec![field("previous.likes", Type::Long), field("current.likes", Type::Long), field("current.title", Type::String), removed] }
+        Shape {
+            fields: vec![
+                field("previous.likes", Type::Long),
+                field("current.likes", Type::Long),
+                field("current.title", Type::String),
+                removed,
+            ],
+        }
     }
 
     fn change(previous: Option<i64>, current: i64, title: Option<&str>) -> Row {

@@ -47,12 +47,6 @@ impl TestContext {
         }
     }
 
-    /// Connects the node to the store under this name.
-    pub(crate) fn init(&self, node: &mut dyn Processor<Row>, store: &str) -> Result<(), BoxError> {
-        let stores = [(store.to_owned(), StoreId(0))];
-        node.init(&mut InitContext { stores: &stores, schedules: &mut Vec::new() })
-    }
-
     /// Lets the node process one record.
     pub(crate) fn process(&mut self, node: &mut dyn Processor<Row>, key: Option<&[u8]>, value: Option<&Row>) -> Result<(), BoxError> {
         let record = Record { key, value, timestamp: self.timestamp, headers: Headers::EMPTY };
@@ -66,6 +60,12 @@ impl TestContext {
     pub(crate) fn rows(&self) -> Vec<Row> {
         self.forwarded.iter().filter_map(|record| record.value.clone()).collect()
     }
+}
+
+/// Connects the node to the store under this name.
+pub(crate) fn connect(node: &mut dyn Processor<Row>, store: &str) -> Result<(), BoxError> {
+    let stores = [(store.to_owned(), StoreId(0))];
+    node.init(&mut InitContext { stores: &stores, schedules: &mut Vec::new() })
 }
 
 impl ProcessorContext<Row> for TestContext {

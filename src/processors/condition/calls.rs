@@ -3,7 +3,7 @@
 use cel::common::ast::{CallExpr, Expr, IdedExpr, LiteralValue};
 use regex_lite::Regex;
 
-use crate::processors::fault::{Fault, meant};
+use crate::processors::fault::{Fault, did_you_mean, meant};
 
 use super::check::{Checked, Checker, Facts, Meaning, Typed};
 use super::eval::{Arithmetic, Bool, Comparison, Double, Long, Place, Text};
@@ -96,16 +96,16 @@ impl Checker<'_> {
         let fields = [element_checked.field, list_checked.field];
         let bool = match (element_checked.typed, list_checked.typed) {
             (Typed::Text(text), Typed::Strings(index)) => Bool::TextInStrings(text, index),
-            (Typed::Text(Text::Const(name)), Typed::Names(index, names)) => match names.iter().position(|known| **known == *name) {
-                Some(bit) => Bool::NameIn(1_u64.checked_shl(u32::try_from(bit).unwrap_or(u32::MAX)).unwrap_or(0), index),
-                None => {
+            (Typed::Text(Text::Const(name)), Typed::Names(index, names)) => {
+                let Some(place) = names.iter().position(|known| **known == *name) else {
                     let written = self.written(list).to_owned();
                     let all = || format!("there are {}", names.iter().map(|name| format!("`\"{name}\"`")).collect::<Vec<_>>().join(", "));
-                    let hint = crate::processors::did_you_mean(&name, names.iter().map(|name| &**name))
-                        .map(|name| format!("did you mean `\"{name}\"`?"));
-                    return self.fault(element, format!("`{name}` is never in `{written}`"), Some(hint.unwrap_or_else(all)));
-                }
-            },
+                    let meant = did_you_mean(&name, names.iter().map(|name| &**name)).map(|name| format!("did you mean `\"{name}\"`?"));
+                    return self.fault(element, format!("`{name}` is never in `{written}`"), Some(meant.unwrap_or_else(all)));
+                };
+                let bit = u32::try_from(place).ok().and_then(|place| 1_u64.checked_shl(place));
+                Bool::NameIn(bit.unwrap_or(0), index)
+            }
             (Typed::Text(text), Typed::Names(index, _)) => Bool::TextInNames(text, index),
             (element, list @ (Typed::Strings(_) | Typed::Names(..))) => {
                 return self.fault(expr, format!("cannot look for {} in {}", element.name(), list.name()), None);
@@ -168,7 +168,7 @@ impl Checker<'_> {
                 Typed::Long(value, Meaning::Number) => Some(Checked::value(Typed::Double(Double::FromLong(Box::new(value))))),
                 other => self.fault(expr, format!("double() takes a number, found a value of type {}", other.name()), None),
             },
-            (name, _) if FUNCTIONS.contains(&name) => self.fault(expr, format!("`{name}` does not take these operands"), usage(name)),
+            (name, _) if FUNCTIONS.contains(&name) => self.fault(expr, format!("`{name}` does not take these operands"), Some(usage(name))),
             (name, _) => {
                 let hint = meant(name, FUNCTIONS).or_else(|| Some(format!("there are {}", FUNCTIONS.join(", "))));
                 self.fault(expr, format!("unknown function `{name}`"), hint)
@@ -272,12 +272,11 @@ fn comparison_hint(a: &Typed, b: &Typed) -> Option<String> {
     Some(hint.to_owned())
 }
 
-fn usage(name: &str) -> Option<String> {
-    let usage = match name {
+fn usage(name: &str) -> String {
+    match name {
         "contains" | "startsWith" | "endsWith" | "matches" => format!("write `field.{name}(\"text\")`"),
         "timestamp" => "write `timestamp(\"2026-08-06T10:11:55Z\")`".to_owned(),
         "duration" => "write `duration(\"1h30m\")`".to_owned(),
         _ => format!("write `{name}(field)`"),
-    };
-    Some(usage)
+    }
 }

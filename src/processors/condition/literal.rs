@@ -40,8 +40,8 @@ pub(super) fn duration_ms(text: &str) -> Result<i64, &'static str> {
     if total_ns % 1_000_000 != 0 {
         return Err("is finer than a millisecond");
     }
-    let total_ms = i64::try_from(total_ns / 1_000_000).map_err(|_| "is too long")?;
-    Ok(if negative { -total_ms } else { total_ms })
+    let length_ms = i64::try_from(total_ns / 1_000_000).map_err(|_| "is too long")?;
+    Ok(if negative { -length_ms } else { length_ms })
 }
 
 /// A decimal number of units, in nanoseconds; digits finer than that are dropped.

@@ -102,14 +102,12 @@ fn syntax_fault(text: &str, span: Range<usize>) -> Fault {
         return Fault::new(span, "the condition ends too early");
     }
     let hint = match word {
-        "and" | "AND" => Some("write `&&`"),
-        "or" | "OR" => Some("write `||`"),
+        "and" | "AND" | "&" => Some("write `&&`"),
+        "or" | "OR" | "|" => Some("write `||`"),
         "not" | "NOT" => Some("write `!`"),
         "is" | "IS" => Some("write `== null` or `!= null`"),
         "=" => Some("write `==`"),
         "<>" | "<" => Some("write `!=`"),
-        "&" => Some("write `&&`"),
-        "|" => Some("write `||`"),
         _ if word.starts_with(['"', '\'']) => Some("close the text with the same quote; a backslash is written `\\\\`"),
         // The parser stops 96 brackets deep, without saying so.
         _ if text.get(..span.start).unwrap_or_default().matches(['(', '[']).count() > 40 => Some("it is nested too deeply: simplify it"),

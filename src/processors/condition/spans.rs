@@ -57,7 +57,6 @@ fn closing(open: usize, text: &str) -> usize {
             (Some(_), _) if escaped => escaped = false,
             (Some(_), '\\') => escaped = true,
             (Some(open), c) if c == open => quote = None,
-            (Some(_), _) => {}
             (None, '"' | '\'') => quote = Some(c),
             (None, '(' | '[' | '{') => depth += 1,
             (None, ')' | ']' | '}') => {
@@ -66,7 +65,7 @@ fn closing(open: usize, text: &str) -> usize {
                     return at + c.len_utf8();
                 }
             }
-            (None, _) => {}
+            _ => {}
         }
     }
     text.len()

@@ -162,95 +162,98 @@ fn faults(text: &str) -> Vec<String> {
     faults.into_iter().map(|fault| format!("{} | {} | {}", &text[fault.span], fault.message, fault.hint.unwrap_or_default())).collect()
 }
 
+/// Conditions and what is said about them.
+const WRONG: &[(&str, &str)] = &[
+    ("current.lieks > 5", "current.lieks | unknown field `current.lieks` | did you mean `current.likes`?"),
+    ("likes > 5", "likes | unknown field `likes` | did you mean `current.likes`?"),
+    ("'é' == key && current.liks > 5", "current.liks | unknown field `current.liks` | did you mean `current.likes`?"),
+    (
+        "current == null",
+        "current | `current` is a group of fields | name one of them: `current.likes`, `current.title`, `current.score`, `current.live`, `current.tags`, `current.observed_at`",
+    ),
+    ("current.likes", "current.likes | expected a boolean, found a value of type long | compare it with something"),
+    ("current.likes == 'a'", "current.likes == 'a' | cannot compare long with string | a number is written without quotes"),
+    (
+        "current.observed_at > '2026'",
+        "current.observed_at > '2026' | cannot compare timestamp with string | write the time as `timestamp(\"2026-08-06T10:11:55Z\")`",
+    ),
+    ("current.likes < null", "current.likes < null | null has no order | test for it with `== null` or `!= null`"),
+    (
+        "current.likes - 5 > 2",
+        "current.likes | unhandled null: `current.likes` may be null here | put a test before it: `current.likes != null && ...`",
+    ),
+    (
+        "current.likes > 5 || current.likes + 1 > 2",
+        "current.likes | unhandled null: `current.likes` may be null here | put a test before it: `current.likes != null && ...`",
+    ),
+    (
+        "current.likes == null && current.likes + 1 > 2",
+        "current.likes | unhandled null: `current.likes` may be null here | put a test before it: `current.likes != null && ...`",
+    ),
+    (
+        "size(current.title) > 2",
+        "current.title | unhandled null: `current.title` may be null here | put a test before it: `current.title != null && ...`",
+    ),
+    (
+        "current.live && true",
+        "current.live | unhandled null: `current.live` may be null here | write `current.live == true`, which is false where it is null",
+    ),
+    (
+        "!current.live",
+        "current.live | unhandled null: `current.live` may be null here | write `current.live == true`, which is false where it is null",
+    ),
+    ("'views' in changed", "'views' | `views` is never in `changed` | there are `\"title\"`, `\"likes\"`"),
+    ("'like' in changed", "'like' | `like` is never in `changed` | did you mean `\"likes\"`?"),
+    ("changed == 'likes'", "changed == 'likes' | cannot compare names with string | an element of a list is found with `x in list`"),
+    (
+        "changed.contains('likes')",
+        "changed.contains('likes') | cannot look for string in names | an element of a list is found with `x in list`",
+    ),
+    (
+        "'a' in current.title",
+        "current.title | `in` needs a list, found a value of type string | a part of a text is found with `text.contains(part)`",
+    ),
+    ("count in ['a']", "count in ['a'] | the list has elements that a long cannot be equal to | "),
+    ("key + 'a' == 'ka'", "key + 'a' | cannot compute string + string | a condition only tests texts; join them in the template"),
+    ("current.observed_at * 2 > count", "current.observed_at * 2 | cannot compute timestamp * long | "),
+    ("1.5 % 1.0 > 1.0", "1.5 % 1.0 | cannot compute double % double | "),
+    ("key.startWith('a')", "key.startWith('a') | unknown function `startWith` | did you mean `startsWith`?"),
+    (
+        "key.startsWith('a', 'b')",
+        "key.startsWith('a', 'b') | `startsWith` does not take these operands | write `field.startsWith(\"text\")`",
+    ),
+    ("key.matches('(')", "'(' | not a pattern: found open group without closing ')' | "),
+    ("key.matches(key)", "key | the pattern must be written out | "),
+    (
+        "current.observed_at > timestamp('noon')",
+        "'noon' | `noon` is not a time as in RFC 3339 | as in `timestamp(\"2026-08-06T10:11:55Z\")`",
+    ),
+    ("duration('5') == duration('1h')", "'5' | `5` is not a duration | as in `duration(\"1h30m\")`"),
+    (
+        "current.tags.exists(t, t == 'a')",
+        "current.tags.exists(t, t == 'a') | `all`, `exists`, `exists_one`, `map` and `filter` are not supported in conditions | test one element with `x in list`",
+    ),
+    ("current['likes'] > 5", "current['likes'] | `[...]` is not supported in conditions | write `current.likes`"),
+    ("{'a': 1} == null", "{'a': 1} | maps and messages are not supported in conditions | "),
+    ("[1] == null", "[1] | a list can only stand after `in` | "),
+    ("count == 5u", "5u | unsigned numbers are not supported | write `5`"),
+    ("count == 99999999999999999999", "99999999999999999999 | invalid int literal | "),
+    ("key == b'a'", "b'a' | bytes can only be tested for null | "),
+    ("raw == raw", "raw == raw | cannot compare bytes with bytes | bytes can only be tested for null"),
+    ("count > 1 ? 1 : 'a'", "count > 1 ? 1 : 'a' | the branches of `?:` differ: long and string | "),
+    ("count > 'a'.size ", "'a'.size | only fields of the record have parts | "),
+    ("count > 1 and removed", "and | syntax error: unexpected `and` | write `&&`"),
+    ("count = 1", "= | syntax error: unexpected `=` | write `==`"),
+    ("'é' == key && count = 1", "= | syntax error: unexpected `=` | write `==`"),
+    ("count >", " | the condition ends too early | "),
+    ("key == 'a", "'a | syntax error: unexpected `'a` | close the text with the same quote; a backslash is written `\\\\`"),
+    ("  ", "   | the condition is empty | leave it out to let every record through"),
+];
+
 #[test]
 fn says_what_is_wrong_and_where() {
-    for (text, expected) in [
-        ("current.lieks > 5", "current.lieks | unknown field `current.lieks` | did you mean `current.likes`?"),
-        ("likes > 5", "likes | unknown field `likes` | did you mean `current.likes`?"),
-        ("'é' == key && current.liks > 5", "current.liks | unknown field `current.liks` | did you mean `current.likes`?"),
-        (
-            "current == null",
-            "current | `current` is a group of fields | name one of them: `current.likes`, `current.title`, `current.score`, `current.live`, `current.tags`, `current.observed_at`",
-        ),
-        ("current.likes", "current.likes | expected a boolean, found a value of type long | compare it with something"),
-        ("current.likes == 'a'", "current.likes == 'a' | cannot compare long with string | a number is written without quotes"),
-        (
-            "current.observed_at > '2026'",
-            "current.observed_at > '2026' | cannot compare timestamp with string | write the time as `timestamp(\"2026-08-06T10:11:55Z\")`",
-        ),
-        ("current.likes < null", "current.likes < null | null has no order | test for it with `== null` or `!= null`"),
-        (
-            "current.likes - 5 > 2",
-            "current.likes | unhandled null: `current.likes` may be null here | put a test before it: `current.likes != null && ...`",
-        ),
-        (
-            "current.likes > 5 || current.likes + 1 > 2",
-            "current.likes | unhandled null: `current.likes` may be null here | put a test before it: `current.likes != null && ...`",
-        ),
-        (
-            "current.likes == null && current.likes + 1 > 2",
-            "current.likes | unhandled null: `current.likes` may be null here | put a test before it: `current.likes != null && ...`",
-        ),
-        (
-            "size(current.title) > 2",
-            "current.title | unhandled null: `current.title` may be null here | put a test before it: `current.title != null && ...`",
-        ),
-        (
-            "current.live && true",
-            "current.live | unhandled null: `current.live` may be null here | write `current.live == true`, which is false where it is null",
-        ),
-        (
-            "!current.live",
-            "current.live | unhandled null: `current.live` may be null here | write `current.live == true`, which is false where it is null",
-        ),
-        ("'views' in changed", "'views' | `views` is never in `changed` | there are `\"title\"`, `\"likes\"`"),
-        ("'like' in changed", "'like' | `like` is never in `changed` | did you mean `\"likes\"`?"),
-        ("changed == 'likes'", "changed == 'likes' | cannot compare names with string | an element of a list is found with `x in list`"),
-        (
-            "changed.contains('likes')",
-            "changed.contains('likes') | cannot look for string in names | an element of a list is found with `x in list`",
-        ),
-        (
-            "'a' in current.title",
-            "current.title | `in` needs a list, found a value of type string | a part of a text is found with `text.contains(part)`",
-        ),
-        ("count in ['a']", "count in ['a'] | the list has elements that a long cannot be equal to | "),
-        ("key + 'a' == 'ka'", "key + 'a' | cannot compute string + string | a condition only tests texts; join them in the template"),
-        ("current.observed_at * 2 > count", "current.observed_at * 2 | cannot compute timestamp * long | "),
-        ("1.5 % 1.0 > 1.0", "1.5 % 1.0 | cannot compute double % double | "),
-        ("key.startWith('a')", "key.startWith('a') | unknown function `startWith` | did you mean `startsWith`?"),
-        (
-            "key.startsWith('a', 'b')",
-            "key.startsWith('a', 'b') | `startsWith` does not take these operands | write `field.startsWith(\"text\")`",
-        ),
-        ("key.matches('(')", "'(' | not a pattern: found open group without closing ')' | "),
-        ("key.matches(key)", "key | the pattern must be written out | "),
-        (
-            "current.observed_at > timestamp('noon')",
-            "'noon' | `noon` is not a time as in RFC 3339 | as in `timestamp(\"2026-08-06T10:11:55Z\")`",
-        ),
-        ("duration('5') == duration('1h')", "'5' | `5` is not a duration | as in `duration(\"1h30m\")`"),
-        (
-            "current.tags.exists(t, t == 'a')",
-            "current.tags.exists(t, t == 'a') | `all`, `exists`, `exists_one`, `map` and `filter` are not supported in conditions | test one element with `x in list`",
-        ),
-        ("current['likes'] > 5", "current['likes'] | `[...]` is not supported in conditions | write `current.likes`"),
-        ("{'a': 1} == null", "{'a': 1} | maps and messages are not supported in conditions | "),
-        ("[1] == null", "[1] | a list can only stand after `in` | "),
-        ("count == 5u", "5u | unsigned numbers are not supported | write `5`"),
-        ("count == 99999999999999999999", "99999999999999999999 | invalid int literal | "),
-        ("key == b'a'", "b'a' | bytes can only be tested for null | "),
-        ("raw == raw", "raw == raw | cannot compare bytes with bytes | bytes can only be tested for null"),
-        ("count > 1 ? 1 : 'a'", "count > 1 ? 1 : 'a' | the branches of `?:` differ: long and string | "),
-        ("count > 'a'.size ", "'a'.size | only fields of the record have parts | "),
-        ("count > 1 and removed", "and | syntax error: unexpected `and` | write `&&`"),
-        ("count = 1", "= | syntax error: unexpected `=` | write `==`"),
-        ("'é' == key && count = 1", "= | syntax error: unexpected `=` | write `==`"),
-        ("count >", " | the condition ends too early | "),
-        ("key == 'a", "'a | syntax error: unexpected `'a` | close the text with the same quote; a backslash is written `\\\\`"),
-        ("  ", "   | the condition is empty | leave it out to let every record through"),
-    ] {
-        assert_eq!(faults(text), [expected], "{text}");
+    for (text, expected) in WRONG {
+        assert_eq!(faults(text), [*expected], "{text}");
     }
 }
 

@@ -24,9 +24,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::avro::{Field, Shape, Type};
+use crate::streams::state::{StoreLayout, StoreSpec};
 
 use super::fault::{Fault, OptionFault, meant};
-use super::{StoreLayout, path_hash, type_name};
+use super::{path_hash, type_name};
 
 mod node;
 mod state;
@@ -166,6 +167,11 @@ impl Plan {
     /// What the store holds.
     pub fn layout(&self) -> &StoreLayout {
         &self.layout
+    }
+
+    /// The store that the node needs.
+    pub fn store(&self) -> StoreSpec {
+        StoreSpec { name: self.shared.store.as_str().into(), layout: self.layout.clone() }
     }
 
     /// A processor for one task.

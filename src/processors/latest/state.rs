@@ -114,16 +114,16 @@ impl<'a> Held<'a> {
     }
 
     /// Whether both are the same value; a NaN is the same as a NaN.
-    pub(super) fn same(self, other: Held<'_>) -> bool {
+    #[expect(clippy::float_cmp, reason = "any other number is another value")]
+    pub(super) fn same(self, other: Self) -> bool {
         match (self, other) {
-            (Self::Null, Held::Null) => true,
-            (Self::Boolean(a), Held::Boolean(b)) => a == b,
-            (Self::Long(a), Held::Long(b)) => a == b,
-            (Self::Double(a), Held::Double(b)) => a == b || (a.is_nan() && b.is_nan()),
-            (Self::Run(a), Held::Run(b)) => a == b,
-            (Self::List(a), Held::List(b)) => a == b,
-            (Self::List(list), Held::Run(run)) => encodes(run, list),
-            (Self::Run(run), Held::List(list)) => encodes(run, list),
+            (Self::Null, Self::Null) => true,
+            (Self::Boolean(a), Self::Boolean(b)) => a == b,
+            (Self::Long(a), Self::Long(b)) => a == b,
+            (Self::Double(a), Self::Double(b)) => a == b || (a.is_nan() && b.is_nan()),
+            (Self::Run(a), Self::Run(b)) => a == b,
+            (Self::List(a), Self::List(b)) => a == b,
+            (Self::List(list), Self::Run(run)) | (Self::Run(run), Self::List(list)) => encodes(run, list),
             _ => false,
         }
     }

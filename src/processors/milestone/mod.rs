@@ -17,10 +17,11 @@ use std::sync::Arc;
 use crate::avro::{Field, Row, Shape, Type, Value};
 use crate::streams::kv;
 use crate::streams::processor::{BoxError, InitContext, Processor, ProcessorContext, Record, StoreId};
+use crate::streams::state::{StoreLayout, StoreSpec};
 
 use super::fault::{Fault, OptionFault, meant};
 use super::message::{MessageOptions, MessagePlan, MessageWriter, message_shape};
-use super::{StoreLayout, path_hash, type_name, varint};
+use super::{path_hash, type_name, varint};
 
 /// The first byte of a stored row.
 const VERSION: u8 = 1;
@@ -118,6 +119,11 @@ impl Plan {
     /// What the store holds.
     pub fn layout(&self) -> &StoreLayout {
         &self.layout
+    }
+
+    /// The store that the node needs.
+    pub fn store(&self) -> StoreSpec {
+        StoreSpec { name: self.shared.store.as_str().into(), layout: self.layout.clone() }
     }
 
     /// A processor for one task.

@@ -1,5 +1,5 @@
 use super::*;
-use crate::processors::testing::TestContext;
+use crate::processors::testing::{TestContext, connect};
 
 fn change_shape() -> Shape {
     let field = |path: &str, ty, nullable| Field::new(path, ty, nullable);
@@ -38,7 +38,7 @@ impl Bench {
     fn over(mut context: TestContext, options: &Options, shape: &Shape) -> Self {
         context.forwarded.clear();
         let mut node = Plan::new(options, shape).unwrap().processor();
-        context.init(&mut node, &options.store).unwrap();
+        connect(&mut node, &options.store).unwrap();
         Self { context, node }
     }
 
@@ -63,6 +63,7 @@ fn plain_shape() -> Shape {
     Shape { fields: vec![Field::new("views", Type::Long, true)] }
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "it stands beside none in what the steps say")]
 fn text(text: &str) -> Option<String> {
     Some(text.to_owned())
 }
@@ -84,7 +85,10 @@ fn never_repeats_a_boundary_though_the_number_falls_and_rises() {
 #[test]
 fn the_first_sight_sets_the_mark_in_silence() {
     let mut bench = Bench::new(&options(Boundaries::Every(200)), &plain_shape());
-    assert_eq!(bench.plain(&[None, Some(1000), Some(1100), Some(900), Some(1000), Some(1200)]), [None, None, None, None, None, text("1200")]);
+    assert_eq!(
+        bench.plain(&[None, Some(1000), Some(1100), Some(900), Some(1000), Some(1200)]),
+        [None, None, None, None, None, text("1200")]
+    );
 }
 
 #[test]
@@ -182,7 +186,10 @@ fn the_stored_mark_never_changes_its_form_and_a_damaged_one_is_an_error_of_the_s
 fn says_what_is_wrong_with_the_options() {
     let faults = |options: &Options, shape: &Shape| {
         let faults = Plan::new(options, shape).unwrap_err();
-        faults.into_iter().map(|fault| format!("{}: {} | {}", fault.option, fault.fault.message, fault.fault.hint.unwrap_or_default())).collect::<Vec<_>>()
+        faults
+            .into_iter()
+            .map(|fault| format!("{}: {} | {}", fault.option, fault.fault.message, fault.fault.hint.unwrap_or_default()))
+            .collect::<Vec<_>>()
     };
     let good = options(Boundaries::Every(200));
     let field = |field: &str| Options { field: field.to_owned(), ..good.clone() };

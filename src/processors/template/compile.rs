@@ -38,12 +38,11 @@ pub(super) fn compile(text: &str, shape: &Shape, escape: Escape) -> Result<Templ
     let mut fields: Vec<_> = used.iter().map(|field| field.index).collect();
     fields.sort_unstable();
     fields.dedup();
-    let body = match segments(text, shape) {
-        Some(segments) => Body::Segments(segments),
-        None => {
-            engine.provide(&used);
-            Body::Engine(Box::new(engine))
-        }
+    let body = if let Some(segments) = segments(text, shape) {
+        Body::Segments(segments)
+    } else {
+        engine.provide(&used);
+        Body::Engine(Box::new(engine))
     };
     Ok(Template { body, fields, escape })
 }
@@ -63,11 +62,11 @@ fn check_variables(text: &str, shape: &Shape, variables: &[String], engine: &Eng
         if engine.environment().globals().any(|(name, _)| name == variable) {
             continue;
         }
-        let places: Vec<_> = names.iter().filter(|name| !name.filter && !name.test && name.path == *variable).collect();
-        let spans: Vec<Range<usize>> =
-            if places.is_empty() { vec![0..text.len()] } else { places.into_iter().map(|name| name.span.clone()).collect() };
-        for span in spans {
-            faults.push(unknown_variable(span, variable, shape));
+        let places = names.iter().filter(|name| !name.filter && !name.test && name.path == *variable);
+        let before = faults.len();
+        faults.extend(places.map(|name| unknown_variable(name.span.clone(), variable, shape)));
+        if faults.len() == before {
+            faults.push(unknown_variable(0..text.len(), variable, shape));
         }
     }
     used

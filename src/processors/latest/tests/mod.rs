@@ -2,7 +2,7 @@ use super::node::Latest;
 use super::state::{self, Raw};
 use super::*;
 use crate::avro::{NameSet, Row, Value};
-use crate::processors::testing::TestContext;
+use crate::processors::testing::{TestContext, connect};
 use crate::streams::clock::Timestamp;
 
 mod ksqldb;
@@ -52,7 +52,7 @@ impl Bench {
         context.forwarded.clear();
         let plan = Plan::new(options, &input()).unwrap();
         let mut node = plan.processor();
-        context.init(&mut node, &options.store).unwrap();
+        connect(&mut node, &options.store).unwrap();
         Self { context, plan, node }
     }
 
@@ -240,7 +240,15 @@ fn all_types_come_back() {
     let mut bench = Bench::new(&options(&watch));
     let text = |text: &str| Value::String(text.to_owned());
     let list = |list: &[&str]| Value::Strings(list.iter().map(|&item| item.to_owned()).collect());
-    let a = vec![text("é\0🎬"), long(i64::MIN), Value::Double(f64::NAN), list(&["a", ""]), Value::Boolean(false), long(0), Value::Bytes(vec![0, 255])];
+    let a = vec![
+        text("é\0🎬"),
+        long(i64::MIN),
+        Value::Double(f64::NAN),
+        list(&["a", ""]),
+        Value::Boolean(false),
+        long(0),
+        Value::Bytes(vec![0, 255]),
+    ];
     let b = vec![text(""), long(i64::MAX), Value::Double(-0.5), list(&[]), Value::Boolean(true), long(-1), Value::Bytes(vec![])];
     bench.see(&Row { values: a.clone() });
     assert_eq!(bench.see(&Row { values: a.clone() }), None, "a NaN is the same NaN");

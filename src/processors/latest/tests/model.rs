@@ -128,6 +128,10 @@ proptest! {
             row[1] &= 1;
         }
         let mut pairs = vec![None; 2];
-        drop(state::decode(&row, |place| [(path_hash("likes"), state::TAG_LONG)].get(place).copied(), &mut pairs));
+        let fields = |place: usize| [(path_hash("likes"), TAG_LONG)].get(place).copied();
+        match state::decode(&row, fields, &mut pairs) {
+            Ok(head) => prop_assert!(row[0] == 1 && (row[1] == 1) == head.before.is_some()),
+            Err(error) => prop_assert!(!error.to_string().is_empty()),
+        }
     }
 }
