@@ -283,11 +283,11 @@ impl TaskState {
     fn begin_restore(&mut self, id: StoreId) -> Result<()> {
         self.known(id)?;
         self.no_transaction()?;
-        if self.stores.get(id.0).is_some_and(|store| store.chunk.is_some()) {
-            return Ok(());
-        }
         // Order: the chunks' checkpoint would cover dirty rows that are not in them.
         self.flush(None)?;
+        if self.stores.get(id.0).and_then(|store| store.chunk.as_ref()).is_some_and(|chunk| !chunk.is_empty()) {
+            return Ok(());
+        }
         self.rows.cache.forget(id.0);
         let Some(store) = self.stores.get(id.0) else { return Ok(()) };
         // Rows without a checkpoint: of unknown age, and a compacted changelog no longer says which of them were deleted since.
@@ -295,7 +295,7 @@ impl TaskState {
             self.wipe(id)?;
         }
         if let Some(store) = self.stores.get_mut(id.0) {
-            store.chunk = Some(Chunk::default());
+            store.chunk.get_or_insert_default();
         }
         Ok(())
     }

@@ -422,6 +422,19 @@ fn rows_without_a_checkpoint_do_not_outlive_a_restore() {
 }
 
 #[test]
+fn a_restore_that_was_broken_off_does_not_hide_later_rows_from_the_next_one() {
+    let kv = Faulty::new();
+    let mut state = open(&kv);
+    state.restore(A, &batch(&[]), Offset(3)).unwrap();
+    commit(&mut state, &[("committed", Some("v"))], 5);
+    state.restore(A, &batch(&[(5, b"k", Some(b"v"))]), Offset(6)).unwrap();
+    state.restore_done(A, Offset(6)).unwrap();
+    drop(state);
+    let mut state = open(&kv);
+    assert_eq!((state.checkpoint(A), all(state.store(A))), (Some(Offset(6)), rows(&[("committed", "v"), ("k", "v")])));
+}
+
+#[test]
 fn a_restore_needs_the_transaction_to_be_over() {
     let mut state = open(&Faulty::new());
     state.store(A).put(b"k", b"v").unwrap();
