@@ -15,7 +15,7 @@ pub struct Args {
     /// The topology file
     #[arg(long, value_name = "FILE", default_value = config::DEFAULT_PATH)]
     pub config: PathBuf,
-    /// Read no environment variables and no files named in values: their names stand for them
+    /// Read no environment variables and no files that values name: the names stand for them
     #[arg(long)]
     pub offline: bool,
     /// Print one JSON object
@@ -23,25 +23,35 @@ pub struct Args {
     pub json: bool,
 }
 
-/// Checks the file. The verdict goes to stdout, the faults of a file in words to stderr.
+/// Checks the file: exit 0 where `run` would take it, else 2. The verdict goes to stdout, faults in words to stderr.
 pub fn execute(args: &Args) -> io::Result<ExitCode> {
     let options = if args.offline { LoadOptions::offline() } else { LoadOptions::online() };
-    let loaded = config::load(&args.config, &options);
-    let code = if loaded.is_ok() { ExitCode::SUCCESS } else { ExitCode::from(REFUSED) };
-    let faults = match &loaded {
-        Ok(config) => config.warnings(),
-        Err(faults) => faults,
-    };
-    let mut out = io::stdout().lock();
-    if args.json {
-        writeln!(out, "{}", to_json(loaded.as_ref().ok(), faults))?;
-        return Ok(code);
+    let verdict = Verdict::of(&config::load(&args.config, &options), args.json, Style::of_stderr());
+    io::stderr().lock().write_all(verdict.talk.as_bytes())?;
+    io::stdout().lock().write_all(verdict.data.as_bytes())?;
+    Ok(ExitCode::from(verdict.code))
+}
+
+/// What the command has to say.
+#[derive(Debug)]
+struct Verdict {
+    data: String,
+    talk: String,
+    code: u8,
+}
+
+impl Verdict {
+    fn of(loaded: &Result<Config, Diagnostics>, json: bool, style: Style) -> Self {
+        let (config, faults, code) = match loaded {
+            Ok(config) => (Some(config), config.warnings(), 0),
+            Err(faults) => (None, faults, REFUSED),
+        };
+        if json {
+            return Self { data: format!("{}\n", to_json(config, faults)), talk: String::new(), code };
+        }
+        let data = config.map(|config| format!("{}: ok ({})\n", faults.file().name, size(config))).unwrap_or_default();
+        Self { data, talk: faults.render(style), code }
     }
-    io::stderr().lock().write_all(faults.render(Style::of_stderr()).as_bytes())?;
-    if let Ok(config) = &loaded {
-        writeln!(out, "{}: ok ({})", faults.file().name, size(config))?;
-    }
-    Ok(code)
 }
 
 /// `1 source, 4 processors, 2 sinks, 2 stores`.
@@ -70,4 +80,51 @@ fn to_json(config: Option<&Config>, faults: &Diagnostics) -> serde_json::Value {
             "stores": config.stores().collect::<Vec<_>>(),
         })),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shipped() -> Result<Config, Diagnostics> {
+        config::shipped(&LoadOptions::offline())
+    }
+
+    fn broken() -> Result<Config, Diagnostics> {
+        let text = config::SHIPPED.replace("every   = 200", "evry    = 200");
+        config::load_text(&config::SourceFile::new("t.toml", text), None, &LoadOptions::offline())
+    }
+
+    #[test]
+    fn a_good_file_is_ok_and_its_size_is_said() {
+        let verdict = Verdict::of(&shipped(), false, Style::Plain);
+        insta::assert_snapshot!(format!("{}{}", verdict.talk, verdict.data), @r"topology.toml (built in): ok (1 source, 4 processors, 2 sinks, 2 stores)");
+        assert_eq!(verdict.code, 0);
+    }
+
+    #[test]
+    fn a_bad_file_is_refused_and_stdout_stays_empty() {
+        let verdict = Verdict::of(&broken(), false, Style::Plain);
+        insta::assert_snapshot!(verdict.talk, @r"
+      x [processors.views] has no key `evry`
+        ,-[t.toml:58:1]
+     58 | evry    = 200
+        : ^^|^
+        :   `-- not known here
+        `----
+      help: did you mean `every`?
+
+    t.toml: 1 error
+    ");
+        assert_eq!((verdict.data.as_str(), verdict.code), ("", 2));
+    }
+
+    #[test]
+    fn json_has_places_and_codes() {
+        let verdict = Verdict::of(&broken(), true, Style::Plain);
+        insta::assert_snapshot!(verdict.data, @r#"{"errors":1,"faults":[{"code":"unknown-key","column":1,"end_column":5,"end_line":58,"hint":"did you mean `every`?","line":58,"message":"[processors.views] has no key `evry`","severity":"error"}],"file":"t.toml","nodes":null,"ok":false,"warnings":0}"#);
+        assert_eq!((verdict.talk.as_str(), verdict.code), ("", 2));
+        let verdict = Verdict::of(&shipped(), true, Style::Plain);
+        insta::assert_snapshot!(verdict.data, @r#"{"errors":0,"faults":[],"file":"topology.toml (built in)","nodes":{"processors":["changes","likes","comments","views"],"sinks":["changes","outbox"],"sources":["videos"],"stores":["changes","views"]},"ok":true,"warnings":0}"#);
+    }
 }

@@ -42,6 +42,7 @@ fn report(from: &str, to: &str) -> String {
     }
 }
 
+mod build;
 mod fields;
 mod file;
 mod graph;
