@@ -45,6 +45,12 @@ impl RecordBatch {
         self.source = Some(source);
     }
 
+    /// Forgets the records, keeps the buffers.
+    pub fn clear(&mut self) {
+        self.bytes.clear();
+        self.entries.clear();
+    }
+
     /// The partition of all records; none before the first [`start`](Self::start).
     pub fn source(&self) -> Option<&TopicPartition> {
         self.source.as_ref()

@@ -1,40 +1,232 @@
-//! The only place that names rocksdb.
+//! RocksDB behind [`Kv`]: the only place that names rocksdb.
+//!
+//! Facts that shaped it: with `create_if_missing` a directory whose `CURRENT` is gone opens silently empty and loses its
+//! tables, so a marker of our own says that a database was made here; an iterator that meets a damaged block just ends
+//! early, so its status is always asked.
 
-use super::kv::{Batch, Direction, Durability, Error, Kv, Result, Visit};
+mod ingest;
+#[cfg(test)]
+mod tests;
 
-/// Placeholder until the storage lands.
-#[derive(Debug, Clone)]
-pub struct Options {}
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-/// Placeholder until the storage lands.
+use rocksdb::{
+    BlockBasedOptions, Cache, DB, DBCompressionType, DBRawIterator, ErrorKind, FlushOptions, ReadOptions, WriteBatch, WriteBufferManager,
+    WriteOptions,
+};
+
+use super::kv::{Batch, Change, Direction, Durability, Error, Kv, Result, Visit};
+
+/// Written last when a database is made.
+const MARKER: &str = "TIDEWATCH";
+
+/// Memory that all databases opened with it share: block cache and write buffers.
+#[derive(Clone)]
+pub struct Budget {
+    cache: Cache,
+    write_buffers: Arc<WriteBufferManager>,
+}
+
+impl std::fmt::Debug for Budget {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Budget").field("write_buffer_bytes", &self.write_buffers.get_buffer_size()).finish_non_exhaustive()
+    }
+}
+
+impl Budget {
+    /// A budget of so many bytes for cached blocks, and so many for rows that are not in a table yet.
+    pub fn new(cache_bytes: usize, write_buffer_bytes: usize) -> Self {
+        let cache = Cache::new_lru_cache(cache_bytes);
+        let write_buffers = Arc::new(WriteBufferManager::new_write_buffer_manager(write_buffer_bytes, false));
+        Self { cache, write_buffers }
+    }
+}
+
+/// What a database is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Profile {
+    /// The embedded log: one database, large values in the order of their keys, a write-ahead log.
+    Log,
+    /// The stores of a task: many small databases, random reads. The changelog is their write-ahead log.
+    State,
+}
+
+/// How databases are opened.
+#[derive(Clone, Debug)]
+pub struct Options {
+    profile: Profile,
+    budget: Budget,
+}
+
+impl Options {
+    /// Opens databases for `profile` on a shared budget.
+    pub fn new(profile: Profile, budget: Budget) -> Self {
+        Self { profile, budget }
+    }
+
+    fn to_rocksdb(&self) -> rocksdb::Options {
+        let mut options = rocksdb::Options::default();
+        let mut table = BlockBasedOptions::default();
+        table.set_block_cache(&self.budget.cache);
+        table.set_cache_index_and_filter_blocks(true);
+        table.set_pin_l0_filter_and_index_blocks_in_cache(true);
+        table.set_format_version(5);
+        options.set_write_buffer_manager(&self.budget.write_buffers);
+        options.set_compression_type(DBCompressionType::Lz4);
+        options.set_keep_log_file_num(2);
+        options.set_max_open_files(512);
+        options.set_max_background_jobs(2);
+        match self.profile {
+            Profile::Log => {
+                options.set_write_buffer_size(16 << 20);
+                table.set_block_size(64 << 10);
+                options.set_max_total_wal_size(64 << 20);
+                // Old records are read once, if at all: what is compacted should not push out what is hot.
+                options.set_target_file_size_base(64 << 20);
+            }
+            Profile::State => {
+                // Small buffers and arenas: many tasks share one budget.
+                options.set_write_buffer_size(4 << 20);
+                options.set_arena_block_size(64 << 10);
+                options.set_target_file_size_base(16 << 20);
+                table.set_bloom_filter(10.0, false);
+                table.set_block_size(4 << 10);
+            }
+        }
+        options.set_block_based_table_factory(&table);
+        options
+    }
+}
+
+/// A RocksDB with one column family.
 #[derive(Debug)]
-pub struct Rocks {}
-
-fn not_yet<T>() -> Result<T> {
-    Err(Error::Failed { store: "rocks".to_owned(), source: "not there yet".into() })
+pub struct Rocks {
+    db: DB,
+    path: PathBuf,
+    options: Options,
+    /// Numbers the files of ingests.
+    ingests: std::sync::atomic::AtomicU64,
 }
 
 impl Rocks {
-    /// Opens a directory.
-    pub fn open(_path: &std::path::Path, _options: &Options) -> Result<Self> {
-        not_yet()
+    /// Opens the database at `path`, or makes one where there was none.
+    pub fn open(path: &Path, options: &Options) -> Result<Self> {
+        let marker = path.join(MARKER);
+        let existed = marker.exists();
+        let io = |error: std::io::Error| Error::Failed { store: path.display().to_string(), source: Box::new(error) };
+        if !existed {
+            // Without the marker nothing was ever acknowledged here: whatever lies there is the rest of a making.
+            if path.exists() {
+                std::fs::remove_dir_all(path).map_err(io)?;
+            }
+            std::fs::create_dir_all(path).map_err(io)?;
+        }
+        let mut opened = options.to_rocksdb();
+        opened.create_if_missing(!existed);
+        if existed && !path.join("CURRENT").exists() {
+            let source = "its CURRENT file is gone".into();
+            return Err(Error::Corrupt { store: path.display().to_string(), source });
+        }
+        let db = DB::open(&opened, path).map_err(|error| classify(path, error))?;
+        if !existed {
+            std::fs::write(&marker, "A RocksDB database of tidewatch.\n").map_err(io)?;
+        }
+        ingest::clear(path);
+        Ok(Self { db, path: path.to_owned(), options: options.clone(), ingests: std::sync::atomic::AtomicU64::new(0) })
+    }
+
+    fn failed(&self, error: rocksdb::Error) -> Error {
+        classify(&self.path, error)
+    }
+
+    fn visit(&self, mut cursor: DBRawIterator<'_>, direction: Direction, visit: &mut Visit<'_>) -> Result<()> {
+        while let Some((key, value)) = cursor.item() {
+            if visit(key, value).is_break() {
+                return Ok(());
+            }
+            match direction {
+                Direction::Forward => cursor.next(),
+                Direction::Reverse => cursor.prev(),
+            }
+        }
+        cursor.status().map_err(|error| self.failed(error))
     }
 }
 
 impl Kv for Rocks {
-    fn get(&self, _key: &[u8], _value: &mut Vec<u8>) -> Result<bool> {
-        not_yet()
+    fn get(&self, key: &[u8], value: &mut Vec<u8>) -> Result<bool> {
+        value.clear();
+        match self.db.get_pinned(key).map_err(|error| self.failed(error))? {
+            None => Ok(false),
+            Some(found) => {
+                value.extend_from_slice(&found);
+                Ok(true)
+            }
+        }
     }
 
-    fn write(&self, _batch: &Batch, _durability: Durability) -> Result<()> {
-        not_yet()
+    fn write(&self, batch: &Batch, durability: Durability) -> Result<()> {
+        let mut rows = WriteBatch::with_capacity_bytes(batch.size_bytes() + 64);
+        for change in batch.changes() {
+            match change {
+                Change::Put(key, value) => rows.put(key, value),
+                Change::Delete(key) => rows.delete(key),
+                Change::DeleteRange(from, to) => rows.delete_range(from, to),
+            }
+        }
+        let mut options = WriteOptions::default();
+        options.set_sync(durability == Durability::Synced);
+        // A store never writes a log of its own: a mixture would be replayed out of order.
+        let logged = self.options.profile == Profile::Log;
+        if !logged {
+            options.set_sync(false);
+        }
+        options.disable_wal(!logged);
+        self.db.write_opt(&rows, &options).map_err(|error| self.failed(error))
     }
 
-    fn scan(&self, _from: &[u8], _to: Option<&[u8]>, _direction: Direction, _visit: &mut Visit<'_>) -> Result<()> {
-        not_yet()
+    fn scan(&self, from: &[u8], to: Option<&[u8]>, direction: Direction, visit: &mut Visit<'_>) -> Result<()> {
+        if to.is_some_and(|to| to <= from) {
+            return Ok(());
+        }
+        let mut bounds = ReadOptions::default();
+        bounds.set_iterate_lower_bound(from);
+        if let Some(to) = to {
+            bounds.set_iterate_upper_bound(to);
+        }
+        let mut cursor = self.db.raw_iterator_opt(bounds);
+        match direction {
+            Direction::Forward => cursor.seek_to_first(),
+            Direction::Reverse => cursor.seek_to_last(),
+        }
+        self.visit(cursor, direction, visit)
+    }
+
+    fn ingest(&self, sorted: &Batch) -> Result<()> {
+        ingest::ingest(self, sorted)
     }
 
     fn flush(&self) -> Result<()> {
-        not_yet()
+        if self.options.profile == Profile::Log {
+            self.db.flush_wal(true).map_err(|error| self.failed(error))?;
+        }
+        let mut options = FlushOptions::default();
+        options.set_wait(true);
+        self.db.flush_opt(&options).map_err(|error| self.failed(error))
+    }
+}
+
+fn classify(path: &Path, error: rocksdb::Error) -> Error {
+    let store = path.display().to_string();
+    let text = error.as_ref();
+    let full = text.contains("No space left on device") || text.contains("Out of disk space") || text.contains("NoSpace");
+    match error.kind() {
+        _ if full => Error::DiskFull { store, source: Box::new(error) },
+        ErrorKind::Corruption => Error::Corrupt { store, source: Box::new(error) },
+        // A table that the manifest names and that is not there.
+        ErrorKind::IOError if text.contains("No such file or directory") => Error::Corrupt { store, source: Box::new(error) },
+        _ => Error::Failed { store, source: Box::new(error) },
     }
 }
