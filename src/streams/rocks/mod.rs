@@ -184,7 +184,7 @@ impl Kv for Rocks {
             options.set_sync(false);
         }
         options.disable_wal(!logged);
-        self.db.write_opt(&rows, &options).map_err(|error| self.failed(error))
+        self.db.write_opt(rows, &options).map_err(|error| self.failed(error))
     }
 
     fn scan(&self, from: &[u8], to: Option<&[u8]>, direction: Direction, visit: &mut Visit<'_>) -> Result<()> {
