@@ -178,4 +178,21 @@ mod tests {
         assert_eq!(check_readable(&list("int"), &list("long")), Ok(()));
         assert_eq!(check_readable(&list("long"), &list("int")).unwrap_err().path, "x");
     }
+
+    proptest::proptest! {
+        #![proptest_config(proptest::prelude::ProptestConfig::with_cases(1000))]
+
+        #[test]
+        fn agrees_with_apache_avro(seed: u64) {
+            use apache_avro::schema_compatibility::{Compatibility, SchemaCompatibility};
+            use crate::avro::arbitrary::{Kinds, Random, record};
+            let mut random = Random(seed);
+            let writer = record(&mut random, Kinds::All);
+            let reader = writer.changed(&mut random);
+            let (writer, reader) = (writer.schema(), reader.schema());
+            let expected = SchemaCompatibility::can_read(writer.root(), reader.root());
+            let found = check_readable(&writer, &reader);
+            proptest::prop_assert_eq!(found.is_ok(), expected == Ok(Compatibility::Full), "{:?}, {:?}: {} from {}", found, expected, reader.text(), writer.text());
+        }
+    }
 }

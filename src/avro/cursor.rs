@@ -34,7 +34,17 @@ impl<'a> Cursor<'a> {
         }
     }
 
+    /// Three bytes and more: eight at once where they are there.
     fn long_varint(&mut self) -> Result<i64, Reason> {
+        if let Some(word) = self.rest.first_chunk::<8>() {
+            let word = u64::from_le_bytes(*word);
+            let ends = !word & 0x8080_8080_8080_8080;
+            if ends != 0 {
+                let bits = ends.trailing_zeros();
+                self.rest = self.rest.get(bits as usize / 8 + 1..).unwrap_or_default();
+                return Ok(zigzag(squeeze(word & (u64::MAX >> (63 - bits)))));
+            }
+        }
         let mut value = 0_u64;
         for (index, &byte) in self.rest.iter().enumerate().take(10) {
             let bits = u64::from(byte & 0x7f);
@@ -138,6 +148,34 @@ impl<'a> Cursor<'a> {
         }
     }
 
+    /// Whether a union of null and one other type holds the null, which is its first branch or (`null_last`) its second.
+    #[inline]
+    pub(crate) fn is_null(&mut self, null_last: bool) -> Result<bool, Reason> {
+        match self.rest {
+            [0, rest @ ..] => {
+                self.rest = rest;
+                Ok(!null_last)
+            }
+            [2, rest @ ..] => {
+                self.rest = rest;
+                Ok(null_last)
+            }
+            _ => self.index(2).map(|index| (index == 1) == null_last),
+        }
+    }
+
+    /// Passes over so many bytes where all of them are 0.
+    #[inline]
+    pub(crate) fn zeros(&mut self, count: usize) -> bool {
+        match self.rest.split_at_checked(count) {
+            Some((zeros, rest)) if zeros.iter().all(|&byte| byte == 0) => {
+                self.rest = rest;
+                true
+            }
+            _ => false,
+        }
+    }
+
     /// The head of a block of an array or a map: number of items (0 ends it) and, where the writer gave it, its size in bytes.
     pub(crate) fn block(&mut self) -> Result<(u64, Option<u64>), Reason> {
         let start = *self;
@@ -155,6 +193,14 @@ impl<'a> Cursor<'a> {
     }
 }
 
+/// Takes the top bit out of each byte.
+#[inline]
+const fn squeeze(word: u64) -> u64 {
+    let pairs = (word & 0x007f_007f_007f_007f) | ((word & 0x7f00_7f00_7f00_7f00) >> 1);
+    let fours = (pairs & 0x0000_3fff_0000_3fff) | ((pairs & 0x3fff_0000_3fff_0000) >> 2);
+    (fours & 0x0fff_ffff) | ((fours & 0x0fff_ffff_0000_0000) >> 4)
+}
+
 #[inline]
 const fn zigzag(value: u64) -> i64 {
     (value >> 1).cast_signed() ^ -((value & 1).cast_signed())
@@ -164,14 +210,22 @@ const fn zigzag(value: u64) -> i64 {
 #[inline]
 pub(crate) fn put_long(value: i64, into: &mut Vec<u8>) {
     let mut rest = ((value << 1) ^ (value >> 63)).cast_unsigned();
-    while let Ok(low) = u8::try_from(rest & 0x7f) {
+    if rest < 0x80 {
+        into.push(rest.to_le_bytes()[0]);
+        return;
+    }
+    let mut bytes = [0; 10];
+    let mut length = 0;
+    for byte in &mut bytes {
+        length += 1;
+        *byte = rest.to_le_bytes()[0] | 0x80;
         rest >>= 7;
         if rest == 0 {
-            into.push(low);
-            return;
+            *byte &= 0x7f;
+            break;
         }
-        into.push(low | 0x80);
     }
+    into.extend_from_slice(bytes.get(..length).unwrap_or_default());
 }
 
 /// Appends bytes with their length before them.

@@ -305,3 +305,77 @@ fn collect_names(node: &Node, names: &mut HashMap<Name, Node>) {
         _ => {}
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn flat(json: &str) -> (Vec<String>, Vec<String>) {
+        let schema = Schema::parse(json).unwrap();
+        let null = |nullable: bool| if nullable { "?" } else { "" };
+        let fields = schema.shape().fields.iter().map(|field| format!("{} {}{}", field.path, field.ty, null(field.nullable)));
+        let unsupported = schema.unsupported().iter().map(|field| format!("{}: {}", field.path, field.reason));
+        (fields.collect(), unsupported.collect())
+    }
+
+    #[test]
+    fn nested_records_become_paths_and_the_rest_says_why_not() {
+        let (fields, unsupported) = flat(
+            r#"{"type":"record","name":"r","namespace":"n","fields":[
+                {"name":"a","type":"int"},{"name":"b","type":["string","null"]},{"name":"f","type":{"type":"fixed","name":"f4","size":4}},
+                {"name":"o","type":["null",{"type":"record","name":"o","fields":[
+                    {"name":"price","type":"float"},{"name":"e","type":{"type":"enum","name":"e","symbols":["A"]}},{"name":"again","type":["null","r"]}]}]},
+                {"name":"o2","type":"o"},{"name":"tags","type":{"type":"array","items":"string"}},{"name":"single","type":["boolean"]},
+                {"name":"at","type":{"type":"long","logicalType":"timestamp-micros"}},{"name":"date","type":{"type":"int","logicalType":"date"}},
+                {"name":"m","type":{"type":"map","values":"int"}},{"name":"u","type":["null","int","string"]},{"name":"n","type":"null"},
+                {"name":"d","type":{"type":"bytes","logicalType":"decimal","precision":4,"scale":2}},{"name":"l","type":{"type":"array","items":"int"}}]}"#,
+        );
+        assert_eq!(
+            fields,
+            [
+                "a long",
+                "b string?",
+                "f bytes",
+                "o.price double?",
+                "o.e string?",
+                "o2.price double",
+                "o2.e string",
+                "tags strings",
+                "single boolean",
+                "at timestamp",
+                "date long"
+            ]
+        );
+        assert_eq!(
+            unsupported,
+            [
+                "o.again: a record within itself",
+                "o2.again: a record within itself",
+                "m: a map",
+                "u: a union of several types",
+                "n: always null",
+                "d: a decimal",
+                "l: an array of something else than strings"
+            ]
+        );
+    }
+
+    #[test]
+    fn what_is_no_record_has_no_fields() {
+        assert_eq!(flat("\"long\""), (vec![], vec![": not a record".to_owned()]));
+    }
+
+    #[test]
+    fn the_name_and_the_text_are_kept() {
+        let schema = Schema::parse(r#"{ "name": "r", "type": "record", "namespace": "n", "fields": [] }"#).unwrap();
+        assert_eq!(schema.name().as_deref(), Some("n.r"));
+        assert_eq!(schema.text(), r#"{"type":"record","name":"r","namespace":"n","fields":[]}"#);
+        assert_eq!(Schema::parse(schema.text()).unwrap(), schema);
+    }
+
+    #[test]
+    fn what_is_no_schema_is_refused() {
+        assert_eq!(Schema::parse("{").unwrap_err().to_string(), "the schema is not JSON");
+        assert_eq!(Schema::parse("{\"type\":\"nonesuch\"}").unwrap_err().to_string(), "the schema is not valid Avro");
+    }
+}

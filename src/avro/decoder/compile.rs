@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use apache_avro::schema::{Name, RecordField, RecordSchema};
 
-use super::plan::{Block, Plan, Skip, Step};
+use super::plan::{Block, Plan, Skip, Step, index};
 use super::resolve::{describe, resolve, unfit};
 use super::{Aliases, CompileError, Reason, default};
 use crate::avro::schema::{Kind, Level, Node};
@@ -14,7 +14,7 @@ use crate::avro::{Field, Schema, Shape, Value};
 /// A wanted field that the writer has.
 struct Target<'a> {
     path: Arc<str>,
-    slot: usize,
+    slot: u32,
     /// The reader's type, without the null.
     node: &'a Node,
     /// For each level of the writer's path whether the reader takes a null there.
@@ -36,7 +36,7 @@ struct Compiler<'a> {
     targets: Vec<Target<'a>>,
     plan: Plan,
     /// Blocks that pass over a named type.
-    named: HashMap<&'a Name, usize>,
+    named: HashMap<&'a Name, u32>,
 }
 
 pub(super) fn compile(writer: &Schema, reader: &Schema, wanted: &Shape, aliases: &Aliases) -> Result<Plan, CompileError> {
@@ -46,10 +46,11 @@ pub(super) fn compile(writer: &Schema, reader: &Schema, wanted: &Shape, aliases:
     compiler.plan.blocks.push(Block::default());
     let mut tree = Wanted::default();
     for (slot, field) in wanted.fields.iter().enumerate() {
-        compiler.find(&mut tree, root, aliases, (slot, field))?;
+        compiler.find(&mut tree, root, aliases, (index(slot), field))?;
     }
     let mut block = Block::default();
     compiler.record(root, &tree, "", 0, &mut block)?;
+    block.group_nulls();
     if let Some(first) = compiler.plan.blocks.first_mut() {
         *first = block;
     }
@@ -110,7 +111,7 @@ fn record_in<'a>(schema: &'a Schema, node: &'a Node, name: Option<&str>) -> Opti
     }
 }
 
-fn target<'a>(reader: &'a Schema, levels: &[Level<'a>], depth: usize, path: Arc<str>, slot: usize, nullable: bool) -> Target<'a> {
+fn target<'a>(reader: &'a Schema, levels: &[Level<'a>], depth: usize, path: Arc<str>, slot: u32, nullable: bool) -> Target<'a> {
     let node = levels.last().map_or_else(|| reader.root(), |level| level.node);
     let leaf = nullable && levels.iter().any(|level| level.nullable);
     let same = depth == levels.len();
@@ -121,7 +122,7 @@ fn target<'a>(reader: &'a Schema, levels: &[Level<'a>], depth: usize, path: Arc<
         nullable: (0..depth)
             .map(|index| if same { nullable && levels.get(index).is_some_and(|level| level.nullable) } else { leaf })
             .collect(),
-        records: (0..depth).map(|index| levels.get(index).filter(|_| same).and_then(|level| level.node.name()).map(Name::name)).collect(),
+        records: (0..depth).map(|level| levels.get(level).filter(|_| same).and_then(|level| level.node.name()).map(Name::name)).collect(),
     }
 }
 
@@ -132,7 +133,7 @@ impl<'a> Compiler<'a> {
         tree: &mut Wanted,
         root: &RecordSchema,
         aliases: &Aliases,
-        (slot, field): (usize, &Field),
+        (slot, field): (u32, &Field),
     ) -> Result<(), CompileError> {
         let (writer, reader) = (self.writer, self.reader);
         let levels = reader.lookup(&field.path).ok_or_else(|| CompileError::NoSuchField { path: Arc::clone(&field.path) })?;
@@ -274,10 +275,10 @@ impl<'a> Compiler<'a> {
         }
         let step = match (writer.kind(node), steps.as_slice()) {
             (Kind::Union(_), [Some(Step::SetNull { .. }), Some(Step::Read { read, slot })]) => {
-                Step::ReadOptional { null: 0, read: *read, slot: *slot }
+                Step::ReadOptional { null_last: false, read: *read, slot: *slot }
             }
             (Kind::Union(_), [Some(Step::Read { read, slot }), Some(Step::SetNull { .. })]) => {
-                Step::ReadOptional { null: 1, read: *read, slot: *slot }
+                Step::ReadOptional { null_last: true, read: *read, slot: *slot }
             }
             (Kind::Union(_), _) => {
                 let mut table = Vec::new();
@@ -307,8 +308,8 @@ impl<'a> Compiler<'a> {
             Kind::Array(items) => self.items(items, false, path),
             Kind::Map(values) => self.items(values, true, path),
             Kind::Union(branches) => match branches.iter().map(|branch| simple(writer, branch)).collect::<Vec<_>>().as_slice() {
-                [None, Some(skip)] if matches!(branches.first(), Some(Node::Null)) => Step::SkipOptional { null: 0, skip: *skip },
-                [Some(skip), None] if matches!(branches.last(), Some(Node::Null)) => Step::SkipOptional { null: 1, skip: *skip },
+                [None, Some(skip)] if matches!(branches.first(), Some(Node::Null)) => Step::SkipOptional { null_last: false, skip: *skip },
+                [Some(skip), None] if matches!(branches.last(), Some(Node::Null)) => Step::SkipOptional { null_last: true, skip: *skip },
                 _ => {
                     let mut table = Vec::new();
                     for branch in branches {
@@ -331,7 +332,7 @@ impl<'a> Compiler<'a> {
     }
 
     /// The block that passes over a named record; made once, so that it may contain itself.
-    fn named(&mut self, record: &'a RecordSchema, path: &Arc<str>) -> usize {
+    fn named(&mut self, record: &'a RecordSchema, path: &Arc<str>) -> u32 {
         if let Some(&block) = self.named.get(&record.name) {
             return block;
         }
@@ -339,20 +340,20 @@ impl<'a> Compiler<'a> {
         self.named.insert(&record.name, place);
         let mut block = Block::default();
         record.fields.iter().for_each(|field| self.skip(&field.schema, path, &mut block));
-        if let Some(entry) = self.plan.blocks.get_mut(place) {
+        if let Some(entry) = self.plan.blocks.get_mut(place as usize) {
             *entry = block;
         }
         place
     }
 
-    fn add(&mut self, block: Block) -> usize {
+    fn add(&mut self, block: Block) -> u32 {
         self.plan.blocks.push(block);
-        self.plan.blocks.len() - 1
+        index(self.plan.blocks.len() - 1)
     }
 
-    fn union(&mut self, table: Vec<usize>) -> Step {
+    fn union(&mut self, table: Vec<u32>) -> Step {
         self.plan.tables.push(table);
-        Step::Union { table: self.plan.tables.len() - 1 }
+        Step::Union { table: index(self.plan.tables.len() - 1) }
     }
 }
 
@@ -364,6 +365,21 @@ impl Wanted {
 }
 
 impl Block {
+    /// Puts a [`Step::SkipNulls`] ahead of every run of fields that nobody wants and that are null as a rule.
+    fn group_nulls(&mut self) {
+        let (steps, paths) = (std::mem::take(&mut self.steps), std::mem::take(&mut self.paths));
+        let null_first = |step: &Step| matches!(step, Step::SkipOptional { null_last: false, .. });
+        let mut before = false;
+        for (place, (step, path)) in steps.iter().zip(&paths).enumerate() {
+            let run = steps.iter().skip(place).take_while(|step| null_first(step)).count();
+            if !before && run > 1 {
+                self.push(Step::SkipNulls { count: index(run) }, path);
+            }
+            before = run > 0;
+            self.push(*step, path);
+        }
+    }
+
     fn push(&mut self, step: Step, path: &Arc<str>) {
         self.steps.push(step);
         self.paths.push(Arc::clone(path));
@@ -372,7 +388,7 @@ impl Block {
 
 fn fail(plan: &mut Plan, reason: Reason) -> Step {
     plan.reasons.push(reason);
-    Step::Fail { reason: plan.reasons.len() - 1 }
+    Step::Fail { reason: index(plan.reasons.len() - 1) }
 }
 
 /// How to pass over a value without looking at it.
@@ -383,7 +399,7 @@ fn simple(schema: &Schema, node: &Node) -> Option<Skip> {
         Kind::Float => Some(Skip::Fixed(4)),
         Kind::Double => Some(Skip::Fixed(8)),
         Kind::Bytes | Kind::String => Some(Skip::Bytes),
-        Kind::Fixed(size) => Some(Skip::Fixed(size)),
+        Kind::Fixed(size) => Some(Skip::Fixed(index(size))),
         _ => None,
     }
 }

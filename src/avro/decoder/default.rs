@@ -29,7 +29,7 @@ pub(super) fn at(reader: &Schema, levels: &[Level<'_>]) -> Option<Result<Value, 
 fn value(reader: &Schema, node: &Node, json: &Json) -> Option<Value> {
     Some(match reader.kind(node) {
         Kind::Boolean => Value::Boolean(json.as_bool()?),
-        Kind::Int | Kind::Long => Value::Long(json.as_i64()?.div_euclid(units_per_millisecond(node).unwrap_or(1))),
+        Kind::Int | Kind::Long => Value::Long(json.as_i64()?.div_euclid(units_per_millisecond(node).unwrap_or(1).into())),
         Kind::Float => Value::Double(f64::from(json.as_f64()? as f32)),
         Kind::Double => Value::Double(json.as_f64()?),
         Kind::String => Value::String(json.as_str()?.to_owned()),

@@ -19,7 +19,7 @@ pub(super) enum Read {
     Int,
     Long,
     /// A time in units of which this many are a millisecond.
-    Scaled(i64),
+    Scaled(u32),
     Float,
     Double,
     /// An int or long as a double.
@@ -28,13 +28,13 @@ pub(super) enum Read {
     LongAsFloat,
     Text,
     Bytes,
-    Fixed(usize),
+    Fixed(u32),
     /// Index into [`Plan::symbols`].
-    Symbol(usize),
+    Symbol(u32),
     /// An array of strings.
     Strings,
     /// An array of unions; index into [`Plan::texts`]: the branches that are strings.
-    StringsOf(usize),
+    StringsOf(u32),
 }
 
 /// How an unwanted value is passed over.
@@ -42,7 +42,7 @@ pub(super) enum Read {
 pub(super) enum Skip {
     Varint,
     Bytes,
-    Fixed(usize),
+    Fixed(u32),
 }
 
 /// One step of a plan. Blocks, tables and reasons are indices into the plan.
@@ -50,37 +50,41 @@ pub(super) enum Skip {
 pub(super) enum Step {
     Read {
         read: Read,
-        slot: usize,
+        slot: u32,
     },
-    /// A union of null (the branch `null`) and one other type.
+    /// A union of null and one other type.
     ReadOptional {
-        null: usize,
+        null_last: bool,
         read: Read,
-        slot: usize,
+        slot: u32,
     },
     Skip(Skip),
     SkipOptional {
-        null: usize,
+        null_last: bool,
         skip: Skip,
     },
+    /// Ahead of so many [`Step::SkipOptional`] whose null comes first: passes over them at once where all are null.
+    SkipNulls {
+        count: u32,
+    },
     SetNull {
-        slot: usize,
+        slot: u32,
     },
     /// Any other union: the table has a block for each branch.
     Union {
-        table: usize,
+        table: u32,
     },
     /// An array, or with `map` a map, of what the block passes over; `empty` where its items take no bytes.
     Items {
-        block: usize,
+        block: u32,
         map: bool,
         empty: bool,
     },
     Call {
-        block: usize,
+        block: u32,
     },
     Fail {
-        reason: usize,
+        reason: u32,
     },
 }
 
@@ -97,19 +101,24 @@ pub(super) struct Plan {
     /// Number of values in a row.
     pub(super) width: usize,
     /// Values that the writer does not have.
-    pub(super) defaults: Vec<(usize, Value)>,
+    pub(super) defaults: Vec<(u32, Value)>,
     pub(super) blocks: Vec<Block>,
-    pub(super) tables: Vec<Vec<usize>>,
+    pub(super) tables: Vec<Vec<u32>>,
     /// For each symbol of a writer's enum what the reader makes of it; an error is a symbol that it does not have.
     pub(super) symbols: Vec<Vec<Result<Arc<str>, Arc<str>>>>,
     pub(super) texts: Vec<Vec<Result<(), Reason>>>,
     pub(super) reasons: Vec<Reason>,
 }
 
+/// An index into a table of the plan. Schemas are far smaller than what overflows it: the text of one is limited by the size of a record.
+pub(super) fn index(place: usize) -> u32 {
+    u32::try_from(place).unwrap_or(u32::MAX)
+}
+
 /// The state of one decode.
-struct Run<'p, 'c, 'b, 'v> {
+struct Run<'p, 'b, 'v> {
     plan: &'p Plan,
-    cursor: &'c mut Cursor<'b>,
+    cursor: Cursor<'b>,
     values: &'v mut [Value],
     depth: usize,
 }
@@ -117,34 +126,43 @@ struct Run<'p, 'c, 'b, 'v> {
 impl Plan {
     pub(super) fn decode(&self, cursor: &mut Cursor<'_>, values: &mut [Value]) -> Result<(), Fault> {
         for (slot, value) in &self.defaults {
-            if let Some(place) = values.get_mut(*slot) {
+            if let Some(place) = values.get_mut(*slot as usize) {
                 place.copy_from(value);
             }
         }
-        let mut run = Run { plan: self, cursor, values, depth: 0 };
-        run.block(0)?;
-        match run.cursor.left() {
+        let mut run = Run { plan: self, cursor: *cursor, values, depth: 0 };
+        let done = run.block(0);
+        *cursor = run.cursor;
+        done?;
+        match cursor.left() {
             0 => Ok(()),
             left => Err(Box::new(("".into(), Reason::Trailing(left)))),
         }
     }
 }
 
-impl Run<'_, '_, '_, '_> {
-    fn block(&mut self, block: usize) -> Result<(), Fault> {
+impl Run<'_, '_, '_> {
+    fn block(&mut self, block: u32) -> Result<(), Fault> {
         let plan = self.plan;
-        let Some(block) = plan.blocks.get(block) else { return Ok(()) };
-        for (index, step) in block.steps.iter().enumerate() {
+        let Some(block) = plan.blocks.get(block as usize) else { return Ok(()) };
+        let mut steps = block.steps.iter();
+        while let Some(step) = steps.next() {
             let done = match *step {
                 Step::Read { read, slot } => self.read(read, slot),
-                Step::ReadOptional { null, read, slot } => self.read_optional(null, read, slot),
+                Step::ReadOptional { null_last, read, slot } => self.read_optional(null_last, read, slot),
                 Step::Skip(skip) => self.skip(skip),
-                Step::SkipOptional { null, skip } => self.skip_optional(null, skip),
+                Step::SkipOptional { null_last, skip } => self.skip_optional(null_last, skip),
+                Step::SkipNulls { count } => {
+                    if self.cursor.zeros(count as usize) {
+                        steps.nth(count as usize - 1);
+                    }
+                    Ok(())
+                }
                 Step::SetNull { slot } => {
                     self.set(slot, Value::Null);
                     Ok(())
                 }
-                Step::Fail { reason } => Err(plan.reasons.get(reason).cloned().unwrap_or(Reason::Null)),
+                Step::Fail { reason } => Err(plan.reasons.get(reason as usize).cloned().unwrap_or(Reason::Null)),
                 Step::Union { .. } | Step::Items { .. } | Step::Call { .. } => match self.nested(step) {
                     Ok(()) => Ok(()),
                     Err(Stop::Here(reason)) => Err(reason),
@@ -152,7 +170,7 @@ impl Run<'_, '_, '_, '_> {
                 },
             };
             if let Err(reason) = done {
-                let path = block.paths.get(index).map_or_else(|| "".into(), Arc::clone);
+                let path = block.paths.get(block.steps.len() - steps.len() - 1).map_or_else(|| "".into(), Arc::clone);
                 return Err(Box::new((path, reason)));
             }
         }
@@ -166,7 +184,7 @@ impl Run<'_, '_, '_, '_> {
         self.depth += 1;
         match *step {
             Step::Union { table } => {
-                let branches = self.plan.tables.get(table).map_or(&[][..], Vec::as_slice);
+                let branches = self.plan.tables.get(table as usize).map_or(&[][..], Vec::as_slice);
                 let index = self.cursor.index(branches.len())?;
                 if let Some(&block) = branches.get(index) {
                     self.block(block)?;
@@ -180,7 +198,7 @@ impl Run<'_, '_, '_, '_> {
         Ok(())
     }
 
-    fn items(&mut self, block: usize, map: bool, empty: bool) -> Result<(), Stop> {
+    fn items(&mut self, block: u32, map: bool, empty: bool) -> Result<(), Stop> {
         loop {
             let (count, size) = self.cursor.block()?;
             if count == 0 {
@@ -203,15 +221,15 @@ impl Run<'_, '_, '_, '_> {
     }
 
     #[inline]
-    fn set(&mut self, slot: usize, value: Value) {
-        if let Some(place) = self.values.get_mut(slot) {
+    fn set(&mut self, slot: u32, value: Value) {
+        if let Some(place) = self.values.get_mut(slot as usize) {
             *place = value;
         }
     }
 
     #[inline]
-    fn read_optional(&mut self, null: usize, read: Read, slot: usize) -> Result<(), Reason> {
-        if self.cursor.index(2)? == null {
+    fn read_optional(&mut self, null_last: bool, read: Read, slot: u32) -> Result<(), Reason> {
+        if self.cursor.is_null(null_last)? {
             self.set(slot, Value::Null);
             return Ok(());
         }
@@ -219,19 +237,19 @@ impl Run<'_, '_, '_, '_> {
     }
 
     #[inline]
-    fn read(&mut self, read: Read, slot: usize) -> Result<(), Reason> {
-        let Some(value) = self.values.get_mut(slot) else { return Ok(()) };
-        match read {
-            Read::Long => *value = Value::Long(self.cursor.long()?),
-            Read::Text => value.set_str(self.cursor.text()?),
-            _ => read_other(self.plan, self.cursor, read, value)?,
+    fn read(&mut self, read: Read, slot: u32) -> Result<(), Reason> {
+        let Some(value) = self.values.get_mut(slot as usize) else { return Ok(()) };
+        match (read, value) {
+            (Read::Long, Value::Long(value)) => *value = self.cursor.long()?,
+            (Read::Text, value) => value.set_str(self.cursor.text()?),
+            (_, value) => read_other(self.plan, &mut self.cursor, read, value)?,
         }
         Ok(())
     }
 
     #[inline]
-    fn skip_optional(&mut self, null: usize, skip: Skip) -> Result<(), Reason> {
-        if self.cursor.index(2)? == null { Ok(()) } else { self.skip(skip) }
+    fn skip_optional(&mut self, null_last: bool, skip: Skip) -> Result<(), Reason> {
+        if self.cursor.is_null(null_last)? { Ok(()) } else { self.skip(skip) }
     }
 
     #[inline]
@@ -239,7 +257,7 @@ impl Run<'_, '_, '_, '_> {
         match skip {
             Skip::Varint => self.cursor.skip_varint(),
             Skip::Bytes => self.cursor.bytes().map(|_| ()),
-            Skip::Fixed(size) => self.cursor.fixed(size).map(|_| ()),
+            Skip::Fixed(size) => self.cursor.fixed(size as usize).map(|_| ()),
         }
     }
 }
@@ -268,16 +286,16 @@ fn read_other(plan: &Plan, cursor: &mut Cursor<'_>, read: Read, value: &mut Valu
         Read::Boolean => Value::Boolean(cursor.boolean()?),
         Read::Int => Value::Long(i64::from(cursor.int()?)),
         Read::Long => Value::Long(cursor.long()?),
-        Read::Scaled(unit) => Value::Long(cursor.long()?.div_euclid(unit)),
+        Read::Scaled(unit) => Value::Long(cursor.long()?.div_euclid(i64::from(unit))),
         Read::Float => Value::Double(f64::from(cursor.float()?)),
         Read::Double => Value::Double(cursor.double()?),
         Read::LongAsDouble => Value::Double(cursor.long()? as f64),
         Read::LongAsFloat => Value::Double(f64::from(cursor.long()? as f32)),
         Read::Text => return cursor.text().map(|text| value.set_str(text)),
         Read::Bytes => return cursor.bytes().map(|bytes| value.set_bytes(bytes)),
-        Read::Fixed(size) => return cursor.fixed(size).map(|bytes| value.set_bytes(bytes)),
+        Read::Fixed(size) => return cursor.fixed(size as usize).map(|bytes| value.set_bytes(bytes)),
         Read::Symbol(table) => {
-            let symbols = plan.symbols.get(table).map_or(&[][..], Vec::as_slice);
+            let symbols = plan.symbols.get(table as usize).map_or(&[][..], Vec::as_slice);
             match symbols.get(cursor.index(symbols.len())?) {
                 Some(Ok(symbol)) => value.set_str(symbol),
                 Some(Err(symbol)) => return Err(Reason::Symbol(Arc::clone(symbol))),
@@ -286,7 +304,7 @@ fn read_other(plan: &Plan, cursor: &mut Cursor<'_>, read: Read, value: &mut Valu
             return Ok(());
         }
         Read::Strings => return read_strings(cursor, None, value),
-        Read::StringsOf(table) => return read_strings(cursor, plan.texts.get(table).map(Vec::as_slice), value),
+        Read::StringsOf(table) => return read_strings(cursor, plan.texts.get(table as usize).map(Vec::as_slice), value),
     };
     Ok(())
 }

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use super::Reason;
-use super::plan::{Plan, Read};
+use super::plan::{Plan, Read, index};
 use crate::avro::Schema;
 use crate::avro::schema::{Kind, Node};
 
 /// Milliseconds in the unit of a timestamp, as a divisor; none for a node that is no timestamp.
-pub(crate) fn units_per_millisecond(node: &Node) -> Option<i64> {
+pub(crate) fn units_per_millisecond(node: &Node) -> Option<u32> {
     match node {
         Node::TimestampMillis => Some(1),
         Node::TimestampMicros => Some(1_000),
@@ -39,7 +39,7 @@ pub(super) fn resolve(writer: &Schema, from: &Node, reader: &Schema, to: &Node, 
         (Kind::Double, Kind::Double) => Some(Read::Double),
         (Kind::String | Kind::Bytes, Kind::String) => Some(Read::Text),
         (Kind::String | Kind::Bytes, Kind::Bytes) => Some(Read::Bytes),
-        (Kind::Fixed(size), Kind::Fixed(wanted)) if size == wanted => Some(Read::Fixed(size)),
+        (Kind::Fixed(size), Kind::Fixed(wanted)) if size == wanted => Some(Read::Fixed(index(size))),
         (Kind::Enum(from), Kind::Enum(to)) => {
             let symbols = from.symbols.iter().map(|symbol| match &to.default {
                 _ if to.symbols.contains(symbol) => Ok(symbol.as_str().into()),
@@ -47,7 +47,7 @@ pub(super) fn resolve(writer: &Schema, from: &Node, reader: &Schema, to: &Node, 
                 None => Err(Arc::from(symbol.as_str())),
             });
             plan.symbols.push(symbols.collect());
-            Some(Read::Symbol(plan.symbols.len() - 1))
+            Some(Read::Symbol(index(plan.symbols.len() - 1)))
         }
         (Kind::Array(from), Kind::Array(to)) if matches!(reader.kind(to), Kind::String) => strings(writer, from, plan),
         _ => None,
@@ -66,7 +66,7 @@ fn strings(writer: &Schema, items: &Node, plan: &mut Plan) -> Option<Read> {
     }
     let branches = branches.iter().map(|branch| if fits(branch) { Ok(()) } else { Err(unfit(writer, branch)) });
     plan.texts.push(branches.collect());
-    Some(Read::StringsOf(plan.texts.len() - 1))
+    Some(Read::StringsOf(index(plan.texts.len() - 1)))
 }
 
 /// Why a branch of the writer's is refused.

@@ -339,3 +339,23 @@ fn a_row_keeps_its_buffers() {
     decoder.decode(&body, &mut row).unwrap();
     assert_eq!(place(&row), before);
 }
+
+#[test]
+fn unwanted_fields_may_all_be_null_or_not() {
+    let schema = of(&[
+        ("a", r#"["null","long"]"#),
+        ("b", r#"["null","string"]"#),
+        ("c", r#"["null","double"]"#),
+        ("x", "\"long\""),
+        ("d", r#"["null","int"]"#),
+    ]);
+    let wanted = Shape { fields: vec![schema.shape().field("x").unwrap().clone()] };
+    let decoder = Decoder::compile(&schema, &schema, &wanted).unwrap();
+    let mut row = Row::default();
+    for body in [&[0, 0, 0, 10, 0][..], &[0, 2, 2, b'b', 0, 10, 0], &[2, 1, 0, 0, 10, 2, 1]] {
+        decoder.decode(body, &mut row).unwrap();
+        assert_eq!(row.values, [Value::Long(5)]);
+    }
+    assert_eq!(decoder.decode(&[0, 0], &mut row).unwrap_err().to_string(), "field c, byte 2: the body ends too early");
+    assert_eq!(decoder.decode(&[0, 0, 4], &mut row).unwrap_err().to_string(), "field c, byte 2: a branch or symbol is number 2 of 2");
+}

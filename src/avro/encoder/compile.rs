@@ -57,7 +57,10 @@ impl<'a> Compiler<'a> {
             None => match default::encode(schema, field) {
                 Some(bytes) => {
                     self.defaulted.push(path.into());
-                    out.push((path.into(), Step::Constant(bytes)));
+                    match out.last_mut() {
+                        Some((_, Step::Constant(before))) => before.extend(bytes),
+                        _ => out.push((path.into(), Step::Constant(bytes))),
+                    }
                 }
                 None => self.misfit(path, &field.schema, None),
             },

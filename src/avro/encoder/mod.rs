@@ -57,7 +57,7 @@ enum Write {
     Int,
     Long,
     /// A time in units of which this many are a millisecond.
-    Scaled(i64),
+    Scaled(u32),
     Float,
     Double,
     /// A string or bytes.
@@ -80,7 +80,7 @@ enum From {
 enum Step {
     /// A value; `null` is the branch for null where the type is a union that has one, `branch` that of the value where it is a union at all.
     Value { from: From, write: Write, null: Option<i64>, branch: Option<i64> },
-    /// A default or a null, encoded.
+    /// Defaults and nulls, encoded; neighbours are one step.
     Constant(Vec<u8>),
     /// A nullable record, written as the null branch when all these slots are null.
     Record { slots: Vec<usize>, null: i64, branch: i64, steps: Vec<(Arc<str>, Step)> },
@@ -184,7 +184,7 @@ fn put(value: &Value, write: &Write, into: &mut Vec<u8>) -> Result<(), &'static 
             put_long(i32::try_from(*value).map_err(|_| "a number beyond the 32 bits of an int")?.into(), into);
         }
         (Write::Scaled(unit), Value::Long(value)) => {
-            put_long(value.checked_mul(*unit).ok_or("a time beyond what the schema's unit can say")?, into);
+            put_long(value.checked_mul(i64::from(*unit)).ok_or("a time beyond what the schema's unit can say")?, into);
         }
         (Write::Double, Value::Double(value)) => into.extend_from_slice(&value.to_le_bytes()),
         (Write::Double, Value::Long(value)) => into.extend_from_slice(&(*value as f64).to_le_bytes()),
