@@ -4,8 +4,10 @@ use super::fake::FakeLog;
 use super::*;
 use crate::avro::{Aliases, AvroDeserializer, AvroSerializer, Encoder, Field, Row, Shape, Type, Value, shipped};
 use crate::streams::clock::{ManualClock, Timestamp};
-use crate::streams::log::{Headers, HeadersBuf, Offset, RecordRef};
+use crate::streams::log::local::LocalLog;
+use crate::streams::log::{Headers, HeadersBuf, Log, Offset, RecordRef, TopicConfig};
 use crate::streams::processor::{Deserializer, Record, SerdeError, Serializer};
+use crate::streams::rocks::{Budget, Options, Profile, Rocks};
 
 fn open(log: &FakeLog) -> EmbeddedRegistry {
     EmbeddedRegistry::open(Arc::new(log.clone()), Arc::new(ManualClock::at(Timestamp(5)))).unwrap()
@@ -207,4 +209,39 @@ fn bad_records_are_told_from_outages() {
     registry.register("z", &wider()).unwrap();
     assert!(read(&[0, 0, 0, 0, 3, 2]).is_ok());
     assert!(read(&[0, 0, 0, 0, 1, 2]).is_ok());
+}
+
+fn on(log: &Arc<LocalLog>) -> EmbeddedRegistry {
+    EmbeddedRegistry::open(Arc::clone(log) as Arc<dyn Log>, Arc::new(ManualClock::at(Timestamp(5)))).unwrap()
+}
+
+#[test]
+fn two_registries_of_the_embedded_log_follow_each_other() {
+    let log = LocalLog::in_memory();
+    let (one, other) = (on(&log), on(&log));
+    assert_eq!(one.register("x-value", &a()).unwrap(), SchemaId(1));
+    assert_eq!(other.register("x-value", &a()).unwrap(), SchemaId(1));
+    assert_eq!(other.register("x-value", &wider()).unwrap(), SchemaId(2));
+    assert_eq!(one.register("y-value", &a()).unwrap(), SchemaId(1));
+    assert_eq!(one.versions("x-value").unwrap(), [1, 2]);
+    assert_eq!(other.latest("y-value").unwrap().unwrap().version, 1);
+    let description = log.admin().describe("_schemas").unwrap().unwrap();
+    assert_eq!(description.config, TopicConfig::compact(1));
+    log.admin().maintain(Timestamp(i64::MAX / 2)).unwrap();
+    assert_eq!(on(&log).versions("x-value").unwrap(), [1, 2]);
+}
+
+#[test]
+fn schemas_outlive_the_process() {
+    let directory = tempfile::tempdir().unwrap();
+    let log = || {
+        let options = Options::new(Profile::Log, Budget::new(1 << 20, 1 << 20));
+        LocalLog::open(Arc::new(Rocks::open(&directory.path().join("log"), &options).unwrap())).unwrap()
+    };
+    assert_eq!(on(&log()).register("x-value", &a()).unwrap(), SchemaId(1));
+    assert_eq!(on(&log()).register("y-value", &wider()).unwrap(), SchemaId(2));
+    let registry = on(&log());
+    assert_eq!(registry.schema(SchemaId(1)).unwrap().as_deref(), Some(&a()));
+    assert_eq!(registry.register("x-value", &wider()).unwrap(), SchemaId(2));
+    assert_eq!(registry.versions("x-value").unwrap(), [1, 2]);
 }
