@@ -8,7 +8,6 @@ mod ingest;
 #[cfg(test)]
 mod tests;
 
-use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 

@@ -1,0 +1,156 @@
+use super::*;
+
+/// Runs housekeeping until nothing is left to do.
+fn maintain(admin: &dyn Admin, now: i64) {
+    for _ in 0..200 {
+        admin.maintain(Timestamp(now)).unwrap();
+    }
+}
+
+/// Many small transactions, so that a pass is due.
+fn churn(log: &LocalLog, producer: &mut dyn Producer, rounds: usize) {
+    for round in 0..rounds {
+        commit(producer, &[(&format!("k{}", round % 10), &round.to_string())]);
+    }
+    let _ = log;
+}
+
+#[test]
+fn compaction_keeps_the_last_record_of_each_key_at_its_offset() {
+    on_each(|log| {
+        topic(&log, "t", &TopicConfig::compact(1));
+        let mut producer = producer(&log, "p", &["t"]);
+        producer.begin().unwrap();
+        producer.send(&record("aborted", Some("x"), 0)).unwrap();
+        producer.flush(ZERO).unwrap();
+        producer.abort(ZERO).unwrap();
+        churn(&log, &mut *producer, 2_100);
+        let before = read(&log, "t", Isolation::ReadCommitted);
+        maintain(&*log.admin(), 1_000);
+        let after = read(&log, "t", Isolation::ReadCommitted);
+        let expected: Vec<_> = before.0[2_090..].to_vec();
+        assert_eq!(after.0, expected);
+        assert_eq!(after.1, before.1, "the end does not move");
+        commit(&mut *producer, &[("k0", "new")]);
+        assert_eq!(read(&log, "t", Isolation::ReadCommitted).0.last().unwrap(), &format!("{}:k0=new", before.1));
+        // From the middle of a gap the next record is found.
+        let mut consumer = reader(&log, Isolation::ReadCommitted);
+        consumer.assign(&at("t"), Offset(100)).unwrap();
+        assert_eq!(drain(&mut *consumer, "t").0.len(), 11);
+    });
+}
+
+#[test]
+fn a_tombstone_stays_for_the_delete_retention_whatever_its_own_time_is() {
+    on_each(|log| {
+        let config = TopicConfig { delete_retention: Duration::from_secs(100), ..TopicConfig::compact(1) };
+        topic(&log, "t", &config);
+        let mut producer = producer(&log, "p", &["t"]);
+        commit(&mut *producer, &[("gone", "1")]);
+        producer.begin().unwrap();
+        producer.send(&record("gone", None, 1)).unwrap();
+        producer.commit(ZERO).unwrap();
+        churn(&log, &mut *producer, 2_100);
+        maintain(&*log.admin(), 1_000_000);
+        assert!(read(&log, "t", Isolation::ReadCommitted).0.contains(&"2:gone=null".to_owned()));
+        churn(&log, &mut *producer, 2_100);
+        maintain(&*log.admin(), 1_050_000);
+        assert!(read(&log, "t", Isolation::ReadCommitted).0.contains(&"2:gone=null".to_owned()));
+        churn(&log, &mut *producer, 2_100);
+        maintain(&*log.admin(), 1_200_000);
+        assert!(!read(&log, "t", Isolation::ReadCommitted).0.iter().any(|text| text.contains("gone")));
+    });
+}
+
+#[test]
+fn compaction_leaves_what_is_above_the_last_stable_offset() {
+    on_each(|log| {
+        topic(&log, "t", &TopicConfig::compact(1));
+        let (mut producer, mut open) = (producer(&log, "p", &["t"]), producer(&log, "q", &["t"]));
+        churn(&log, &mut *producer, 1_500);
+        open.begin().unwrap();
+        open.send(&record("k1", Some("open"), 0)).unwrap();
+        open.flush(ZERO).unwrap();
+        churn(&log, &mut *producer, 600);
+        maintain(&*log.admin(), 1_000);
+        assert_eq!(read(&log, "t", Isolation::ReadCommitted).0.len(), 10);
+        open.commit(ZERO).unwrap();
+        let seen = read(&log, "t", Isolation::ReadCommitted).0;
+        assert_eq!(seen.len(), 10 + 1 + 600);
+        assert!(seen.contains(&"3000:k1=open".to_owned()));
+    });
+}
+
+#[test]
+fn small_chunks_of_a_kept_topic_become_large_and_lose_nothing() {
+    on_each(|log| {
+        topic(&log, "t", &TopicConfig::keep(1));
+        let mut producer = producer(&log, "p", &["t"]);
+        churn(&log, &mut *producer, 2_100);
+        let before = read(&log, "t", Isolation::ReadCommitted);
+        maintain(&*log.admin(), 1_000);
+        assert_eq!(read(&log, "t", Isolation::ReadCommitted), before);
+        let place = super::super::keys::Place { topic: 0, partition: Partition(0) };
+        let mut chunks = 0;
+        super::super::fetch::chunks(&*log.shared.kv, place, Offset(0), &mut |_, _| {
+            chunks += 1;
+            std::ops::ControlFlow::Continue(())
+        })
+        .unwrap();
+        assert_eq!(chunks, 1);
+    });
+}
+
+#[test]
+fn retention_deletes_by_record_time_and_moves_the_start() {
+    on_each(|log| {
+        topic(&log, "t", &TopicConfig { retention: Some(Duration::from_secs(10)), ..TopicConfig::keep(1) });
+        let mut producer = producer(&log, "p", &["t"]);
+        for (key, time) in [("a", 1_000), ("b", 9_000), ("c", 20_000)] {
+            producer.begin().unwrap();
+            producer.send(&record(key, Some("v"), time)).unwrap();
+            producer.commit(ZERO).unwrap();
+        }
+        maintain(&*log.admin(), 15_000);
+        assert_eq!(log.admin().watermarks(&at("t"), Isolation::ReadCommitted).unwrap(), (Offset(2), Offset(6)));
+        let mut consumer = reader(&log, Isolation::ReadCommitted);
+        consumer.assign(&at("t"), Offset(0)).unwrap();
+        let error = consumer.poll(ZERO, &mut RecordBatch::default()).unwrap_err();
+        assert_eq!(error.class, Class::OutOfRange);
+        assert!(error.to_string().contains("offset 0 of t-0 is outside its log (2 to 6)"), "{error}");
+    });
+}
+
+#[test]
+fn a_time_finds_the_first_record_that_is_not_older() {
+    on_each(|log| {
+        topic(&log, "t", &TopicConfig::keep(1));
+        let mut producer = producer(&log, "p", &["t"]);
+        for time in [10, 50, 30, 70] {
+            producer.begin().unwrap();
+            producer.send(&record("k", Some("v"), time)).unwrap();
+            producer.commit(ZERO).unwrap();
+        }
+        let find = |time| log.admin().offset_for_time(&at("t"), Timestamp(time)).unwrap().map(|offset| offset.0);
+        assert_eq!([find(0), find(11), find(50), find(51), find(71)], [Some(0), Some(2), Some(2), Some(6), None]);
+    });
+}
+
+#[test]
+fn topics_are_made_described_and_deleted_with_what_belongs_to_them() {
+    on_each(|log| {
+        let admin = log.admin();
+        topic(&log, "t", &TopicConfig::compact(2));
+        assert_eq!(admin.create_topic("t", &TopicConfig::keep(1)).unwrap_err().class, Class::Exists);
+        assert!(admin.create_topic("no/slash", &TopicConfig::keep(1)).is_err());
+        assert_eq!(admin.describe("t").unwrap().unwrap().config, TopicConfig::compact(2));
+        assert_eq!(admin.describe("other").unwrap(), None);
+        commit(&mut *producer(&log, "p", &["t"]), &[("a", "1")]);
+        admin.alter_group_offsets("g", &[(at("t"), Some(offset(1)))]).unwrap();
+        admin.delete_topic("t").unwrap();
+        assert_eq!(admin.watermarks(&at("t"), Isolation::ReadCommitted).unwrap_err().class, Class::UnknownTopic);
+        assert_eq!(admin.group_offsets("g").unwrap(), []);
+        topic(&log, "t", &TopicConfig::keep(1));
+        assert_eq!(read(&log, "t", Isolation::ReadUncommitted), (vec![], 0));
+    });
+}
