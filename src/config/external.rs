@@ -63,6 +63,11 @@ impl Environment {
     }
 }
 
+/// A variable of the process environment that is not a secret, such as `RUST_LOG`; none where it is not set or no text.
+pub fn env_var(name: &str) -> Option<String> {
+    Environment::process().get(name).ok().map(|value| value.expose_secret().to_owned())
+}
+
 /// Where a value comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Origin {

@@ -20,7 +20,7 @@ use std::path::Path;
 
 pub use build::{Error, build};
 pub use diagnostics::{Diagnostic, Diagnostics, Severity, SourceFile, Style};
-pub use external::{Environment, External, Origin, Resolve};
+pub use external::{Environment, External, Origin, Resolve, env_var};
 pub use model::{Config, Engine, Processor, Sink, Source};
 
 /// The name of the topology file where none is given.

@@ -35,7 +35,7 @@ impl Config {
 
     /// The names of the stores: those of the nodes that remember something.
     pub fn stores(&self) -> impl Iterator<Item = &str> {
-        self.processors.iter().filter(|node| node.plan.layout().is_some()).map(|node| &*node.name)
+        self.processors.iter().filter(|node| node.plan.store().is_some()).map(|node| &*node.name)
     }
 
     /// The engine's options for one instance.

@@ -5,7 +5,7 @@ use std::fmt;
 use super::document::{self, Kind, Message, Text};
 use crate::avro::{Row, Shape};
 use crate::processors::{Condition, Escape, MessageOptions, OptionFault, Template, filter, latest, milestone, notify};
-use crate::streams::state::{StoreLayout, StoreSpec};
+use crate::streams::state::StoreSpec;
 use crate::streams::topology::TopologyBuilder;
 
 /// A node, checked against the shape of its input.
@@ -85,20 +85,19 @@ impl Plan {
         &self.fields
     }
 
-    /// The layout of its store; none for a node without state.
-    pub(super) fn layout(&self) -> Option<StoreLayout> {
-        let layout = match &self.node {
-            Node::Latest(plan) => plan.layout(),
-            Node::Milestone(plan) => plan.layout(),
-            Node::Filter(_) | Node::Notify(_) => return None,
-        };
-        Some(StoreLayout { kind: layout.kind.clone(), fields: layout.fields.clone() })
+    /// Its store, which has the node's name; none for a node without state.
+    pub(super) fn store(&self) -> Option<StoreSpec> {
+        match &self.node {
+            Node::Latest(plan) => Some(plan.store()),
+            Node::Milestone(plan) => Some(plan.store()),
+            Node::Filter(_) | Node::Notify(_) => None,
+        }
     }
 
-    /// Declares the node, with its store where it has one; the store has the node's name.
+    /// Declares the node, with its store where it has one.
     pub(super) fn declare(&self, name: &str, input: &str, builder: TopologyBuilder<Row>) -> TopologyBuilder<Row> {
-        let builder = match self.layout() {
-            Some(layout) => builder.store(StoreSpec { name: name.into(), layout }),
+        let builder = match self.store() {
+            Some(store) => builder.store(store),
             None => builder,
         };
         match &self.node {

@@ -48,3 +48,4 @@ mod file;
 mod graph;
 mod random;
 mod values;
+mod whole;

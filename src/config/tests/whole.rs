@@ -1,0 +1,119 @@
+//! The shipped file at work, from bytes to bytes: the production runtime on the in-memory log.
+
+use std::sync::Arc;
+
+use super::*;
+use crate::avro::{EmbeddedRegistry, Encoder, Registry, Row, Schema, Value, shipped as schema_text, to_json, wire};
+use crate::streams::clock::{ManualClock, Timestamp};
+use crate::streams::log::local::LocalLog;
+use crate::streams::log::{Headers, Log};
+use crate::streams::runtime::MemoryBackend;
+use crate::streams::testing::{TestRecord, TopologyTestDriver};
+
+struct Whole {
+    driver: TopologyTestDriver,
+    registry: Arc<dyn Registry>,
+    schema: Schema,
+    minute: i64,
+}
+
+impl Whole {
+    fn start() -> Self {
+        let log: Arc<dyn Log> = LocalLog::in_memory();
+        let registry: Arc<dyn Registry> = Arc::new(EmbeddedRegistry::open(Arc::clone(&log), Arc::new(ManualClock::default())).unwrap());
+        let config = shipped(&LoadOptions::offline()).unwrap();
+        let topology = build(&config, Arc::clone(&registry)).unwrap();
+        let options = config.runtime_options("test");
+        let driver = TopologyTestDriver::with(Arc::new(topology), log, Arc::new(MemoryBackend::default()), options).unwrap();
+        Self { driver, registry, schema: Schema::parse(schema_text("youtube_video").unwrap()).unwrap(), minute: 0 }
+    }
+
+    fn observe(&mut self, title: &str, views: i64, likes: Option<i64>, comments: i64) {
+        let shape = self.schema.shape();
+        let mut row = Row::of(shape);
+        let likes = likes.map_or(Value::Null, Value::Long);
+        let values = [
+            ("title", Value::String(title.to_owned())),
+            ("views", Value::Long(views)),
+            ("likes", likes),
+            ("comments", Value::Long(comments)),
+        ];
+        for (path, value) in values {
+            row.values[shape.index_of(path).unwrap()] = value;
+        }
+        let id = self.registry.register("youtube_videos-value", &self.schema).unwrap();
+        let mut bytes = Vec::new();
+        wire::prefix(id, &mut bytes);
+        Encoder::compile(&self.schema, shape).unwrap().encode(&row, Some(b"video"), &mut bytes).unwrap();
+        self.minute += 1;
+        self.driver.pipe("youtube_videos", Some(b"video"), Some(&bytes), Timestamp(self.minute * 60_000)).unwrap();
+    }
+
+    fn read(&mut self, topic: &str) -> Vec<(Vec<u8>, serde_json::Value)> {
+        let decode = |record: TestRecord| {
+            let value = record.value.unwrap();
+            let (id, body) = wire::split(&value, Headers::EMPTY).unwrap();
+            let schema = self.registry.schema(id).unwrap().unwrap();
+            (record.key.unwrap(), to_json(&schema, body).unwrap())
+        };
+        self.driver.read(topic).unwrap().into_iter().map(decode).collect()
+    }
+}
+
+#[test]
+fn observations_become_changes_and_messages() {
+    let mut whole = Whole::start();
+    whole.observe("A & <B> \"\u{1f600}\"", 190, Some(412), 7);
+    assert!(whole.read("youtube_changes").is_empty(), "the first sight is no change");
+    whole.observe("A & <B> \"\u{1f600}\"", 650, Some(415), 7);
+    whole.observe("A & <B> \"\u{1f600}\"", 640, None, 8);
+    whole.observe("A & <B> \"\u{1f600}\"", 640, Some(415), 8);
+    let changes = whole.read("youtube_changes");
+    assert_eq!(changes.len(), 2, "likes that are hidden and come back as they were are no change");
+    assert_eq!(changes[0].0, b"video");
+    insta::assert_snapshot!(serde_json::to_string_pretty(&changes[0].1).unwrap(), @r#"
+    {
+      "changed": [
+        "views",
+        "likes"
+      ],
+      "comments_current": 7,
+      "comments_previous": 7,
+      "likes_current": 415,
+      "likes_previous": 412,
+      "observed_at_current": 120000,
+      "observed_at_previous": 60000,
+      "removed": false,
+      "title": "A & <B> \"😀\"",
+      "title_current": "A & <B> \"😀\"",
+      "title_previous": "A & <B> \"😀\"",
+      "video_id": "video",
+      "views_current": 650,
+      "views_previous": 190
+    }
+    "#);
+    let messages = whole.read("telegram_outbox");
+    assert!(messages.iter().all(|(key, value)| key == b"TELEGRAM_CHAT_ID" && value["chat_id"] == "TELEGRAM_CHAT_ID"));
+    let texts: Vec<&str> = messages.iter().map(|(_, value)| value["text"].as_str().unwrap()).collect();
+    assert_eq!(
+        texts,
+        [
+            "Likes changed: 412 => 415. A & <B> \"\u{1f600}\"",
+            "Views changed: 190 => 650. A & <B> \"\u{1f600}\"",
+            "Comments changed: 7 => 8. A & <B> \"\u{1f600}\"",
+        ]
+    );
+    assert_eq!(whole.driver.store("changes").len(), 1);
+}
+
+#[test]
+fn bytes_that_are_no_value_become_a_dead_letter_and_the_rest_goes_on() {
+    let mut whole = Whole::start();
+    whole.observe("A", 1, Some(1), 1);
+    whole.driver.pipe("youtube_videos", Some(b"video"), Some(b"\x07nonsense"), Timestamp(1)).unwrap();
+    whole.observe("A", 1, Some(2), 1);
+    assert_eq!(whole.read("youtube_changes").len(), 1);
+    let dead = whole.driver.read("youtube-changes-dead-letters").unwrap();
+    assert_eq!(dead.len(), 1);
+    assert_eq!(dead[0].value.as_deref(), Some(&b"\x07nonsense"[..]));
+}
