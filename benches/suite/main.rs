@@ -5,8 +5,9 @@
 mod avro;
 mod latest;
 mod observations;
+mod whole;
 
 use criterion::{criterion_group, criterion_main};
 
-criterion_group!(benches, avro::decode, avro::encode, latest::step);
+criterion_group!(benches, avro::decode, avro::encode, latest::step, whole::topology, whole::restore);
 criterion_main!(benches);
