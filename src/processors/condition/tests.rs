@@ -1,3 +1,5 @@
+//! Conditions: each message with its place, guards, nulls, and both ways of evaluating alike.
+
 use proptest::prelude::*;
 
 use super::*;

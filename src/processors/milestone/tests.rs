@@ -1,3 +1,5 @@
+//! The milestone node: its mark, its boundaries, and what it keeps.
+
 use super::*;
 use crate::processors::testing::{TestContext, connect};
 

@@ -1,3 +1,5 @@
+//! Templates: each message with its place, nulls, escaping, and both ways of rendering alike.
+
 use std::sync::Arc;
 
 use proptest::prelude::*;

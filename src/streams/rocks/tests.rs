@@ -1,3 +1,5 @@
+//! RocksDB behind the byte map: the same answers as memory, and what survives.
+
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 

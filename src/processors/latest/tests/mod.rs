@@ -1,3 +1,5 @@
+//! The latest node: a test per clause, ksqlDB's documented cases, and a model over whole histories.
+
 use super::node::Latest;
 use super::state::{self, Raw};
 use super::*;

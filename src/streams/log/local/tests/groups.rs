@@ -1,3 +1,5 @@
+//! Groups: generations, rebalance between members, committed offsets.
+
 use super::*;
 
 fn parts(numbers: &[i32]) -> Vec<TopicPartition> {

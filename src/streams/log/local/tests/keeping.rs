@@ -1,3 +1,5 @@
+//! What is kept: compaction, retention, tombstones.
+
 use super::*;
 
 /// Runs housekeeping until nothing is left to do.

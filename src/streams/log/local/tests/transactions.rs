@@ -1,3 +1,5 @@
+//! Transactions: markers, fencing, the last stable offset, aborted records.
+
 use super::*;
 
 #[test]
