@@ -14,6 +14,8 @@ mod restore_driver;
 mod shared;
 mod stream_thread;
 mod streams;
+#[cfg(test)]
+mod tests;
 mod topics;
 mod transaction;
 mod watchdog;

@@ -1,0 +1,167 @@
+//! Stops, starts, and what the next start finds: state, offsets and layouts.
+
+use super::*;
+use crate::streams::log::{Committed, Offset, TopicPartition};
+use crate::streams::topology::Blueprint;
+
+#[test]
+fn an_orderly_stop_leaves_nothing_to_restore() {
+    let world = World::new(1);
+    let mut driver = world.driver();
+    pipe(&mut driver, "a", "x");
+    driver.close().unwrap();
+    let mut driver = world.driver();
+    pipe(&mut driver, "a", "y");
+    assert_eq!(outputs(&mut driver), ["a:1:x", "a:2:y"]);
+    assert_eq!(driver.status().restored_records_total, 0);
+}
+
+#[test]
+fn a_killed_engine_restores_only_what_the_disk_lacks() {
+    let world = World::new(1);
+    let mut driver = world.driver();
+    pipe(&mut driver, "a", "x");
+    driver.close().unwrap();
+    let mut driver = world.driver();
+    pipe(&mut driver, "b", "y");
+    pipe(&mut driver, "b", "z");
+    // No close: the rows of b never reached the store.
+    drop(driver);
+    let mut driver = world.driver();
+    pipe(&mut driver, "b", "w");
+    assert_eq!(outputs(&mut driver).last().unwrap(), "b:3:w");
+    assert_eq!(driver.status().restored_records_total, 2);
+}
+
+#[test]
+fn lost_stores_are_restored_from_the_changelog() {
+    let mut world = World::new(1);
+    let mut driver = world.driver();
+    for number in 0..100 {
+        pipe(&mut driver, &format!("k{}", number % 10), "x");
+    }
+    let before = driver.store("counts");
+    driver.close().unwrap();
+    world.backend = Arc::default();
+    let mut driver = world.driver();
+    assert_eq!(driver.store("counts"), before);
+    assert_eq!(driver.status().restored_records_total, 100);
+}
+
+#[test]
+fn state_without_a_committed_offset_is_refused_with_the_remedy() {
+    let world = World::new(1);
+    let mut driver = world.driver();
+    pipe(&mut driver, "a", "x");
+    driver.close().unwrap();
+    world.log.admin().alter_group_offsets("app", &[(TopicPartition::new("input", 0), None)]).unwrap();
+    let error = world.try_driver(counting(ErrorPolicy::default())).unwrap_err().to_string();
+    assert_eq!(
+        error,
+        "the group app has no committed offset for input-0, but its store counts has content; `tidewatch reset` starts afresh from a place that you choose"
+    );
+}
+
+#[test]
+fn a_committed_offset_outside_the_log_is_refused_with_the_remedy() {
+    let world = World::new(1);
+    world.driver().close().unwrap();
+    let outside = Committed { offset: Offset(99), metadata: "".into() };
+    world.log.admin().alter_group_offsets("app", &[(TopicPartition::new("input", 0), Some(outside))]).unwrap();
+    let error = world.try_driver(counting(ErrorPolicy::default())).unwrap_err().to_string();
+    assert_eq!(
+        error,
+        "the committed offset 99 of input-0 is outside its log (0 to 0); `tidewatch reset` starts afresh from a place that you choose"
+    );
+}
+
+#[test]
+fn latest_begins_at_the_end_and_remembers_it() {
+    let world = World::new(1);
+    let topology = || {
+        let topology = TopologyBuilder::new()
+            .source("in", Source::new("input", Start::Latest, || Text, String::new))
+            .store(counts())
+            .processor("count", &["in"], &["counts"], Count::default)
+            .sink("out", &["count"], "output", || Text);
+        Arc::new(topology.build().unwrap())
+    };
+    let mut driver = world.driver();
+    driver.append("input", Some(b"a"), Some(b"before"), Timestamp(1)).unwrap();
+    drop(driver);
+    world.log.admin().alter_group_offsets("app", &[]).unwrap();
+    let fresh = Options::new("other", "instance");
+    let start = |topology| {
+        TopologyTestDriver::with(topology, Arc::<LocalLog>::clone(&world.log), Arc::<MemoryBackend>::default(), fresh.clone()).unwrap()
+    };
+    let mut driver = start(topology());
+    // The place where it began is committed although no record came: what arrives while it is down is not skipped.
+    driver.append("input", Some(b"a"), Some(b"while down"), Timestamp(1)).unwrap();
+    drop(driver);
+    let mut driver = start(topology());
+    driver.run().unwrap();
+    assert_eq!(outputs(&mut driver), ["a:1:while down"]);
+}
+
+fn with_store(name: &'static str, kind: &str, ty: &str) -> Arc<Topology<String>> {
+    let layout = StoreLayout { kind: kind.into(), fields: [("n".to_owned(), ty.to_owned())].into() };
+    let topology = TopologyBuilder::new()
+        .source("in", Source::new("input", Start::Earliest, || Text, String::new))
+        .store(StoreSpec { name: name.into(), layout })
+        .processor("count", &["in"], &[name], Count::default)
+        .sink("out", &["count"], "output", || Text);
+    Arc::new(topology.build().unwrap())
+}
+
+#[test]
+fn stored_state_that_does_not_fit_the_topology_is_refused_naming_both_sides() {
+    let world = World::new(1);
+    world.driver().close().unwrap();
+    let refused = |topology| world.try_driver(topology).unwrap_err().to_string();
+    let renamed = refused(with_store("renamed", "count", "long"));
+    assert!(renamed.contains("counts") && renamed.contains("renamed") && renamed.contains("tidewatch reset"), "{renamed}");
+    let kind = refused(with_store("counts", "latest", "long"));
+    assert!(kind.contains("count") && kind.contains("latest"), "{kind}");
+    let ty = refused(with_store("counts", "count", "string"));
+    assert!(ty.contains("long") && ty.contains("string"), "{ty}");
+    // The same holds when the disk is lost: the layout is with the committed offsets.
+    let bare = World { log: Arc::clone(&world.log), backend: Arc::default() };
+    assert!(bare.try_driver(with_store("counts", "latest", "long")).is_err());
+    assert!(world.try_driver(counting(ErrorPolicy::default())).is_ok());
+}
+
+#[test]
+fn another_number_of_input_partitions_is_refused() {
+    let world = World::new(1);
+    world.driver().close().unwrap();
+    let admin = world.log.admin();
+    let kept = admin.group_offsets("app").unwrap();
+    admin.delete_topic("input").unwrap();
+    admin.create_topic("input", &TopicConfig::keep(2)).unwrap();
+    let error = world.try_driver(counting(ErrorPolicy::default())).unwrap_err().to_string();
+    assert!(error.contains("app-counts-changelog has 1 partitions, but its input input has 2"), "{error}");
+    // With the changelog gone too, the offsets still know.
+    admin.delete_topic("app-counts-changelog").unwrap();
+    let kept: Vec<_> = kept.into_iter().map(|(partition, committed)| (partition, Some(committed))).collect();
+    admin.alter_group_offsets("app", &kept).unwrap();
+    let error = world.try_driver(counting(ErrorPolicy::default())).unwrap_err().to_string();
+    assert!(error.contains("written for 1 input partitions, the input has 2 now"), "{error}");
+}
+
+#[test]
+fn a_missing_topic_is_named() {
+    let log = LocalLog::in_memory();
+    let topology = counting(ErrorPolicy::default());
+    let options = Options::new("app", "instance");
+    let clock = Arc::new(crate::streams::clock::ManualClock::default());
+    let error = crate::streams::runtime::Streams::new(topology, log, Arc::<MemoryBackend>::default(), clock, options).unwrap_err();
+    assert_eq!(error.to_string(), "the topic output does not exist");
+}
+
+#[test]
+fn the_description_is_kafka_streams_own() {
+    let topology = counting(ErrorPolicy::default());
+    let expected = "Topologies:\n  Sub-topology: 0\n    Source: in (topics: [input])\n      --> count\n    Processor: count (stores: [counts])\n      --> out\n      <-- in\n    Sink: out (topic: output)\n      <-- count\n";
+    assert_eq!(topology.describe().to_string(), expected);
+    assert_eq!(topology.subtopologies().len(), 1);
+}

@@ -1,0 +1,109 @@
+//! Real threads: several of them share the partitions, stop in order, and leave the same results as one.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::*;
+use crate::streams::clock::{Clock, SystemClock};
+use crate::streams::log::{Headers, Isolation, Offset, Polled, ProducerOptions, ProducerRecord, RecordBatch, TopicPartition};
+use crate::streams::runtime::{ClientState, Status, Streams};
+
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+fn fill(log: &LocalLog, records: usize) {
+    let options = ProducerOptions { transactional_id: "fill".into(), topics: vec!["input".into()], transaction_timeout: TIMEOUT };
+    let mut producer = log.producer(options).unwrap();
+    producer.init_transactions(TIMEOUT).unwrap();
+    producer.begin().unwrap();
+    for number in 0..records {
+        let (key, value) = (format!("k{}", number % 50), number.to_string());
+        let (key, value) = (Some(key.as_bytes()), Some(value.as_bytes()));
+        producer.send(&ProducerRecord { topic: 0, partition: None, key, value, headers: Headers::EMPTY, timestamp: Timestamp(1) }).unwrap();
+    }
+    producer.commit(TIMEOUT).unwrap();
+}
+
+/// All outputs, per key in order.
+fn by_key(log: &LocalLog, partitions: i32) -> BTreeMap<String, Vec<String>> {
+    let mut seen: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for number in 0..partitions {
+        let options = crate::streams::log::ConsumerOptions { group: None, instance_id: None, isolation: Isolation::ReadCommitted };
+        let mut consumer = log.consumer(options).unwrap();
+        consumer.assign(&TopicPartition::new("output", number), Offset(0)).unwrap();
+        let mut batch = RecordBatch::default();
+        while consumer.poll(Duration::ZERO, &mut batch).unwrap() == Polled::Records {
+            for record in batch.iter() {
+                let text = |bytes: Option<&[u8]>| String::from_utf8(bytes.unwrap().to_vec()).unwrap();
+                seen.entry(text(record.key)).or_default().push(text(record.value));
+            }
+        }
+    }
+    seen
+}
+
+fn expected(records: usize) -> BTreeMap<String, Vec<String>> {
+    let mut expected: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for number in 0..records {
+        let key = format!("k{}", number % 50);
+        let seen = expected.entry(key.clone()).or_default();
+        seen.push(format!("{key}:{}:{number}", seen.len() + 1));
+    }
+    expected
+}
+
+fn streams(world: &World, threads: usize, until_end: bool) -> Streams {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+    let options = Options { threads, until_end, ..Options::new("app", "instance") };
+    let backend = Arc::<MemoryBackend>::clone(&world.backend);
+    Streams::new(counting(ErrorPolicy::default()), Arc::<LocalLog>::clone(&world.log), backend, clock, options).unwrap()
+}
+
+#[test]
+fn until_the_end_with_any_number_of_threads_gives_the_same_results() {
+    for threads in 1..=3 {
+        let world = World::new(4);
+        fill(&world.log, 5_000);
+        let streams = streams(&world, threads, true);
+        assert_eq!(streams.state(), ClientState::Created);
+        streams.start().unwrap();
+        streams.join(|_| ()).unwrap();
+        assert_eq!(streams.state(), ClientState::NotRunning);
+        assert_eq!(by_key(&world.log, 4), expected(5_000), "{threads} threads");
+    }
+}
+
+#[test]
+fn a_stop_in_the_middle_and_a_start_with_more_threads_lose_and_repeat_nothing() {
+    let world = World::new(4);
+    fill(&world.log, 20_000);
+    for threads in [1, 2, 4] {
+        let streams = streams(&world, threads, threads == 4);
+        streams.start().unwrap();
+        // Somewhere in the middle, or at the end if it was quick.
+        let stop_once_it_works = |status: &Status| {
+            if threads != 4 && (status.commit_total > 0 || streams.state() == ClientState::Running) {
+                streams.stop();
+            }
+        };
+        streams.join(stop_once_it_works).unwrap();
+    }
+    assert_eq!(by_key(&world.log, 4), expected(20_000));
+}
+
+#[test]
+fn a_failure_of_one_thread_stops_the_engine_with_its_error() {
+    let world = World::new(2);
+    let policy = ErrorPolicy { processing: OnError::Fail, ..ErrorPolicy::default() };
+    fill(&world.log, 10);
+    let mut driver = world.driver();
+    driver.append("input", Some(b"a"), Some(b"poison"), Timestamp(1)).unwrap();
+    drop(driver);
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+    let options = Options { threads: 2, ..Options::new("app", "instance") };
+    let backend = Arc::<MemoryBackend>::clone(&world.backend);
+    let streams = Streams::new(counting(policy), Arc::<LocalLog>::clone(&world.log), backend, clock, options).unwrap();
+    streams.start().unwrap();
+    let error = streams.join(|_| ()).unwrap_err();
+    assert!(crate::streams::task::chain(&error).contains("poisoned"), "{error}");
+    assert_eq!(streams.state(), ClientState::Error);
+}
