@@ -3,12 +3,12 @@
 
 use std::collections::HashMap;
 use std::hint::black_box;
-use std::ops::ControlFlow;
 
 use criterion::{Criterion, Throughput};
 use tidewatch::avro::Row;
 use tidewatch::processors::latest::{Options, Plan};
 use tidewatch::streams::clock::Timestamp;
+use tidewatch::streams::kv::Visit;
 use tidewatch::streams::log::{Headers, Offset, RecordRef, TopicPartition};
 use tidewatch::streams::processor::{
     BoxError, InitContext, KeyValueStore, Processor as _, ProcessorContext, Record, RecordContext, StoreId,
@@ -41,7 +41,7 @@ impl KeyValueStore for Store {
         Ok(())
     }
 
-    fn range(&mut self, _: &[u8], _: Option<&[u8]>, _: &mut dyn FnMut(&[u8], &[u8]) -> ControlFlow<()>) -> Result<(), BoxError> {
+    fn range(&mut self, _: &[u8], _: Option<&[u8]>, _: &mut Visit<'_>) -> Result<(), BoxError> {
         Err("a latest node reads single keys".into())
     }
 }

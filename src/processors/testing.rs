@@ -1,10 +1,11 @@
 //! What tests drive a node with: a store in memory, and a list of what it forwarded.
 
 use std::collections::BTreeMap;
-use std::ops::{Bound, ControlFlow};
+use std::ops::Bound;
 
 use crate::avro::Row;
 use crate::streams::clock::Timestamp;
+use crate::streams::kv::Visit;
 use crate::streams::log::{Headers, Offset, RecordRef, TopicPartition};
 use crate::streams::processor::{BoxError, InitContext, KeyValueStore, Processor, ProcessorContext, Record, RecordContext, StoreId};
 
@@ -112,7 +113,7 @@ impl KeyValueStore for MemoryStore {
         Ok(())
     }
 
-    fn range(&mut self, from: &[u8], to: Option<&[u8]>, visit: &mut dyn FnMut(&[u8], &[u8]) -> ControlFlow<()>) -> Result<(), BoxError> {
+    fn range(&mut self, from: &[u8], to: Option<&[u8]>, visit: &mut Visit<'_>) -> Result<(), BoxError> {
         let upper = to.map_or(Bound::Unbounded, Bound::Excluded);
         for (key, value) in self.rows.range::<[u8], _>((Bound::Included(from), upper)) {
             if visit(key, value).is_break() {

@@ -130,21 +130,16 @@ pub trait KeyValueStore {
     /// Removes `key`.
     fn delete(&mut self, key: &[u8]) -> Result<(), BoxError>;
     /// Visits the keys of `from..to` in ascending order; no `to` means to the end. `Break` ends it.
-    fn range(
-        &mut self,
-        from: &[u8],
-        to: Option<&[u8]>,
-        visit: &mut dyn FnMut(&[u8], &[u8]) -> std::ops::ControlFlow<()>,
-    ) -> Result<(), BoxError>;
+    fn range(&mut self, from: &[u8], to: Option<&[u8]>, visit: &mut super::kv::Visit<'_>) -> Result<(), BoxError>;
 
     /// Visits the keys that begin with `prefix`, ascending.
-    fn prefix_scan(&mut self, prefix: &[u8], visit: &mut dyn FnMut(&[u8], &[u8]) -> std::ops::ControlFlow<()>) -> Result<(), BoxError> {
+    fn prefix_scan(&mut self, prefix: &[u8], visit: &mut super::kv::Visit<'_>) -> Result<(), BoxError> {
         let end = super::kv::prefix_end(prefix);
         self.range(prefix, end.as_deref(), visit)
     }
 
     /// Visits all keys, ascending.
-    fn all(&mut self, visit: &mut dyn FnMut(&[u8], &[u8]) -> std::ops::ControlFlow<()>) -> Result<(), BoxError> {
+    fn all(&mut self, visit: &mut super::kv::Visit<'_>) -> Result<(), BoxError> {
         self.range(&[], None, visit)
     }
 }

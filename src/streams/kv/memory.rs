@@ -7,10 +7,12 @@ use parking_lot::RwLock;
 
 use super::{Batch, Change, Direction, Durability, Kv, Result, Visit};
 
+type Rows = BTreeMap<Box<[u8]>, Box<[u8]>>;
+
 /// A byte map that lives as long as the process.
 #[derive(Debug, Default)]
 pub struct Memory {
-    rows: RwLock<BTreeMap<Box<[u8]>, Box<[u8]>>>,
+    rows: RwLock<Rows>,
 }
 
 impl Kv for Memory {

@@ -41,6 +41,7 @@ impl<'a> Headers<'a> {
 }
 
 /// Takes one length-prefixed run; the inner `None` is a null.
+#[expect(clippy::option_option, reason = "the end of the run and a null are two things")]
 fn take<'a>(rest: &mut &'a [u8]) -> Option<Option<&'a [u8]>> {
     let (length, tail) = rest.split_first_chunk::<4>()?;
     let length = u32::from_le_bytes(*length);

@@ -149,7 +149,7 @@ pub trait Admin: Debug + Send + Sync {
     fn create_topic(&self, topic: &str, config: &TopicConfig) -> Result<()>;
     /// Deletes a topic with its records.
     fn delete_topic(&self, topic: &str) -> Result<()>;
-    /// The first offset still in the log and the end: the high watermark, or the last stable offset under read_committed.
+    /// The first offset still in the log and the end: the high watermark, or the last stable offset under `read_committed`.
     fn watermarks(&self, partition: &TopicPartition, isolation: Isolation) -> Result<(Offset, Offset)>;
     /// The first offset whose record is not older than `timestamp`; none where there is none.
     fn offset_for_time(&self, partition: &TopicPartition, timestamp: Timestamp) -> Result<Option<Offset>>;

@@ -77,15 +77,12 @@ fn apply(kv: &dyn Kv, steps: &[Step], model: &mut BTreeMap<Vec<u8>, Vec<u8>>) {
             Step::Ingest(rows) => {
                 let mut sorted = Batch::default();
                 for (key, value) in rows {
-                    match value {
-                        Some(value) => {
-                            sorted.put(&[*key], value);
-                            model.insert(vec![*key], value.clone());
-                        }
-                        None => {
-                            sorted.delete(&[*key]);
-                            model.remove(&vec![*key]);
-                        }
+                    if let Some(value) = value {
+                        sorted.put(&[*key], value);
+                        model.insert(vec![*key], value.clone());
+                    } else {
+                        sorted.delete(&[*key]);
+                        model.remove(&vec![*key]);
                     }
                 }
                 kv.ingest(&sorted).unwrap();

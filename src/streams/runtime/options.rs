@@ -5,6 +5,7 @@ use std::time::Duration;
 
 /// How the engine runs. Start from [`Options::new`] and change what differs.
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a setting of its own")]
 pub struct Options {
     /// Kafka Streams' `application.id`: the consumer group, and the prefix of all internal topics.
     pub application_id: Arc<str>,

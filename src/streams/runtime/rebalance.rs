@@ -3,7 +3,7 @@
 use super::failure::Action;
 use super::restore::Restored;
 use super::shared::TaskStatus;
-use super::stream_thread::StreamThread;
+use super::stream_thread::{FAILURES_MAX, StreamThread};
 use super::watchdog::ENDED;
 use super::{Error, Result};
 use crate::streams::log::TopicPartition;
@@ -52,7 +52,7 @@ impl StreamThread {
         for partition in partitions {
             let Some(id) = self.task_id(partition) else { continue };
             if let Some(task) = self.tasks.remove(&id) {
-                self.close_task(task);
+                close_task(task);
             }
             if self.restoring.remove(&id).is_some() {
                 self.restorer.cancel(id)?;
@@ -66,24 +66,6 @@ impl StreamThread {
         Ok(())
     }
 
-    /// Closes a task; what is committed goes to the disk, the rest is forgotten.
-    pub(super) fn close_task(&mut self, mut task: StreamTask) {
-        task.discard();
-        let id = task.id();
-        let restored = matches!(task.state(), State::Running);
-        if task.transition_to(State::Suspended).is_err() {
-            tracing::debug!(task = %id, state = %task.state(), "closing");
-        }
-        let input = restored.then_some(task.committed);
-        if let Err(error) = task.stores.close(input) {
-            // Nothing is lost: the disk stays behind, and the next start restores the difference.
-            tracing::warn!(task = %id, error = crate::streams::task::chain(&error), "the store could not be written at its close");
-        }
-        if task.transition_to(State::Closed).is_err() {
-            tracing::debug!(task = %id, state = %task.state(), "closed");
-        }
-    }
-
     /// Does what the failure policy says.
     pub(super) fn handle(&mut self, action: Action, error: Error) -> Result<()> {
         self.failures += 1;
@@ -91,7 +73,7 @@ impl StreamThread {
         if action != Action::Stop {
             tracing::warn!(thread = self.index, ?action, failures = self.failures, error = text, "recovering");
         }
-        let hopeless = self.failures > self.failures_max() && action != Action::Pause;
+        let hopeless = self.failures > FAILURES_MAX && action != Action::Pause;
         match action {
             Action::Stop => self.stop_with(error),
             Action::Rejoin if self.failures > 2 => self.stop_with(self.fenced(error)),
@@ -123,7 +105,7 @@ impl StreamThread {
             }
             Action::Rejoin => {
                 let tasks = std::mem::take(&mut self.tasks);
-                tasks.into_values().for_each(|task| self.close_task(task));
+                tasks.into_values().for_each(close_task);
                 for id in std::mem::take(&mut self.restoring).into_keys() {
                     self.restorer.cancel(id)?;
                 }
@@ -195,8 +177,8 @@ impl StreamThread {
     /// Wipes the stores of the task that failed and restores them from the beginning of the changelog.
     fn rebuild(&mut self, error: &Error, cause: String) -> Result<()> {
         let id = match error {
-            Error::Stores { task, .. } => *task,
-            Error::Task(
+            Error::Stores { task, .. }
+            | Error::Task(
                 crate::streams::task::Error::Stores { task, .. }
                 | crate::streams::task::Error::Store { task, .. }
                 | crate::streams::task::Error::Node { task, .. },
@@ -217,10 +199,10 @@ impl StreamThread {
         self.beat("close");
         let committed = self.commit();
         for Restored { task, .. } in self.restorer.close() {
-            self.close_task(task);
+            close_task(task);
         }
         let tasks = std::mem::take(&mut self.tasks);
-        tasks.into_values().for_each(|task| self.close_task(task));
+        tasks.into_values().for_each(close_task);
         self.restoring.clear();
         self.abort();
         if self.parts.options.leave_on_stop {
@@ -250,6 +232,24 @@ impl StreamThread {
                 restoring: Vec::new(),
             });
         }
+    }
+}
+
+/// Closes a task; what is committed goes to the disk, the rest is forgotten.
+pub(super) fn close_task(mut task: StreamTask) {
+    task.discard();
+    let id = task.id();
+    let restored = matches!(task.state(), State::Running);
+    if task.transition_to(State::Suspended).is_err() {
+        tracing::debug!(task = %id, state = %task.state(), "closing");
+    }
+    let input = restored.then_some(task.committed);
+    if let Err(error) = task.stores.close(input) {
+        // Nothing is lost: the disk stays behind, and the next start restores the difference.
+        tracing::warn!(task = %id, error = crate::streams::task::chain(&error), "the store could not be written at its close");
+    }
+    if task.transition_to(State::Closed).is_err() {
+        tracing::debug!(task = %id, state = %task.state(), "closed");
     }
 }
 

@@ -115,10 +115,10 @@ impl Restorer {
     pub(super) fn step(&mut self, timeout: Duration) -> Vec<Restored> {
         let mut finished = Vec::new();
         self.plan(timeout, &mut finished);
-        if self.entries.values().any(|entry| !entry.stores.is_empty()) {
-            if let Err((task, outcome)) = self.read(timeout) {
-                self.finish(task, outcome, &mut finished);
-            }
+        if self.entries.values().any(|entry| !entry.stores.is_empty())
+            && let Err((task, outcome)) = self.read(timeout)
+        {
+            self.finish(task, outcome, &mut finished);
         }
         let done: Vec<_> =
             self.entries.values().filter(|entry| entry.planned && entry.stores.is_empty()).map(|entry| entry.task.id()).collect();

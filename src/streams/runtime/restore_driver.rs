@@ -1,11 +1,14 @@
 //! Runs the restorer: on a thread of its own, or a step at a time where the caller owns all time.
 
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use super::restore::{Restored, Restorer};
+use super::restore::{Needs, Restored, Restorer};
+use super::stream_thread::Parts;
 use super::{Error, Result};
+use crate::streams::log::{ConsumerOptions, Isolation};
 use crate::streams::task::{StreamTask, TaskId};
 
 /// Each task passes these channels at most once per assignment, so the number of assigned partitions bounds them.
@@ -124,4 +127,23 @@ fn serve(mut restorer: Restorer, requests: &Receiver<Request>, restored: &Sender
             }
         }
     }
+}
+
+/// The restorer's consumer has the same group, for its committed offsets, but never joins it.
+pub(super) fn restorer(parts: &Parts) -> Result<Restorer> {
+    let consumer = parts.log.consumer(ConsumerOptions {
+        group: Some(Arc::clone(&parts.options.application_id)),
+        instance_id: None,
+        isolation: Isolation::ReadCommitted,
+    })?;
+    Ok(Restorer::new(Needs {
+        consumer,
+        admin: parts.log.admin(),
+        topology: Arc::clone(&parts.topology),
+        topics: Arc::clone(&parts.topics),
+        partitions: Arc::clone(&parts.partitions),
+        options: Arc::clone(&parts.options),
+        clock: Arc::clone(&parts.clock),
+        shared: Arc::clone(&parts.shared),
+    }))
 }

@@ -10,8 +10,9 @@ use super::backend::StateBackend;
 use super::commit::{self, Failed, Outcome, Phase};
 use super::failure::{self, Action};
 use super::options::Options;
-use super::restore::{self, Needs, Restored, Restorer};
-use super::restore_driver::RestoreDriver;
+use super::rebalance::close_task;
+use super::restore::{self, Restored};
+use super::restore_driver::{self, RestoreDriver};
 use super::shared::Shared;
 use super::topics::TopicTable;
 use super::transaction::Transaction;
@@ -25,7 +26,7 @@ use crate::streams::task::{self, Blueprints, Processed, State, StreamTask, TaskI
 use crate::streams::topology::Blueprint;
 
 /// More failures than this without a commit between them stop the engine.
-const FAILURES_MAX: u32 = 5;
+pub(super) const FAILURES_MAX: u32 = 5;
 
 /// What all threads of an engine are made from.
 #[derive(Clone, Debug)]
@@ -83,7 +84,7 @@ impl StreamThread {
         });
         let transaction = Transaction::init(&*parts.log, &producer_options(index, &parts), options.transaction_timeout)?;
         let consumer = join_group(index, &parts)?;
-        let restorer = RestoreDriver::new(index, restorer(&parts)?, options.restore_thread)?;
+        let restorer = RestoreDriver::new(index, restore_driver::restorer(&parts)?, options.restore_thread)?;
         let now = parts.clock.monotonic();
         Ok(Self {
             index,
@@ -302,12 +303,12 @@ impl StreamThread {
         }
         let mut failed = None;
         for task in self.tasks.values_mut().filter(|task| task.state() == State::Running) {
-            if all || task.stores.write_back_due() {
-                if let Err(source) = task.stores.flush(Some(task.committed)) {
-                    let full = task.stores.write_back_full();
-                    failed = Some((task.id(), source, full));
-                    break;
-                }
+            if (all || task.stores.write_back_due())
+                && let Err(source) = task.stores.flush(Some(task.committed))
+            {
+                let full = task.stores.write_back_full();
+                failed = Some((task.id(), source, full));
+                break;
             }
         }
         let Some((task, source, full)) = failed else { return Ok(()) };
@@ -387,7 +388,7 @@ impl StreamThread {
             let id = task.id();
             if self.restoring.remove(&id).is_none() {
                 // Its partition was taken away meanwhile.
-                self.close_task(task);
+                close_task(task);
                 continue;
             }
             match outcome {
@@ -410,7 +411,7 @@ impl StreamThread {
                     self.start_restore(task)?;
                 }
                 restore::Outcome::Failed(error) => return Err(error),
-                restore::Outcome::Cancelled => self.close_task(task),
+                restore::Outcome::Cancelled => close_task(task),
             }
         }
         if any {
@@ -464,10 +465,6 @@ impl StreamThread {
             (names.unwrap_or_default(), task)
         })
     }
-
-    pub(super) fn failures_max(&self) -> u32 {
-        FAILURES_MAX
-    }
 }
 
 fn producer_options(index: usize, parts: &Parts) -> ProducerOptions {
@@ -489,23 +486,4 @@ fn join_group(index: usize, parts: &Parts) -> log::Result<Box<dyn Consumer>> {
     let topics: Vec<_> = parts.topology.subtopologies().iter().map(|subtopology| Arc::clone(&subtopology.topic)).collect();
     consumer.subscribe(&topics)?;
     Ok(consumer)
-}
-
-/// The restorer's consumer has the same group, for its committed offsets, but never joins it.
-fn restorer(parts: &Parts) -> Result<Restorer> {
-    let consumer = parts.log.consumer(ConsumerOptions {
-        group: Some(Arc::clone(&parts.options.application_id)),
-        instance_id: None,
-        isolation: Isolation::ReadCommitted,
-    })?;
-    Ok(Restorer::new(Needs {
-        consumer,
-        admin: parts.log.admin(),
-        topology: Arc::clone(&parts.topology),
-        topics: Arc::clone(&parts.topics),
-        partitions: Arc::clone(&parts.partitions),
-        options: Arc::clone(&parts.options),
-        clock: Arc::clone(&parts.clock),
-        shared: Arc::clone(&parts.shared),
-    }))
 }

@@ -1,13 +1,12 @@
 //! What a processor reads and writes: the stores of one task over its storage, the cache and the overlay.
 
-use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use super::cache::{Cache, Committed, NONE, Slot, hash};
 use super::error::{Error, Result};
 use super::keys;
 use super::overlay::Overlay;
-use crate::streams::kv::Kv;
+use crate::streams::kv::{Kv, Visit};
 use crate::streams::processor::{BoxError, KeyValueStore};
 
 /// The rows of all stores of a task. As a [`KeyValueStore`] it is the store `current`.
@@ -125,7 +124,7 @@ impl KeyValueStore for Rows {
         Ok(self.write(key, None)?)
     }
 
-    fn range(&mut self, from: &[u8], to: Option<&[u8]>, visit: &mut dyn FnMut(&[u8], &[u8]) -> ControlFlow<()>) -> Result<(), BoxError> {
+    fn range(&mut self, from: &[u8], to: Option<&[u8]>, visit: &mut Visit<'_>) -> Result<(), BoxError> {
         Ok(self.scan(from, to, visit)?)
     }
 }

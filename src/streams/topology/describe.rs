@@ -19,7 +19,7 @@ impl<V> Topology<V> {
     pub fn describe(&self) -> Description {
         let mut text = String::from("Topologies:\n");
         for subtopology in &self.subtopologies {
-            text.push_str(&format!("  Sub-topology: {}\n", subtopology.id));
+            text.extend([format!("  Sub-topology: {}\n", subtopology.id)]);
             for (place, node) in self.nodes.iter().enumerate().filter(|(_, node)| node.subtopology == subtopology.id) {
                 text.push_str(&self.node(place, node));
             }
@@ -40,10 +40,10 @@ impl<V> Topology<V> {
         let parents = node.parents.iter().filter_map(|&parent| self.nodes.get(parent)).map(|parent| &*parent.name);
         let mut text = head;
         if !matches!(node.kind, NodeKind::Sink { .. }) {
-            text.push_str(&format!("      --> {}\n", list(children)));
+            text.extend(["      --> ".to_owned(), list(children), "\n".to_owned()]);
         }
         if !matches!(node.kind, NodeKind::Source(_)) {
-            text.push_str(&format!("      <-- {}\n", list(parents)));
+            text.extend(["      <-- ".to_owned(), list(parents), "\n".to_owned()]);
         }
         text
     }

@@ -83,7 +83,7 @@ fn due(state: &mut State) -> Option<Pass> {
             let pass = Pass {
                 place,
                 latest: compacts.then(HashMap::new),
-                next: if compacts { partition.cleaned.max(partition.low) } else { partition.cleaned.max(partition.low) },
+                next: partition.cleaned.max(partition.low),
                 end,
                 rewriting: !compacts,
                 kept_bytes: 0,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::fetch::{self, Held, Limits};
-use super::group::News;
+use super::group::{Group, News};
 use super::keys::Place;
 use super::{Shared, State};
 use crate::streams::log::{
@@ -103,11 +103,11 @@ impl LocalConsumer {
             let Some(assigned) = self.assigned.get_mut(index).filter(|assigned| !assigned.paused) else { continue };
             let Some((place, end)) = readable(&mut self.shared.state.lock(), assigned, &self.options)? else { continue };
             batch.start(assigned.partition.clone());
-            let limits = Limits { records: POLL_RECORDS_MAX, bytes: POLL_BYTES_MAX, end, isolation: self.options.isolation };
+            let limits = Limits { place, records: POLL_RECORDS_MAX, bytes: POLL_BYTES_MAX, end, isolation: self.options.isolation };
             let shared = &self.shared;
             let mut aborted =
                 |producer, base| shared.state.lock().place(place).is_some_and(|partition| partition.is_aborted(producer, base));
-            assigned.position = fetch::read(&*shared.kv, place, assigned.position, &mut assigned.held, limits, &mut aborted, batch)?;
+            assigned.position = fetch::read(&*shared.kv, assigned.position, &mut assigned.held, limits, &mut aborted, batch)?;
             if !batch.is_empty() {
                 self.next = index + 1;
                 return Ok(true);
@@ -148,7 +148,7 @@ fn readable(state: &mut State, assigned: &Assigned, options: &ConsumerOptions) -
 
 /// All partitions of the topics that a group subscribes to.
 pub(super) fn partitions_of(state: &State, group: &str, more: &[Arc<str>]) -> Vec<TopicPartition> {
-    let mut topics: Vec<_> = state.groups.get(group).into_iter().flat_map(|known| known.subscribed()).chain(more).collect();
+    let mut topics: Vec<_> = state.groups.get(group).into_iter().flat_map(Group::subscribed).chain(more).collect();
     topics.sort();
     topics.dedup();
     let count = |topic: &Arc<str>| state.topics.get(topic).map_or(0, |known| known.config.partitions);

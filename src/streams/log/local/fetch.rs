@@ -61,9 +61,10 @@ pub(super) fn load(kv: &dyn Kv, place: Place, position: Offset, bytes: &mut Vec<
     Ok(found)
 }
 
-/// What one read may deliver.
+/// What one read is of, and what it may deliver.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Limits {
+    pub(super) place: Place,
     pub(super) records: usize,
     pub(super) bytes: usize,
     /// Nothing from here on.
@@ -74,7 +75,6 @@ pub(super) struct Limits {
 /// Fills `batch` from `position` on; returns the new position. `aborted` answers for a chunk whether it was aborted.
 pub(super) fn read(
     kv: &dyn Kv,
-    place: Place,
     mut position: Offset,
     held: &mut Held,
     limits: Limits,
@@ -82,17 +82,16 @@ pub(super) fn read(
     batch: &mut RecordBatch,
 ) -> Result<Offset> {
     while position < limits.end && batch.len() < limits.records && batch.size_bytes() < limits.bytes {
-        let head = if held.position == position && held.cursor > 0 { Head::read(&held.bytes) } else { None };
-        let found = match head {
-            Some(head) => Found { base: held.base, head },
-            None => {
-                let Some(found) = load(kv, place, position, &mut held.bytes)? else {
-                    // Only gaps up to the end.
-                    return Ok(limits.end);
-                };
-                (held.base, held.cursor) = (found.base, 0);
-                found
-            }
+        let unfinished = if held.position == position && held.cursor > 0 { Head::read(&held.bytes) } else { None };
+        let found = if let Some(begun) = unfinished {
+            Found { base: held.base, head: begun }
+        } else {
+            let Some(found) = load(kv, limits.place, position, &mut held.bytes)? else {
+                // Only gaps up to the end.
+                return Ok(limits.end);
+            };
+            (held.base, held.cursor) = (found.base, 0);
+            found
         };
         if found.base >= limits.end {
             return Ok(limits.end);

@@ -13,7 +13,7 @@ use super::{State, Topic, stored};
 use crate::streams::kv::{Batch, Direction, Kv, prefix_end};
 use crate::streams::log::{self, CleanupPolicy, Isolation, Offset, Result, TopicConfig};
 
-/// Records of an aborted transaction: to be left out when read_committed.
+/// Records of an aborted transaction: to be left out when `read_committed`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Aborted {
     pub(super) producer: u64,

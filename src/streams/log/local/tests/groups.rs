@@ -39,7 +39,9 @@ fn partitions_are_spread_evenly_over_any_number_of_members() {
                     match event(&mut **member) {
                         Polled::Assigned(more) => owned.extend(more),
                         Polled::Revoked(less) => {
-                            less.iter().for_each(|partition| member.unassign(partition).unwrap());
+                            for partition in &less {
+                                member.unassign(partition).unwrap();
+                            }
                             owned.retain(|partition| !less.contains(partition));
                         }
                         _ => {}
