@@ -1,17 +1,22 @@
 //! Whole numbers in stored rows: zig-zag, then seven bits a byte, the lowest first.
 
 /// Appends a number.
+#[inline]
 pub(crate) fn put(into: &mut Vec<u8>, number: i64) {
     let mut rest = ((number << 1) ^ (number >> 63)).cast_unsigned();
-    loop {
-        let low = rest.to_le_bytes()[0] & 0x7f;
+    // Into an array first, so that the buffer is asked for room once.
+    let mut bytes = [0_u8; 10];
+    let mut length = 0;
+    for byte in &mut bytes {
+        *byte = rest.to_le_bytes()[0] | 0x80;
+        length += 1;
         rest >>= 7;
         if rest == 0 {
-            into.push(low);
-            return;
+            *byte &= 0x7f;
+            break;
         }
-        into.push(low | 0x80);
     }
+    into.extend_from_slice(bytes.get(..length).unwrap_or_default());
 }
 
 /// Appends a length.
@@ -27,7 +32,12 @@ pub(crate) fn length_of(length: usize) -> usize {
 }
 
 /// Takes a number off the front; none where the bytes end early or go on too long.
+#[inline]
 pub(crate) fn take(bytes: &mut &[u8]) -> Option<i64> {
+    if let [low @ 0..=0x7f, rest @ ..] = *bytes {
+        *bytes = rest;
+        return Some(i64::from(low >> 1) ^ -i64::from(low & 1));
+    }
     let mut number = 0_u64;
     for shift in (0..64).step_by(7) {
         let (&byte, rest) = bytes.split_first()?;

@@ -6,7 +6,7 @@ use crate::avro::{NameSet, Row, Shape, Value};
 use crate::streams::kv;
 use crate::streams::processor::{BoxError, InitContext, Processor, ProcessorContext, Record, StoreId};
 
-use super::state::{self, Head, Held, Known, Pair, Raw, Seen};
+use super::state::{self, Head, Held, Known, Pair, Seen, Slot};
 use super::{Emit, Nulls, OnFirst, Order, Shared};
 
 /// Why a record could not be judged.
@@ -29,31 +29,31 @@ pub struct Latest {
     stored: Vec<u8>,
     /// The key's row as it becomes.
     encoded: Vec<u8>,
-    pairs: Vec<Option<Pair<Raw>>>,
+    slots: Vec<Slot>,
     event: Row,
 }
 
 impl Latest {
     pub(super) fn new(plan: Arc<Shared>, shape: &Shape) -> Self {
-        let pairs = vec![None; plan.fields.len()];
+        let slots = vec![Slot::default(); plan.fields.len()];
         let mut event = Row::of(shape);
         if let [.., changed, removed] = event.values.as_mut_slice() {
             *changed = Value::Names(NameSet { names: Arc::clone(&plan.names), bits: 0 });
             *removed = Value::Boolean(false);
         }
-        Self { plan, store: None, stored: Vec::new(), encoded: Vec::new(), pairs, event }
+        Self { plan, store: None, stored: Vec::new(), encoded: Vec::new(), slots, event }
     }
 
     /// Reads the key's row; none where the key is unknown.
     fn load(&mut self, store: StoreId, key: &[u8], context: &mut dyn ProcessorContext<Row>) -> Result<Option<Head>, BoxError> {
         let Some(bytes) = context.store(store).get(key)? else {
-            self.pairs.fill(None);
+            self.slots.iter_mut().for_each(Slot::clear);
             return Ok(None);
         };
         self.stored.clear();
         self.stored.extend_from_slice(bytes);
         let fields = |place: usize| self.plan.fields.get(place).map(|field| (field.hash, field.tag));
-        match state::decode(&self.stored, fields, &mut self.pairs) {
+        match state::decode(&self.stored, fields, &mut self.slots) {
             Ok(head) => Ok(Some(head)),
             Err(error) => Err(Box::new(kv::Error::Corrupt { store: self.plan.store.clone(), source: Box::new(error) })),
         }
@@ -61,18 +61,17 @@ impl Latest {
 
     /// Compares the record with what is known; fills the event and the new row. The bits of the fields that changed.
     fn observe(&mut self, row: &Row, head: Option<&Head>, now: Seen) -> u64 {
-        let Self { plan, stored, encoded, pairs, event, .. } = self;
+        let Self { plan, stored, encoded, slots, event, .. } = self;
         let next = Head { last: now, before: head.map(|head| head.last) };
         state::put_head(encoded, &next);
         let mut changed = 0_u64;
         let mut bit = 1_u64;
         let cells = event.values.get_mut(1..).unwrap_or_default().chunks_exact_mut(2);
-        for ((field, pair), cells) in plan.fields.iter().zip(pairs.iter()).zip(cells) {
-            let known = pair.map(|pair| known_of(pair, stored));
-            let last = known.map(|pair| pair.last);
+        for ((field, slot), cells) in plan.fields.iter().zip(slots.iter()).zip(cells) {
+            let last = slot.last(stored);
             let observed = Held::observed(row.get(field.input));
             let counts = plan.nulls == Nulls::Value || !observed.is_null();
-            let pair = if counts { Some(Pair { last: Known { value: observed, seen: now }, before: last }) } else { known };
+            let pair = if counts { Some(Pair { last: Known { value: observed, seen: now }, before: last }) } else { slot.pair(stored) };
             if counts && last.map_or(plan.on_first == OnFirst::Emit, |last| !last.value.same(observed)) {
                 changed |= bit;
             }
@@ -90,10 +89,10 @@ impl Latest {
 
     /// Fills the event with the last known values on both sides.
     fn recall(&mut self) {
-        let Self { plan, stored, pairs, event, .. } = self;
+        let Self { plan, stored, slots, event, .. } = self;
         let cells = event.values.get_mut(1..).unwrap_or_default().chunks_exact_mut(2);
-        for ((field, pair), cells) in plan.fields.iter().zip(pairs.iter()).zip(cells) {
-            let last = pair.map_or(Held::Null, |pair| Held::stored(pair.last.value, stored));
+        for ((field, slot), cells) in plan.fields.iter().zip(slots.iter()).zip(cells) {
+            let last = slot.last(stored).map_or(Held::Null, |last| last.value);
             for cell in cells {
                 last.copy_to(field.tag, cell);
             }
@@ -112,11 +111,6 @@ impl Latest {
             *removed_flag = Value::Boolean(removed);
         }
     }
-}
-
-fn known_of(pair: Pair<Raw>, stored: &[u8]) -> Pair<Held<'_>> {
-    let known = |known: Known<Raw>| Known { value: Held::stored(known.value, stored), seen: known.seen };
-    Pair { last: known(pair.last), before: pair.before.map(known) }
 }
 
 impl Processor<Row> for Latest {

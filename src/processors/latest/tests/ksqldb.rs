@@ -84,19 +84,18 @@ fn cases() -> Vec<Case> {
 
 /// The known values of each watched field of a key: the one before and the last.
 pub(super) fn stored(bench: &Bench, key: &[u8], fields: usize) -> Vec<Vec<Value>> {
-    let mut pairs = vec![None; fields];
+    let mut slots = vec![state::Slot::default(); fields];
     let Some(row) = bench.context.store.rows.get(key) else { return vec![Vec::new(); fields] };
     let watched = &bench.plan.shared.fields;
-    state::decode(row, |place| watched.get(place).map(|field| (field.hash, field.tag)), &mut pairs).unwrap();
-    let value = |raw: Raw, tag| {
-        let mut value = Value::Null;
-        state::Held::stored(raw, row).copy_to(tag, &mut value);
-        value
-    };
-    let known = pairs.iter().zip(watched).map(|(pair, field)| {
-        let pair = pair.as_ref();
-        let before = pair.and_then(|pair| pair.before).map(|known| value(known.value, field.tag));
-        before.into_iter().chain(pair.map(|pair| value(pair.last.value, field.tag))).collect()
+    state::decode(row, |place| watched.get(place).map(|field| (field.hash, field.tag)), &mut slots).unwrap();
+    let known = slots.iter().zip(watched).map(|(slot, field)| {
+        let value = |known: state::Known<'_>| {
+            let mut value = Value::Null;
+            known.value.copy_to(field.tag, &mut value);
+            value
+        };
+        let pair = slot.pair(row);
+        pair.and_then(|pair| pair.before).into_iter().chain(pair.map(|pair| pair.last)).map(value).collect()
     });
     known.collect()
 }

@@ -1,7 +1,7 @@
 //! The latest node: a test per clause, ksqlDB's documented cases, and a model over whole histories.
 
 use super::node::Latest;
-use super::state::{self, Raw};
+use super::state;
 use super::*;
 use crate::avro::{NameSet, Row, Value};
 use crate::processors::testing::{TestContext, connect};

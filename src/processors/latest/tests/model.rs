@@ -127,9 +127,9 @@ proptest! {
             row[0] = 1;
             row[1] &= 1;
         }
-        let mut pairs = vec![None; 2];
+        let mut slots = vec![state::Slot::default(); 1];
         let fields = |place: usize| [(path_hash("likes"), TAG_LONG)].get(place).copied();
-        match state::decode(&row, fields, &mut pairs) {
+        match state::decode(&row, fields, &mut slots) {
             Ok(head) => prop_assert!(row[0] == 1 && (row[1] == 1) == head.before.is_some()),
             Err(error) => prop_assert!(!error.to_string().is_empty()),
         }
