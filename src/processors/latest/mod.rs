@@ -18,7 +18,7 @@
 //! `previous.observed_at` is the time of the key's previous observation (null at first sight), whether or not it brought a
 //! value for each field; `current.observed_at` is this record's.
 //!
-//! Stored rows carry a hash of each field's path, so watching more or fewer fields needs no migration; see [`state`].
+//! Stored rows carry a hash of each field's path, so watching more or fewer fields needs no migration.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
