@@ -15,7 +15,7 @@ use serde_json::Value;
 pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 
 /// What the messages of these tests are sent to.
-pub(crate) const CHAT: &str = "4711";
+const CHAT: &str = "4711";
 
 /// An installation; the directory goes with it.
 #[derive(Debug)]
