@@ -3,5 +3,6 @@
 pub mod avro;
 pub mod cli;
 pub mod config;
+pub mod operate;
 pub mod processors;
 pub mod streams;

@@ -4,7 +4,14 @@ pub mod check;
 
 use std::process::ExitCode;
 
+mod error;
+mod logging;
+mod shutdown;
+
+pub use error::{Error, Kind, Result};
+
 /// Runs the command that the process was started with.
 pub fn main() -> ExitCode {
-    ExitCode::SUCCESS
+    logging::install(logging::Format::Human, 0);
+    error::conclude(Ok(()))
 }

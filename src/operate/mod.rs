@@ -1,0 +1,3 @@
+//! What is done with a running application and its topics, without a word about how it is asked for: the command line is above.
+
+pub mod observations;
