@@ -115,7 +115,7 @@ impl Channel {
         let mut channel = Self {
             random: Random::new(seed),
             now: start,
-            poll: 0,
+            poll: 1,
             published: 0,
             videos: Vec::new(),
             next: 0,
@@ -168,9 +168,6 @@ impl Channel {
     fn begin_poll(&mut self) {
         self.next = 0;
         self.poll += 1;
-        if self.poll == 1 {
-            return;
-        }
         self.now.0 += POLL_INTERVAL_MS;
         self.happen();
         let (now, busy) = (self.now, activity(self.now));
