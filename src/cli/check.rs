@@ -12,8 +12,8 @@ const REFUSED: u8 = 2;
 /// Check a topology file and report all its faults at once
 #[derive(Debug, Default, clap::Args)]
 pub struct Args {
-    /// The topology file
-    #[arg(long, value_name = "FILE", default_value = config::DEFAULT_PATH)]
+    /// The topology file: the command line has it among the flags of all commands
+    #[arg(skip)]
     pub config: PathBuf,
     /// Read no environment variables and no files that values name: the names stand for them
     #[arg(long)]

@@ -1,17 +1,136 @@
 //! The command line: one file per command, one place that prints errors.
 
 pub mod check;
-
-use std::process::ExitCode;
-
+mod context;
+mod demo;
 mod error;
+mod import;
 mod logging;
+mod replay;
+mod reset;
+mod run;
 mod shutdown;
+mod tap;
+mod temporary;
+mod terminal;
 
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::Parser as _;
+
+use crate::streams::clock::SystemClock;
+use context::Context;
 pub use error::{Error, Kind, Result};
+use shutdown::Shutdown;
+
+/// Remembers the previous and the current observation of every key, emits what changed, tells somebody
+#[derive(Debug, clap::Parser)]
+#[command(name = "tidewatch", version, arg_required_else_help = true, after_help = AFTER_HELP)]
+struct Cli {
+    #[command(flatten)]
+    common: Common,
+    #[command(subcommand)]
+    command: Command,
+}
+
+const AFTER_HELP: &str = "\
+Standard output is data, standard error is talk.
+Exit codes: 0 done, 1 failed (a restart may help), 2 usage or configuration (it will not).";
+
+#[derive(Debug, clap::Args)]
+struct Common {
+    /// The topology file [default: topology.toml]
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// The directory that holds the embedded log and the state [default: .tidewatch]
+    #[arg(long, global = true, value_name = "DIR")]
+    state_dir: Option<PathBuf>,
+    /// How the program talks on standard error
+    #[arg(long, global = true, value_enum, value_name = "FORM", default_value = "human")]
+    log: logging::Format,
+    /// Say more; repeat for more still
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    verbose: u8,
+    /// Say less; repeat for less still
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    quiet: u8,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    /// Show the whole pipeline at work: on a simulated channel, or on a file of observations
+    Demo(demo::Args),
+    /// Run the topology
+    Run(run::Args),
+    /// Append a file of observations to the topic of a source
+    Import(import::Args),
+    /// Check a topology file and report all its faults at once
+    Check(check::Args),
+    /// Begin anew: forget the state and set the position in the input
+    Reset(reset::Args),
+    /// Show the records of a topic, decoded
+    Tap(tap::Args),
+}
 
 /// Runs the command that the process was started with.
 pub fn main() -> ExitCode {
-    logging::install(logging::Format::Human, 0);
-    error::conclude(Ok(()))
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(usage) => {
+            // Help goes to standard output with exit code 0, usage errors to standard error with 2.
+            usage.print().unwrap_or_default();
+            return ExitCode::from(u8::try_from(usage.exit_code()).unwrap_or(2));
+        }
+    };
+    // What is talked about without being asked: `run` is watched over time, the others are over soon.
+    let base = i16::from(matches!(cli.command, Command::Run(_)));
+    logging::install(cli.common.log, base + i16::from(cli.common.verbose) - i16::from(cli.common.quiet));
+    let clock = Arc::new(SystemClock::new());
+    let context = Context { config: cli.common.config, state_dir: cli.common.state_dir, clock };
+    if let Command::Check(args) = cli.command {
+        return check(&context, args);
+    }
+    let shutdown = Shutdown::on_signals().map_err(Error::internal);
+    error::conclude(shutdown.and_then(|shutdown| execute(cli.command, &context, &shutdown)))
+}
+
+fn execute(command: Command, context: &Context, shutdown: &Shutdown) -> Result {
+    match command {
+        Command::Demo(args) => demo::execute(&args, context, shutdown),
+        Command::Run(args) => run::execute(&args, context, shutdown),
+        Command::Import(args) => import::execute(&args, context, shutdown),
+        Command::Reset(args) => reset::execute(&args, context),
+        Command::Tap(args) => tap::execute(args, context, shutdown),
+        // Answered before: it has an exit code of its own.
+        Command::Check(_) => Ok(()),
+    }
+}
+
+fn check(context: &Context, args: check::Args) -> ExitCode {
+    let args = check::Args { config: context.config_path(), ..args };
+    match check::execute(&args) {
+        Ok(code) => code,
+        Err(error) => error::conclude(Err(Error::output(error))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_declaration_of_the_command_line_holds_together() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn common_flags_stand_before_or_after_the_command() {
+        for line in [["tidewatch", "--state-dir", "d", "run"], ["tidewatch", "run", "--state-dir", "d"]] {
+            let cli = Cli::try_parse_from(line).unwrap();
+            assert_eq!(cli.common.state_dir, Some(PathBuf::from("d")));
+        }
+    }
 }

@@ -153,7 +153,8 @@ impl Appender {
     /// Commits what was appended, and the position up to which everything is done.
     pub fn commit(&mut self, position: i64, metadata: &str) -> Result<(), Error> {
         self.begin()?;
-        let offsets = [(TopicPartition::new(Arc::clone(&self.topic), 0), Committed { offset: Offset(position), metadata: metadata.into() })];
+        let offsets =
+            [(TopicPartition::new(Arc::clone(&self.topic), 0), Committed { offset: Offset(position), metadata: metadata.into() })];
         let flushed = self.producer.flush(CALL_TIMEOUT);
         self.check(flushed)?;
         let sent = self.producer.send_offsets(&offsets, &self.group, CALL_TIMEOUT);

@@ -1,5 +1,13 @@
 //! What is done with a running application and its topics, without a word about how it is asked for: the command line is above.
 
+pub mod append;
 pub mod channel;
+pub mod import;
+pub mod installation;
 pub mod observations;
+pub mod owner;
 mod random;
+pub mod reset;
+pub mod socket;
+pub mod tally;
+pub mod tap;

@@ -63,6 +63,16 @@ pub enum Error {
     },
 }
 
+impl Error {
+    /// Whether another file would do; otherwise reading this one again may.
+    pub fn is_by_user(&self) -> bool {
+        match self {
+            Self::Io { source, .. } => matches!(source.kind(), io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied),
+            _ => true,
+        }
+    }
+}
+
 /// What is wrong with a row.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Fault {

@@ -9,6 +9,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::avro::{self, Registry, wire};
+use crate::processors::did_you_mean;
 use crate::streams::clock::Timestamp;
 use crate::streams::log::{self, Consumer, ConsumerOptions, Isolation, Log, Offset, Polled, RecordBatch, RecordRef, TopicPartition};
 
@@ -35,6 +36,17 @@ pub enum Error {
         #[source]
         source: log::Error,
     },
+}
+
+impl Error {
+    /// What was probably meant, in a sentence.
+    pub fn hint(&self) -> Option<String> {
+        let Self::UnknownTopic { topic, known } = self else { return None };
+        if let Some(meant) = did_you_mean(topic, known.iter().map(String::as_str)) {
+            return Some(format!("Did you mean {meant}?"));
+        }
+        Some(if known.is_empty() { "There are no topics yet.".to_owned() } else { format!("There are: {}.", known.join(", ")) })
+    }
 }
 
 /// Where to begin.
@@ -214,7 +226,7 @@ fn decode(registry: &dyn Registry, partition: &TopicPartition, record: &RecordRe
         None => (None, serde_json::Value::Null),
         Some(value) => match avro_value(registry, record, value) {
             Some((schema, value)) => (Some(schema), value),
-            None => (None, serde_json::from_slice(value).unwrap_or_else(|_| text(value).into())),
+            None => (None, json(value).unwrap_or_else(|| text(value).into())),
         },
     };
     Tapped {
@@ -235,6 +247,12 @@ fn avro_value(registry: &dyn Registry, record: &RecordRef<'_>, value: &[u8]) -> 
     let (id, body) = wire::split(value, record.headers).ok()?;
     let schema = registry.schema(id).ok()??;
     Some((id.0, avro::to_json(&schema, body).ok()?))
+}
+
+/// An object or an array in JSON.
+fn json(value: &[u8]) -> Option<serde_json::Value> {
+    let is_json = matches!(value.trim_ascii_start().first(), Some(b'{' | b'['));
+    is_json.then(|| serde_json::from_slice(value).ok()).flatten()
 }
 
 /// UTF-8 as it is, anything else as `0x` and hexadecimal digits.

@@ -1,0 +1,87 @@
+//! `reset`: forgets state and sets the position; says what it will do and asks.
+
+use std::io::{self, BufRead, IsTerminal, Write};
+
+use super::context::Context;
+use super::terminal::say;
+use super::{Error, Result};
+use crate::config::{Config, LoadOptions};
+use crate::operate::installation::Installation;
+use crate::operate::reset::{self, Application, Scope, To};
+use crate::processors::did_you_mean;
+
+/// Begin anew: forget the state and set the position in the input
+///
+/// Deletes the changelogs of the application's stores and their cached state, and sets where it reads on. It says exactly what it will do and
+/// asks. All other topics stay as they are: what is read a second time is written to them a second time.
+#[derive(Debug, clap::Args)]
+#[command(group = clap::ArgGroup::new("what").required(true).args(["to", "store"]))]
+pub(super) struct Args {
+    /// Forget all state and read on from here: earliest, latest, or a time such as 2026-08-06T10:00:00Z
+    #[arg(long, value_name = "PLACE")]
+    to: Option<To>,
+    /// Forget just this store (the name of its node); the position stays
+    #[arg(long, value_name = "NAME")]
+    store: Option<String>,
+    /// Do not ask
+    #[arg(long)]
+    yes: bool,
+}
+
+pub(super) fn execute(args: &Args, context: &Context) -> Result {
+    let config = context.load(&LoadOptions::offline())?;
+    context.must_exist()?;
+    let installation = context.own(&context.state_dir())?;
+    let scope = match (&args.to, &args.store) {
+        (Some(to), _) => Scope::All(*to),
+        (None, Some(store)) => Scope::Store(store.clone()),
+        (None, None) => return Err(Error::user("neither --to nor --store is given")),
+    };
+    let application = application(&config, &installation)?;
+    let admin = installation.log().admin();
+    let plan = reset::plan(&*admin, &application, &scope).map_err(failed)?;
+    say(plan.to_string().trim_end());
+    if !args.yes {
+        confirm()?;
+    }
+    let mut remove = |task: &str| {
+        let removed = installation.directory().remove_task(task);
+        removed.map_err(|source| reset::Error::Task { task: task.to_owned(), source: Box::new(source) })
+    };
+    plan.execute(&*admin, &mut remove).map_err(failed)?;
+    say("Done.");
+    Ok(())
+}
+
+fn application(config: &Config, installation: &Installation) -> Result<Application> {
+    Ok(Application {
+        id: config.application_id.to_string(),
+        inputs: config.sources.iter().map(|source| source.topic.to_string()).collect(),
+        outputs: config.sinks.iter().map(|sink| sink.topic.to_string()).collect(),
+        stores: config.stores().map(str::to_owned).collect(),
+        tasks: installation.directory().tasks().map_err(Error::unavailable)?,
+    })
+}
+
+fn failed(error: reset::Error) -> Error {
+    let reset::Error::UnknownStore { store, known } = &error else { return Error::internal(error) };
+    let hint = match did_you_mean(store, known.iter().map(String::as_str)) {
+        Some(meant) => format!("Did you mean {meant}?"),
+        None => format!("It has: {}.", known.join(", ")),
+    };
+    Error::user(error).hinted(hint)
+}
+
+fn confirm() -> Result {
+    if !io::stdin().is_terminal() {
+        return Err(Error::user("nobody can be asked: standard input is not a terminal").hinted("--yes does it without asking."));
+    }
+    let mut answer = String::new();
+    let mut talk = io::stderr().lock();
+    let asked = write!(talk, "Go on? [y/N] ").and_then(|()| talk.flush()).and_then(|()| io::stdin().lock().read_line(&mut answer));
+    asked.map_err(Error::unavailable)?;
+    match answer.trim().to_lowercase().as_str() {
+        "y" | "yes" => Ok(()),
+        _ => Err(Error::user("not confirmed; nothing was changed")),
+    }
+}

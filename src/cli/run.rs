@@ -1,0 +1,79 @@
+//! `run`: the topology, until it is told to stop or, with `--until-end`, until its input is used up.
+
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use super::context::{Context, refused};
+use super::shutdown::Shutdown;
+use super::{Error, Result};
+use crate::config::{Config, LoadOptions};
+use crate::operate::installation::{self, Installation};
+use crate::operate::owner::{self, Owner};
+use crate::operate::socket::Server;
+use crate::streams::runtime::{Status, Streams};
+
+/// A part of the program that can run by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Part {
+    /// The topology.
+    Topology,
+}
+
+/// Run the topology until SIGINT or SIGTERM: then it commits, closes and exits with 0
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// Stop when everything that was in the inputs at the start is committed
+    #[arg(long)]
+    until_end: bool,
+    /// Number of stream threads, instead of that of the topology file
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
+    threads: Option<u16>,
+    /// Run just this part (there is only one so far)
+    #[arg(long, value_enum, value_name = "PART")]
+    only: Option<Part>,
+}
+
+pub(super) fn execute(args: &Args, context: &Context, shutdown: &Shutdown) -> Result {
+    // All parts that there are is what runs anyway.
+    let (None | Some(Part::Topology)) = args.only;
+    let mut config = context.load(&LoadOptions::online())?;
+    config.engine.threads = args.threads.map_or(config.engine.threads, usize::from);
+    let installation = context.own(&context.state_dir())?;
+    let engine = installation.engine(&config, |options| options.until_end = args.until_end).map_err(refused)?;
+    let status = Arc::default();
+    let server = serve(&installation, &config, &status)?;
+    let directory = installation.directory();
+    tracing::info!(application = %config.application_id, directory = %directory.path().display(), instance = directory.instance_id(), "starting");
+    let ended = drive(&engine, shutdown, &status, |_| ());
+    drop(server);
+    ended
+}
+
+/// What the engine last reported, for those who ask through the socket.
+pub(super) type Reported = Arc<Mutex<(String, Status)>>;
+
+/// Starts the engine and stays until it has ended; a request to stop is passed on. `each` sees what it reports, several times a second.
+pub(super) fn drive(engine: &Streams, shutdown: &Shutdown, reported: &Reported, mut each: impl FnMut(&Status)) -> Result {
+    let failed = |error| refused(installation::Error::Engine(error));
+    engine.start().map_err(failed)?;
+    let mut told = false;
+    let ended = engine.join(|status| {
+        if shutdown.requested() && !told {
+            told = true;
+            tracing::info!("stopping");
+            engine.stop();
+        }
+        *reported.lock() = (engine.state().to_string(), status.clone());
+        each(status);
+    });
+    ended.map_err(failed)
+}
+
+/// Answers other commands through the socket in the directory.
+pub(super) fn serve(installation: &Installation, config: &Config, reported: &Reported) -> Result<Server> {
+    let owner =
+        Owner { log: installation.log(), registry: installation.registry(), targets: owner::targets(config), status: Arc::clone(reported) };
+    let server = Server::start(installation.directory().path(), Arc::new(owner));
+    server.map_err(|error| Error::unavailable(error).hinted("The socket in the state directory could not be opened."))
+}

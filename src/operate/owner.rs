@@ -1,0 +1,146 @@
+//! What the owner of an embedded log does for other commands, asked through the socket.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use super::append::Target;
+use super::import::{Import, Watch};
+use super::observations::Fault;
+use super::socket::{Failure, Handler, Reply, Request, Response};
+use super::{import, tap};
+use crate::avro::Registry;
+use crate::config::Config;
+use crate::streams::log::Log;
+use crate::streams::runtime::{RestoreProgress, Status};
+
+/// Answers with the log that this process owns.
+#[derive(Debug)]
+pub struct Owner {
+    /// The log.
+    pub log: Arc<dyn Log>,
+    /// Its schemas.
+    pub registry: Arc<dyn Registry>,
+    /// Where observations may go, by the name of the source.
+    pub targets: Vec<(String, Target)>,
+    /// What the engine last reported.
+    pub status: Arc<Mutex<(String, Status)>>,
+}
+
+/// The targets of a configuration, by the name of the source.
+pub fn targets(config: &Config) -> Vec<(String, Target)> {
+    let target = |source: &crate::config::Source| Target {
+        application_id: Arc::clone(&config.application_id),
+        topic: Arc::clone(&source.topic),
+        schema: source.schema.clone(),
+    };
+    config.sources.iter().map(|source| (source.name.to_string(), target(source))).collect()
+}
+
+/// A source that is not there, or not named although there are several.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NoTarget {
+    /// There is no such source.
+    #[error("the topology has no source {name}; it has: {known}")]
+    Unknown {
+        /// What was asked for.
+        name: String,
+        /// The sources that there are.
+        known: String,
+    },
+    /// There are several.
+    #[error("the topology has several sources, one must be named with --source: {known}")]
+    Several {
+        /// The sources that there are.
+        known: String,
+    },
+}
+
+/// The source of this name; without one the only one.
+pub fn target<'a>(targets: &'a [(String, Target)], name: Option<&str>) -> Result<&'a Target, NoTarget> {
+    let known = || targets.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(", ");
+    match (name, targets) {
+        (Some(wanted), _) => {
+            let found = targets.iter().find(|(name, _)| name == wanted).map(|(_, target)| target);
+            found.ok_or_else(|| NoTarget::Unknown { name: wanted.to_owned(), known: known() })
+        }
+        (None, [(_, target)]) => Ok(target),
+        (None, _) => Err(NoTarget::Several { known: known() }),
+    }
+}
+
+impl Handler for Owner {
+    fn handle(&self, request: Request, reply: &mut Reply) -> Result<(), Failure> {
+        match request {
+            Request::Tap(request) => self.tap(&request, reply),
+            Request::Import { path, source } => self.import(&path, source.as_deref(), reply),
+            Request::Status => {
+                let status = self.status();
+                reply.say(&Response::Status(status));
+                Ok(())
+            }
+        }
+    }
+}
+
+impl Owner {
+    fn tap(&self, request: &tap::Request, reply: &mut Reply) -> Result<(), Failure> {
+        let over = reply.watch();
+        let stop = || over.is_over();
+        let mut emit = |record| reply.send(&Response::Record(record));
+        tap::tap(&*self.log, &*self.registry, request, &stop, &mut emit).map_err(|error| {
+            let by_user = matches!(error, tap::Error::UnknownTopic { .. });
+            Failure { hints: error.hint().into_iter().collect(), ..Failure::of(&error, by_user) }
+        })
+    }
+
+    fn import(&self, path: &Path, source: Option<&str>, reply: &mut Reply) -> Result<(), Failure> {
+        let target = target(&self.targets, source).map_err(|error| Failure::of(&error, true))?;
+        let import = Import { log: &*self.log, registry: &*self.registry, target, path };
+        let outcome = import.run(Box::new(|_| ()), &mut Told(reply)).map_err(|error| {
+            let by_user = matches!(&error, import::Error::File(file) if file.is_by_user());
+            Failure::of(&error, by_user)
+        })?;
+        reply.say(&Response::Imported(outcome));
+        Ok(())
+    }
+
+    fn status(&self) -> serde_json::Value {
+        let (state, status) = &*self.status.lock();
+        let tasks: serde_json::Map<_, _> = status
+            .tasks
+            .iter()
+            .map(|(id, task)| {
+                let restoring: i64 = task.restoring.iter().map(RestoreProgress::remaining).sum();
+                let value = serde_json::json!({
+                    "state": task.state.to_string(),
+                    "input": task.source.to_string(),
+                    "committed": task.committed.0,
+                    "processed": task.counters.process_total,
+                    "dead_letters": task.counters.dead_letter_records_total,
+                    "restore_remaining": restoring,
+                });
+                (id.to_string(), value)
+            })
+            .collect();
+        serde_json::json!({ "pid": std::process::id(), "state": state, "commits": status.commit_total, "tasks": tasks })
+    }
+}
+
+/// Tells a client about the import that it asked for.
+struct Told<'a>(&'a mut Reply);
+
+impl Watch for Told<'_> {
+    fn bad_row(&mut self, line: u64, fault: &Fault) {
+        self.0.say(&Response::BadRow { line, fault: fault.to_string() });
+    }
+
+    fn committed(&mut self, rows: u64) {
+        self.0.say(&Response::Committed(rows));
+    }
+
+    fn stop(&self) -> bool {
+        self.0.watch().is_over()
+    }
+}
