@@ -49,6 +49,24 @@ fn lost_stores_are_restored_from_the_changelog() {
 }
 
 #[test]
+fn a_restore_goes_on_exactly_where_the_last_one_ended() {
+    let mut world = World::new(1);
+    let mut driver = world.driver();
+    pipe(&mut driver, "a", "1");
+    driver.close().unwrap();
+    world.backend = Arc::default();
+    // This restore ends behind the marker, and the next record lies exactly there.
+    world.driver().close().unwrap();
+    let mut driver = world.driver();
+    pipe(&mut driver, "a", "2");
+    drop(driver);
+    let mut driver = world.driver();
+    pipe(&mut driver, "a", "3");
+    assert_eq!(outputs(&mut driver), ["a:1:1", "a:2:2", "a:3:3"]);
+    assert_eq!(driver.status().restored_records_total, 1);
+}
+
+#[test]
 fn state_without_a_committed_offset_is_refused_with_the_remedy() {
     let world = World::new(1);
     let mut driver = world.driver();
