@@ -272,3 +272,6 @@ fn text(bytes: &[u8]) -> Cow<'_, str> {
 pub fn time(at: Timestamp) -> String {
     jiff::Timestamp::from_millisecond(at.0).map_or_else(|_| at.0.to_string(), |at| at.to_string())
 }
+
+#[cfg(test)]
+mod tests;

@@ -6,6 +6,8 @@
     reason = "tests are told by the environment where data lies, and wait for processes of the real world"
 )]
 
+mod cli_live;
+mod cli_usage;
 mod comparison;
 mod data;
 mod demo;
