@@ -128,8 +128,9 @@ pub(crate) fn refused(error: installation::Error) -> Error {
     use installation::Error as E;
     use runtime::Error as R;
     match &error {
-        E::Directory(directory::Error::Io { .. }) => Error::unavailable(error),
-        E::Directory(directory::Error::Held { .. }) | E::Storage { .. } | E::Log(_) => Error::unavailable(error),
+        E::Directory(directory::Error::Io { .. } | directory::Error::Held { .. }) | E::Storage { .. } | E::Log(_) => {
+            Error::unavailable(error)
+        }
         E::Directory(_) => Error::user(error),
         E::Topology(_) => Error::config(error),
         E::Engine(

@@ -140,7 +140,7 @@ impl Show {
                 if now >= due || over(now) {
                     break;
                 }
-                self.print((due - now).min(Duration::from_millis(50)))?;
+                self.print(due.saturating_sub(now).min(Duration::from_millis(50)))?;
                 due += MESSAGE_INTERVAL * u32::try_from(self.messages.total() - before).unwrap_or(u32::MAX);
             }
         }

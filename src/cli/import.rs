@@ -10,12 +10,12 @@ use super::{Error, Result};
 use crate::config::{Config, LoadOptions};
 use crate::operate::import::{self, Import, Outcome};
 use crate::operate::installation::Installation;
-use crate::operate::owner::{self, NoTarget};
+use crate::operate::owner;
 use crate::operate::socket::{self, Request, Response};
 
 /// Append a file of observations to the topic of a source
 ///
-/// The file is CSV, plain or gzip, with the columns observed_at (RFC 3339, or milliseconds since 1970) and video_id, and any of title, views,
+/// The file is CSV, plain or gzip, with the columns `observed_at` (RFC 3339, or milliseconds since 1970) and `video_id`, and any of title, views,
 /// likes and comments; further columns are ignored, an empty cell is a null. A row that cannot be read goes to the dead letters.
 ///
 /// A file is known by its content: an import that was killed goes on where it was, and one that was done is not done again.
@@ -66,7 +66,7 @@ pub(super) fn into(
     shutdown: &Shutdown,
 ) -> Result<Outcome> {
     let targets = owner::targets(config);
-    let target = owner::target(&targets, source).map_err(no_target)?;
+    let target = owner::target(&targets, source).map_err(Error::user)?;
     installation.create_topics(config).map_err(refused)?;
     let (log, registry) = (installation.log(), installation.registry());
     let import = Import { log: &*log, registry: &*registry, target, path: file };
@@ -82,10 +82,6 @@ pub(super) fn into(
         }
         import::Error::Append(_) => Error::internal(error),
     })
-}
-
-fn no_target(error: NoTarget) -> Error {
-    Error::user(error)
 }
 
 /// Asks the owner of the directory to import.

@@ -90,7 +90,7 @@ pub fn main() -> ExitCode {
     let clock = Arc::new(SystemClock::new());
     let context = Context { config: cli.common.config, state_dir: cli.common.state_dir, clock };
     if let Command::Check(args) = cli.command {
-        return check(&context, args);
+        return check(&context, &args);
     }
     let shutdown = Shutdown::on_signals().map_err(Error::internal);
     error::conclude(shutdown.and_then(|shutdown| execute(cli.command, &context, &shutdown)))
@@ -108,8 +108,8 @@ fn execute(command: Command, context: &Context, shutdown: &Shutdown) -> Result {
     }
 }
 
-fn check(context: &Context, args: check::Args) -> ExitCode {
-    let args = check::Args { config: context.config_path(), ..args };
+fn check(context: &Context, args: &check::Args) -> ExitCode {
+    let args = check::Args { config: context.config_path(), offline: args.offline, json: args.json };
     match check::execute(&args) {
         Ok(code) => code,
         Err(error) => error::conclude(Err(Error::output(error))),

@@ -14,7 +14,7 @@ use crate::operate::tap::{self, From, Tapped};
 /// While a `run` owns the state directory, it follows the topic until it is stopped with Ctrl-C (or, with --until-end, ends with what is there
 /// now); otherwise nobody appends, and it ends at the end. Only committed records are shown, in their order within each partition.
 ///
-/// Topics are those of the topology file, <application_id>-<node>-changelog, <application_id>-dead-letters and _schemas.
+/// Topics are those of the topology file, `ID-NODE-changelog` and `ID-dead-letters`, where ID is the application's id, and `_schemas`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// The topic
@@ -25,7 +25,7 @@ pub(super) struct Args {
     /// Show only records with this key
     #[arg(long, value_name = "KEY")]
     key: Option<String>,
-    /// Print a JSON object per line: topic, partition, offset, time, timestamp_ms, key, headers, schema, value
+    /// Print a JSON object per line: topic, partition, offset, time, `timestamp_ms`, key, headers, schema, value
     #[arg(long)]
     json: bool,
     /// End with what is there now, also while a `run` goes on

@@ -168,7 +168,7 @@ pub fn for_each(log: &dyn Log, topic: &str, visit: &mut dyn FnMut(&RecordRef<'_>
     Ok(())
 }
 
-/// Reads all partitions of a topic from a place on, read_committed.
+/// Reads all partitions of a topic from a place on; committed records only.
 #[derive(Debug)]
 pub struct Reader {
     topic: String,

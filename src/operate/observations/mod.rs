@@ -183,8 +183,8 @@ impl std::fmt::Debug for Observations {
 
 impl Observations {
     /// Opens a file, gzip or not, and reads its header. `on_bytes` hears how many bytes of the file were read, for a progress bar.
-    pub fn open(path: &Path, mut on_bytes: Box<dyn FnMut(u64) + Send>) -> Result<Self, Error> {
-        let counted = Counted { file: open(path)?, on_bytes: Box::new(move |bytes| on_bytes(bytes)) };
+    pub fn open(path: &Path, on_bytes: Box<dyn FnMut(u64) + Send>) -> Result<Self, Error> {
+        let counted = Counted { file: open(path)?, on_bytes };
         let mut reader = BufReader::with_capacity(64 << 10, counted);
         let zipped = reader.fill_buf().map_err(|source| unreadable(path, source))?.starts_with(&[0x1f, 0x8b]);
         let reader: Box<dyn Read + Send> = if zipped { Box::new(MultiGzDecoder::new(reader)) } else { Box::new(reader) };
@@ -226,7 +226,7 @@ impl Observations {
         match self.csv.read_byte_record(&mut self.record) {
             Ok(false) => return Ok(None),
             Ok(true) => {}
-            Err(_) if self.csv.get_ref().too_long => return self.give_up(start, line, Fault::TooLong).map(Some),
+            Err(_) if self.csv.get_ref().too_long => return Ok(Some(self.give_up(start, line, Fault::TooLong))),
             Err(error) => return Err(self.failed(error)),
         }
         let end = self.csv.position().byte();
@@ -239,7 +239,7 @@ impl Observations {
         } else {
             let fault = Fault::Cells { found: self.record.len(), expected: self.columns };
             if raw.contains(&b'\n') {
-                return self.give_up(start, line, fault).map(Some);
+                return Ok(Some(self.give_up(start, line, fault)));
             }
             fault
         };
@@ -249,7 +249,7 @@ impl Observations {
     }
 
     /// Hands out the first line of what was read as a bad row, and reads on after it with a new CSV reader.
-    fn give_up(&mut self, start: u64, line: u64, fault: Fault) -> Result<Row<'_>, Error> {
+    fn give_up(&mut self, start: u64, line: u64, fault: Fault) -> Row<'_> {
         let nothing = csv_reader(Recorder::of(Vec::new(), Box::new(io::empty())));
         let recorder = std::mem::replace(&mut self.csv, nothing).into_inner();
         let kept = recorder.between(start, u64::MAX);
@@ -266,7 +266,7 @@ impl Observations {
         let line = self.lines_before + line + skipped;
         self.lines_before = line;
         self.csv = csv_reader(Recorder::of(ahead, recorder.reader));
-        Ok(Row::Bad(BadRow { line, fault, raw: &self.raw }))
+        Row::Bad(BadRow { line, fault, raw: &self.raw })
     }
 
     fn failed(&self, error: csv::Error) -> Error {
@@ -286,9 +286,9 @@ fn csv_reader(recorder: Recorder) -> csv::Reader<Recorder> {
 fn trim_lines(raw: &[u8]) -> (u64, &[u8]) {
     let before = raw.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
     let (blank, row) = raw.split_at_checked(before).unwrap_or((raw, &[]));
-    let lines = blank.iter().filter(|&&byte| byte == b'\n').count();
+    let lines: u64 = blank.iter().map(|&byte| u64::from(byte == b'\n')).sum();
     let after = row.iter().rev().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
-    (lines as u64, row.get(..row.len() - after).unwrap_or_default())
+    (lines, row.get(..row.len() - after).unwrap_or_default())
 }
 
 fn observation<'a>(record: &'a ByteRecord, places: &[Option<usize>; COLUMNS.len()]) -> Result<Observation<'a>, Fault> {
