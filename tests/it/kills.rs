@@ -15,7 +15,7 @@ use crate::oracle::{Expected, generated};
 use crate::random::Random;
 
 const KILLS_MIN: usize = 20;
-const KILLS_MAX: usize = 40;
+const KILLS_MAX: usize = 50;
 
 /// Observations enough for a run that can be killed often: real ones where there are some.
 fn text() -> String {
@@ -68,7 +68,7 @@ fn kill_until_done(installation: &Installation, arguments: &[&str], whole: u64, 
             (KILLS_MAX.., _) => u64::MAX,
             // Now and then as early as possible: while the directory is being opened.
             (_, 0) => 0,
-            _ => random.below(whole / 10),
+            _ => random.below(whole / 8),
         };
         if !run_and_kill(installation, arguments, after).1 {
             return kills;

@@ -54,9 +54,12 @@ impl StreamThread {
             if let Some(task) = self.tasks.remove(&id) {
                 close_task(task);
             }
-            if self.restoring.remove(&id).is_some() {
-                self.restorer.cancel(id)?;
+            if self.restoring.remove(&id).is_some()
+                && let Some(task) = self.restorer.cancel(id)?
+            {
+                close_task(task);
             }
+            // Order: the task is closed before its partition is given up, or the next owner finds its stores locked.
             match self.consumer.unassign(partition) {
                 Err(error) if clean => return Err(error.into()),
                 _ => {}
@@ -107,7 +110,9 @@ impl StreamThread {
                 let tasks = std::mem::take(&mut self.tasks);
                 tasks.into_values().for_each(close_task);
                 for id in std::mem::take(&mut self.restoring).into_keys() {
-                    self.restorer.cancel(id)?;
+                    if let Some(task) = self.restorer.cancel(id)? {
+                        close_task(task);
+                    }
                 }
                 self.replace_producer()?;
                 self.rejoin_group()

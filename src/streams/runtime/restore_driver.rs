@@ -20,8 +20,14 @@ pub(super) enum Request {
 /// Where restores run.
 #[derive(Debug)]
 pub(super) enum RestoreDriver {
-    Inline(Box<Restorer>, Vec<Restored>),
-    Threaded { requests: Option<Sender<Request>>, restored: Receiver<Restored>, thread: Option<JoinHandle<()>> },
+    Inline(Box<Restorer>),
+    Threaded {
+        requests: Option<Sender<Request>>,
+        restored: Receiver<Restored>,
+        /// What came back while a cancelled task was waited for.
+        aside: Vec<Restored>,
+        thread: Option<JoinHandle<()>>,
+    },
 }
 
 impl std::fmt::Debug for Request {
@@ -36,7 +42,7 @@ impl std::fmt::Debug for Request {
 impl RestoreDriver {
     pub(super) fn new(index: usize, restorer: Restorer, threaded: bool) -> Result<Self> {
         if !threaded {
-            return Ok(Self::Inline(Box::new(restorer), Vec::new()));
+            return Ok(Self::Inline(Box::new(restorer)));
         }
         let (requests, incoming) = channel();
         let (outgoing, restored) = channel();
@@ -44,12 +50,12 @@ impl RestoreDriver {
             .name(format!("restore-{index}"))
             .spawn(move || serve(restorer, &incoming, &outgoing))
             .map_err(Error::Thread)?;
-        Ok(Self::Threaded { requests: Some(requests), restored, thread: Some(thread) })
+        Ok(Self::Threaded { requests: Some(requests), restored, aside: Vec::new(), thread: Some(thread) })
     }
 
     pub(super) fn add(&mut self, task: StreamTask) -> Result<()> {
         match self {
-            Self::Inline(restorer, _) => {
+            Self::Inline(restorer) => {
                 restorer.add(task);
                 Ok(())
             }
@@ -57,33 +63,38 @@ impl RestoreDriver {
         }
     }
 
-    /// The task comes back through [`step`](Self::step), as far as it is.
-    pub(super) fn cancel(&mut self, task: TaskId) -> Result<()> {
+    /// Ends the restore of a task that was added and did not come back yet; waits for it (the restore thread takes requests several times a
+    /// second). As long as anybody holds the task, nobody else can open its stores.
+    pub(super) fn cancel(&mut self, task: TaskId) -> Result<Option<StreamTask>> {
+        self.request(Request::Cancel(task))?;
         match self {
-            Self::Inline(restorer, cancelled) => {
-                cancelled.extend(restorer.cancel(task));
-                Ok(())
+            Self::Inline(restorer) => Ok(restorer.cancel(task).map(|cancelled| cancelled.task)),
+            Self::Threaded { restored, aside, .. } => {
+                if let Some(place) = aside.iter().position(|known| known.task.id() == task) {
+                    return Ok(Some(aside.swap_remove(place).task));
+                }
+                loop {
+                    let back = restored.recv().map_err(|_| ended())?;
+                    if back.task.id() == task {
+                        return Ok(Some(back.task));
+                    }
+                    aside.push(back);
+                }
             }
-            Self::Threaded { .. } => self.request(Request::Cancel(task)),
         }
     }
 
     fn request(&mut self, request: Request) -> Result<()> {
         let Self::Threaded { requests: Some(requests), .. } = self else { return Ok(()) };
-        requests.send(request).map_err(|_| Error::Thread(std::io::Error::other("the restore thread has ended")))
+        requests.send(request).map_err(|_| ended())
     }
 
-    /// The tasks that are finished or cancelled.
+    /// The tasks that are finished.
     pub(super) fn step(&mut self) -> Vec<Restored> {
         match self {
-            Self::Inline(restorer, cancelled) => {
-                let mut restored = std::mem::take(cancelled);
-                if !restorer.is_idle() {
-                    restored.extend(restorer.step(Duration::ZERO));
-                }
-                restored
-            }
-            Self::Threaded { restored, .. } => restored.try_iter().collect(),
+            Self::Inline(restorer) if restorer.is_idle() => Vec::new(),
+            Self::Inline(restorer) => restorer.step(Duration::ZERO),
+            Self::Threaded { restored, aside, .. } => aside.drain(..).chain(restored.try_iter()).collect(),
         }
     }
 
@@ -106,6 +117,10 @@ impl Drop for RestoreDriver {
     fn drop(&mut self) {
         drop(self.close());
     }
+}
+
+fn ended() -> Error {
+    Error::Thread(std::io::Error::other("the restore thread has ended"))
 }
 
 fn serve(mut restorer: Restorer, requests: &Receiver<Request>, restored: &Sender<Restored>) {
