@@ -71,12 +71,15 @@ impl StreamThread {
 
     /// Does what the failure policy says.
     pub(super) fn handle(&mut self, action: Action, error: Error) -> Result<()> {
-        self.failures += 1;
+        // A rebalance that overtook a commit is ordinary, and a full disk is waited for: neither is a step towards the end.
+        if !matches!(action, Action::Rewind | Action::Pause) {
+            self.failures += 1;
+        }
         let text = crate::streams::task::chain(&error);
         if action != Action::Stop {
             tracing::warn!(thread = self.index, ?action, failures = self.failures, error = text, "recovering");
         }
-        let hopeless = self.failures > FAILURES_MAX && action != Action::Pause;
+        let hopeless = self.failures > FAILURES_MAX;
         match action {
             Action::Stop => self.stop_with(error),
             Action::Rejoin if self.failures > 2 => self.stop_with(self.fenced(error)),

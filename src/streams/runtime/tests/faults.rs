@@ -79,6 +79,23 @@ fn fencing_again_and_again_ends_with_the_instance_id() {
 }
 
 #[test]
+fn rebalances_and_full_disks_are_waited_for_however_often_they_come() {
+    for class in [Class::Rebalanced, Class::DiskFull] {
+        let world = World::new(1);
+        let (log, faults) = faulty(&world);
+        let mut driver = start(&world, &log);
+        for _ in 0..20 {
+            faults.lock().push_back(Fault { call: Call::SendOffsets, class, takes_effect: false });
+        }
+        pipe(&mut driver, "a", "1");
+        for _ in 0..20 {
+            settle(&mut driver);
+        }
+        assert_eq!(outputs(&mut driver), ["a:1:1"], "{class:?}");
+    }
+}
+
+#[test]
 fn failures_without_a_commit_between_them_are_bounded() {
     let world = World::new(1);
     let (log, faults) = faulty(&world);
