@@ -69,8 +69,9 @@ impl Options {
         let mut options = rocksdb::Options::default();
         let mut table = BlockBasedOptions::default();
         table.set_block_cache(&self.budget.cache);
-        table.set_cache_index_and_filter_blocks(true);
-        table.set_pin_l0_filter_and_index_blocks_in_cache(true);
+        // Indexes and filters stay with their tables (about two bytes per key): in a small block cache they push each other
+        // out, and each get reads whole filters again.
+        table.set_cache_index_and_filter_blocks(false);
         table.set_format_version(5);
         options.set_write_buffer_manager(&self.budget.write_buffers);
         options.set_compression_type(DBCompressionType::Lz4);
