@@ -12,8 +12,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rocksdb::{
-    BlockBasedOptions, Cache, DB, DBCompressionType, DBRawIterator, ErrorKind, FlushOptions, ReadOptions, WriteBatch, WriteBufferManager,
-    WriteOptions,
+    BlockBasedOptions, Cache, DB, DBCompressionType, DBRawIterator, ErrorKind, FlushOptions, LruCacheOptions, ReadOptions, WriteBatch,
+    WriteBufferManager, WriteOptions,
 };
 
 use super::kv::{Batch, Change, Direction, Durability, Error, Kv, Result, Visit};
@@ -37,7 +37,12 @@ impl std::fmt::Debug for Budget {
 impl Budget {
     /// A budget of so many bytes for cached blocks, and so many for rows that are not in a table yet.
     pub fn new(cache_bytes: usize, write_buffer_bytes: usize) -> Self {
-        let cache = Cache::new_lru_cache(cache_bytes);
+        let mut lru = LruCacheOptions::default();
+        lru.set_capacity(cache_bytes);
+        // By default a cache of 16 MiB is cut into 32 parts of half a MiB each. A filter of a table is larger than that and was read,
+        // and its checksum computed, at every get. There is hardly anybody to share the lock with.
+        lru.set_num_shard_bits(1);
+        let cache = Cache::new_lru_cache_opts(&lru);
         let write_buffers = Arc::new(WriteBufferManager::new_write_buffer_manager(write_buffer_bytes, false));
         Self { cache, write_buffers }
     }
