@@ -8,6 +8,7 @@ mod ingest;
 #[cfg(test)]
 mod tests;
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -80,7 +81,10 @@ impl Options {
         table.set_format_version(5);
         options.set_write_buffer_manager(&self.budget.write_buffers);
         options.set_compression_type(DBCompressionType::Lz4);
+        // RocksDB's own diary: small, and without its regular statistics.
         options.set_keep_log_file_num(2);
+        options.set_max_log_file_size(1 << 20);
+        options.set_stats_dump_period_sec(0);
         options.set_max_open_files(512);
         options.set_max_background_jobs(2);
         match self.profile {
@@ -116,27 +120,29 @@ pub struct Rocks {
 }
 
 impl Rocks {
-    /// Opens the database at `path`, or makes one where there was none.
+    /// Opens the database at `path`, or makes one where there was none. What lies there is never removed.
     pub fn open(path: &Path, options: &Options) -> Result<Self> {
-        let marker = path.join(MARKER);
-        let existed = marker.exists();
         let io = |error: std::io::Error| Error::Failed { store: path.display().to_string(), source: Box::new(error) };
-        if !existed {
-            // Without the marker nothing was ever acknowledged here: whatever lies there is the rest of a making.
-            if path.exists() {
-                std::fs::remove_dir_all(path).map_err(io)?;
-            }
-            std::fs::create_dir_all(path).map_err(io)?;
+        let marker = path.join(MARKER);
+        let was_made = marker.exists();
+        let has_current = path.join("CURRENT").exists();
+        // Without CURRENT RocksDB would begin anew and delete the tables.
+        if !has_current && (was_made || has_tables(path)) {
+            return Err(Error::Corrupt { store: path.display().to_string(), source: Box::new(Fault::CurrentGone) });
         }
+        std::fs::create_dir_all(path).map_err(io)?;
         let mut opened = options.to_rocksdb();
-        opened.create_if_missing(!existed);
-        if existed && !path.join("CURRENT").exists() {
-            let source = "its CURRENT file is gone".into();
-            return Err(Error::Corrupt { store: path.display().to_string(), source });
-        }
-        let db = DB::open(&opened, path).map_err(|error| classify(path, error))?;
-        if !existed {
-            std::fs::write(&marker, "A RocksDB database of tidewatch.\n").map_err(io)?;
+        opened.create_if_missing(!has_current);
+        let db = DB::open(&opened, path).map_err(|error| {
+            let is_held = error.kind() == ErrorKind::IOError && error.as_ref().contains("lock");
+            if is_held {
+                Error::Failed { store: path.display().to_string(), source: Box::new(Fault::Held(error)) }
+            } else {
+                classify(path, error)
+            }
+        })?;
+        if !was_made {
+            mark(path, &marker).map_err(io)?;
         }
         ingest::clear(path);
         Ok(Self { db, path: path.to_owned(), options: options.clone(), ingests: std::sync::atomic::AtomicU64::new(0) })
@@ -182,14 +188,12 @@ impl Kv for Rocks {
             }
         }
         let mut options = WriteOptions::default();
-        options.set_sync(durability == Durability::Synced);
         // A store never writes a log of its own: a mixture would be replayed out of order.
         let logged = self.options.profile == Profile::Log;
-        if !logged {
-            options.set_sync(false);
-        }
+        options.set_sync(logged && durability == Durability::Synced);
         options.disable_wal(!logged);
-        self.db.write_opt(rows, &options).map_err(|error| self.failed(error))
+        self.db.write_opt(rows, &options).map_err(|error| self.failed(error))?;
+        if logged || durability == Durability::Volatile { Ok(()) } else { self.flush() }
     }
 
     fn scan(&self, from: &[u8], to: Option<&[u8]>, direction: Direction, visit: &mut Visit<'_>) -> Result<()> {
@@ -223,10 +227,33 @@ impl Kv for Rocks {
     }
 }
 
+/// What RocksDB does not say clearly itself.
+#[derive(Debug, thiserror::Error)]
+enum Fault {
+    #[error("its CURRENT file is gone")]
+    CurrentGone,
+    #[error("it is open already, in this process or in another one")]
+    Held(#[source] rocksdb::Error),
+}
+
+/// Says for good that a database was made here.
+fn mark(path: &Path, marker: &Path) -> std::io::Result<()> {
+    let mut file = std::fs::File::create(marker)?;
+    file.write_all(b"A RocksDB database of tidewatch.\n")?;
+    file.sync_all()?;
+    std::fs::File::open(path)?.sync_all()
+}
+
+fn has_tables(path: &Path) -> bool {
+    let Ok(entries) = std::fs::read_dir(path) else { return false };
+    entries.flatten().any(|entry| entry.path().extension().is_some_and(|kind| kind == "sst"))
+}
+
 fn classify(path: &Path, error: rocksdb::Error) -> Error {
     let store = path.display().to_string();
     let text = error.as_ref();
-    let full = text.contains("No space left on device") || text.contains("Out of disk space") || text.contains("NoSpace");
+    // RocksDB's own words, and strerror's for ENOSPC and EDQUOT.
+    let full = ["No space left on device", "Disk quota exceeded", "Out of disk space", "NoSpace"].iter().any(|words| text.contains(words));
     match error.kind() {
         _ if full => Error::DiskFull { store, source: Box::new(error) },
         ErrorKind::Corruption => Error::Corrupt { store, source: Box::new(error) },

@@ -174,6 +174,8 @@ fn a_second_opener_is_refused_with_the_path() {
     let first = Rocks::open(directory.path().join("db").as_path(), &options(Profile::Log)).unwrap();
     let second = Rocks::open(directory.path().join("db").as_path(), &options(Profile::Log)).unwrap_err();
     assert!(second.to_string().contains("db"), "{second}");
+    let Error::Failed { source, .. } = second else { panic!("{second:?}") };
+    assert_eq!(source.to_string(), "it is open already, in this process or in another one");
     drop(first);
 }
 
@@ -190,4 +192,43 @@ fn a_table_that_is_gone_is_damage() {
     std::fs::remove_file(table.path()).unwrap();
     let outcome = Rocks::open(&path, &options(Profile::State)).and_then(|rocks| rocks.get(b"a", &mut Vec::new()));
     assert!(matches!(outcome, Err(Error::Corrupt { .. })), "{outcome:?}");
+}
+
+#[test]
+fn a_marker_that_is_gone_costs_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("db");
+    let rocks = Rocks::open(&path, &options(Profile::Log)).unwrap();
+    put(&rocks, b"a", Durability::Synced);
+    rocks.flush().unwrap();
+    drop(rocks);
+    std::fs::remove_file(path.join(MARKER)).unwrap();
+    let rocks = Rocks::open(&path, &options(Profile::Log)).unwrap();
+    assert!(rocks.get(b"a", &mut Vec::new()).unwrap());
+    assert!(path.join(MARKER).exists());
+    drop(rocks);
+    std::fs::remove_file(path.join(MARKER)).unwrap();
+    std::fs::remove_file(path.join("CURRENT")).unwrap();
+    assert!(matches!(Rocks::open(&path, &options(Profile::Log)), Err(Error::Corrupt { .. })));
+}
+
+#[test]
+fn what_was_to_be_durable_is_there_after_the_process_died() {
+    let directory = tempfile::tempdir().unwrap();
+    for profile in [Profile::Log, Profile::State] {
+        let path = directory.path().join(format!("{profile:?}"));
+        let rocks = Rocks::open(&path, &options(profile)).unwrap();
+        put(&rocks, b"synced", Durability::Synced);
+        put(&rocks, b"buffered", Durability::Buffered);
+        // A death leaves the files as they are now: a copy of them is opened while the first one is still open.
+        let copy = directory.path().join(format!("copy of {profile:?}"));
+        std::fs::create_dir(&copy).unwrap();
+        for file in std::fs::read_dir(&path).unwrap().flatten().filter(|file| file.file_name() != "LOCK") {
+            std::fs::copy(file.path(), copy.join(file.file_name())).unwrap();
+        }
+        let survivor = Rocks::open(&copy, &options(profile)).unwrap();
+        for key in [b"synced".as_slice(), b"buffered"] {
+            assert!(survivor.get(key, &mut Vec::new()).unwrap(), "{profile:?}");
+        }
+    }
 }

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use super::consumer::partitions_of;
+use super::fetch::{self, Span};
 use super::group::Group;
 use super::keys::{self, Place};
-use super::partition::{Partition, StoredTopic};
-use super::{Shared, State, Topic, fetch, transaction, write};
+use super::partition::{Bounds, Partition, StoredTopic};
+use super::{Shared, State, Topic, transaction, write};
 use crate::streams::clock::Timestamp;
 use crate::streams::kv::{Batch, Durability, prefix_end};
 use crate::streams::log::{Admin, Class, Committed, Error, Isolation, Offset, Result, TopicConfig, TopicDescription, TopicPartition};
@@ -70,7 +71,7 @@ impl Admin for LocalAdmin {
         let id = state.next_topic;
         let mut batch = Batch::default();
         batch.put(&keys::topic(id), &serde_json::to_vec(&StoredTopic::of(topic, config)).unwrap_or_default());
-        batch.put(keys::COUNTERS, &[(id + 1).to_le_bytes().as_slice(), &state.next_producer.to_le_bytes()].concat());
+        batch.put(keys::COUNTERS, &keys::counters(id + 1, state.next_producer));
         write(&*self.shared.kv, &operation, &batch, Durability::Synced)?;
         state.next_topic = id + 1;
         let partitions = (0..config.partitions).map(|_| Partition::default()).collect();
@@ -83,6 +84,8 @@ impl Admin for LocalAdmin {
 
     fn delete_topic(&self, topic: &str) -> Result<()> {
         let operation = format!("deleting topic {topic}");
+        // No compaction may bring its chunks back.
+        let _compactor = self.shared.compactor.lock();
         let mut guard = self.shared.state.lock();
         let state = &mut *guard;
         let known = state.topic(&operation, topic)?;
@@ -95,14 +98,19 @@ impl Admin for LocalAdmin {
                 batch.delete_range(&prefix, &prefix_end(&prefix).unwrap_or_default());
             }
         }
-        for (name, group) in &mut state.groups {
+        for (name, group) in &state.groups {
             for partition in group.offsets.keys().filter(|partition| *partition.topic == *topic) {
                 batch.delete(&keys::offset(name, partition));
             }
-            group.offsets.retain(|partition, _| *partition.topic != *topic);
         }
         write(&*self.shared.kv, &operation, &batch, Durability::Synced)?;
         state.topics.remove(topic);
+        for group in state.groups.values_mut() {
+            group.offsets.retain(|partition, _| *partition.topic != *topic);
+        }
+        for transaction in state.transactions.values_mut() {
+            transaction.offsets.retain(|(_, partition, _)| *partition.topic != *topic);
+        }
         Self::rebalance(state, topic);
         drop(guard);
         self.shared.changed.notify_all();
@@ -112,16 +120,17 @@ impl Admin for LocalAdmin {
     fn watermarks(&self, partition: &TopicPartition, isolation: Isolation) -> Result<(Offset, Offset)> {
         let mut state = self.shared.state.lock();
         let (_, known) = state.partition("fetching watermarks", partition)?;
-        Ok((known.low, known.end(isolation)))
+        Ok((known.bounds.low, known.end(isolation)))
     }
 
     fn offset_for_time(&self, partition: &TopicPartition, timestamp: Timestamp) -> Result<Option<Offset>> {
         let mut state = self.shared.state.lock();
         let (place, known) = state.partition("looking up a time", partition)?;
         // A copy of the bounds: the scan must not hold up the producers.
-        let bounds = Partition { low: known.low, high: known.high, aborted: known.aborted.clone(), ..Partition::default() };
+        let (Bounds { low, high, .. }, aborted) = (known.bounds, Arc::clone(&known.aborted));
         drop(state);
-        fetch::offset_for_time(&*self.shared.kv, place, &bounds, timestamp.0)
+        let span = Span { place, end: high, isolation: Isolation::ReadCommitted, aborted: &aborted };
+        fetch::offset_for_time(&*self.shared.kv, span, low, timestamp.0)
     }
 
     fn group_offsets(&self, group: &str) -> Result<Vec<(TopicPartition, Committed)>> {
@@ -156,10 +165,13 @@ impl Admin for LocalAdmin {
 
     fn maintain(&self, now: Timestamp) -> Result<()> {
         let mut state = self.shared.state.lock();
-        state.now = Some(now);
-        transaction::abort_expired(&*self.shared.kv, &mut state, now)?;
+        let appended_bytes = std::mem::take(&mut state.appended_bytes);
+        let aborted = transaction::abort_expired(&*self.shared.kv, &mut state, now);
         drop(state);
-        self.shared.changed.notify_all();
-        self.shared.compactor.lock().step(&self.shared, now)
+        if *aborted.as_ref().unwrap_or(&true) {
+            self.shared.changed.notify_all();
+        }
+        aborted?;
+        self.shared.compactor.lock().work(&self.shared, now, appended_bytes)
     }
 }

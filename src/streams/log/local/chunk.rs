@@ -10,6 +10,9 @@ use crate::streams::log::{Headers, Offset, RecordRef};
 const FORMAT: u8 = 1;
 pub(super) const HEAD_BYTES: usize = 42;
 
+/// A buffer that one large record has made larger is not kept.
+const BUFFER_BYTES_KEPT: usize = 2 << 20;
+
 /// What a chunk holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
@@ -113,6 +116,7 @@ impl Builder {
         *self = Self { bytes, ..Self::default() };
         self.bytes.resize(HEAD_BYTES, 0);
         self.bytes.truncate(HEAD_BYTES);
+        self.bytes.shrink_to(BUFFER_BYTES_KEPT);
     }
 
     pub(super) fn records(&self) -> u32 {
@@ -180,6 +184,11 @@ impl<'a> Records<'a> {
         Self { rest, base, base_time: head.base_time, bytes: chunk.len() }
     }
 
+    /// Whether all were read; when it ends without that, the chunk is damaged.
+    pub(super) fn is_done(&self) -> bool {
+        self.rest.is_empty()
+    }
+
     /// Bytes after the head that were read.
     pub(super) fn cursor(&self) -> usize {
         self.bytes.saturating_sub(HEAD_BYTES + self.rest.len())
@@ -190,13 +199,15 @@ impl<'a> Iterator for Records<'a> {
     type Item = RecordRef<'a>;
 
     fn next(&mut self) -> Option<RecordRef<'a>> {
-        let delta = varint(&mut self.rest)?;
+        // On a copy: a torn record leaves its bytes, so that the chunk is not taken for done.
+        let mut rest = self.rest;
+        let delta = varint(&mut rest)?;
         let offset = Offset(self.base.0 + i64::try_from(delta).ok()?);
-        let timestamp = Timestamp(self.base_time.wrapping_add(unzigzag(varint(&mut self.rest)?)));
-        let key = part(&mut self.rest)?;
-        let value = part(&mut self.rest)?;
-        let length = usize::try_from(varint(&mut self.rest)?).ok()?;
-        let (headers, rest) = self.rest.split_at_checked(length)?;
+        let timestamp = Timestamp(self.base_time.wrapping_add(unzigzag(varint(&mut rest)?)));
+        let key = part(&mut rest)?;
+        let value = part(&mut rest)?;
+        let length = usize::try_from(varint(&mut rest)?).ok()?;
+        let (headers, rest) = rest.split_at_checked(length)?;
         self.rest = rest;
         Some(RecordRef { offset, timestamp, key, value, headers: Headers::from_bytes(headers) })
     }
@@ -280,8 +291,10 @@ mod tests {
         let chunk = builder.finish(1).to_vec();
         for length in 0..chunk.len() {
             let torn = &chunk[..length];
-            let records = Head::read(torn).map(|head| Records::new(torn, Offset(0), &head, 0).count());
-            assert!(records.unwrap_or(0) == 0);
+            let Some(head) = Head::read(torn) else { continue };
+            let mut records = Records::new(torn, Offset(0), &head, 0);
+            assert_eq!(records.next(), None);
+            assert_eq!(records.is_done(), length == HEAD_BYTES);
         }
     }
 }

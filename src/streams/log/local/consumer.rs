@@ -3,9 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::fetch::{self, Held, Limits};
+use super::fetch::{Held, Limits, Span};
 use super::group::{Group, News};
 use super::keys::Place;
+use super::partition::{Aborted, Bounds};
 use super::{Shared, State};
 use crate::streams::log::{
     Class, Committed, Consumer, ConsumerOptions, Error, GroupMetadata, Offset, Polled, RecordBatch, Result, TopicPartition,
@@ -90,7 +91,7 @@ impl LocalConsumer {
             News::Rejoin(lost) => {
                 self.assigned.retain(|assigned| !lost.contains(&assigned.partition));
                 self.join()?;
-                Ok(Some(Polled::Lost(lost)))
+                Ok((!lost.is_empty()).then_some(Polled::Lost(lost)))
             }
         }
     }
@@ -101,13 +102,12 @@ impl LocalConsumer {
         for step in 0..count {
             let index = (self.next + step) % count;
             let Some(assigned) = self.assigned.get_mut(index).filter(|assigned| !assigned.paused) else { continue };
-            let Some((place, end)) = readable(&mut self.shared.state.lock(), assigned, &self.options)? else { continue };
+            let Some(readable) = readable(&mut self.shared.state.lock(), assigned, &self.options)? else { continue };
             batch.start(assigned.partition.clone());
-            let limits = Limits { place, records: POLL_RECORDS_MAX, bytes: POLL_BYTES_MAX, end, isolation: self.options.isolation };
-            let shared = &self.shared;
-            let mut aborted =
-                |producer, base| shared.state.lock().place(place).is_some_and(|partition| partition.is_aborted(producer, base));
-            assigned.position = fetch::read(&*shared.kv, assigned.position, &mut assigned.held, limits, &mut aborted, batch)?;
+            let Readable { place, end, aborted } = &readable;
+            let span = Span { place: *place, end: *end, isolation: self.options.isolation, aborted };
+            let limits = Limits { records: POLL_RECORDS_MAX, bytes: POLL_BYTES_MAX };
+            assigned.position = assigned.held.read(&self.shared, span, assigned.position, limits, batch)?;
             if !batch.is_empty() {
                 self.next = index + 1;
                 return Ok(true);
@@ -134,16 +134,25 @@ impl LocalConsumer {
     }
 }
 
-/// Where a partition lies and up to where it can be read; none when there is nothing new.
-fn readable(state: &mut State, assigned: &Assigned, options: &ConsumerOptions) -> Result<Option<(Place, Offset)>> {
+/// Where a partition lies and up to where it can be read.
+#[derive(Debug)]
+struct Readable {
+    place: Place,
+    end: Offset,
+    aborted: Arc<Vec<Aborted>>,
+}
+
+/// What there is to read; none when there is nothing new.
+fn readable(state: &mut State, assigned: &Assigned, options: &ConsumerOptions) -> Result<Option<Readable>> {
     let (place, known) = state.partition("reading", &assigned.partition)?;
-    if assigned.position < known.low || assigned.position > known.high {
-        let (position, low, high) = (assigned.position, known.low, known.high);
+    let Bounds { low, high, .. } = known.bounds;
+    if assigned.position < low || assigned.position > high {
+        let position = assigned.position;
         let message = format!("offset {position} of {} is outside its log ({low} to {high})", assigned.partition);
         return Err(Error::new(Class::OutOfRange, "reading", message));
     }
     let end = known.end(options.isolation);
-    Ok((assigned.position < end).then_some((place, end)))
+    Ok((assigned.position < end).then(|| Readable { place, end, aborted: Arc::clone(&known.aborted) }))
 }
 
 /// All partitions of the topics that a group subscribes to.
@@ -192,7 +201,7 @@ impl Consumer for LocalConsumer {
     fn seek(&mut self, partition: &TopicPartition, offset: Offset) -> Result<()> {
         let assigned = self.find("seeking", partition)?;
         assigned.position = offset;
-        assigned.held = Held::default();
+        assigned.held.clear();
         Ok(())
     }
 
@@ -211,16 +220,12 @@ impl Consumer for LocalConsumer {
         if let Some(polled) = self.try_poll(batch)? {
             return Ok(polled);
         }
-        if timeout.is_zero() {
-            return Ok(Polled::Nothing);
-        }
-        let mut state = self.shared.state.lock();
-        if !self.ready(&mut state) {
-            self.shared.changed.wait_for(&mut state, timeout);
-        }
-        drop(state);
-        // One wait only: somebody else's change must not make this poll longer than it was asked to be.
-        Ok(self.try_poll(batch)?.unwrap_or(Polled::Nothing))
+        let ready = {
+            let mut state = self.shared.state.lock();
+            self.shared.wait(&mut state, timeout, &mut |state| self.ready(state))
+        };
+        let polled = if ready { self.try_poll(batch)? } else { None };
+        Ok(polled.unwrap_or(Polled::Nothing))
     }
 
     fn position(&self, partition: &TopicPartition) -> Option<Offset> {
@@ -230,18 +235,13 @@ impl Consumer for LocalConsumer {
     fn committed(&mut self, partitions: &[TopicPartition], timeout: Duration) -> Result<Vec<Option<Committed>>> {
         let group = self.group("fetching committed offsets")?;
         let mut state = self.shared.state.lock();
-        let unstable = |state: &State| {
-            state.groups.get(&group).is_some_and(|known| known.pending.values().flatten().any(|held| partitions.contains(held)))
-        };
-        if unstable(&state) && !timeout.is_zero() {
-            self.shared.changed.wait_for(&mut state, timeout);
-        }
-        if unstable(&state) {
-            return Err(Error::new(
-                Class::Retriable,
-                "fetching committed offsets",
-                "an open transaction holds offsets of these partitions",
-            ));
+        let stable = self.shared.wait(&mut state, timeout, &mut |state| {
+            let pending = state.groups.get(&group).into_iter().flat_map(|known| known.pending.values().flatten());
+            !pending.into_iter().any(|held| partitions.contains(held))
+        });
+        if !stable {
+            let message = "an open transaction holds offsets of these partitions";
+            return Err(Error::new(Class::Retriable, "fetching committed offsets", message));
         }
         let known = state.groups.get(&group);
         Ok(partitions.iter().map(|partition| known.and_then(|known| known.offsets.get(partition).cloned())).collect())

@@ -1,157 +1,230 @@
 //! Reads one partition chunk by chunk, passing over markers and aborted records.
 
-use std::ops::ControlFlow;
+use std::collections::VecDeque;
+use std::ops::{ControlFlow, Range};
 
-use super::chunk::{HEAD_BYTES, Head, Kind, Records};
+use super::chunk::{Head, Kind, Records};
 use super::keys::{self, Place};
-use super::partition::Partition;
-use super::stored;
-use crate::streams::kv::{Direction, Kv, prefix_end};
-use crate::streams::log::{Isolation, Offset, RecordBatch, Result};
+use super::partition::{Aborted, is_aborted};
+use super::{Shared, stored};
+use crate::streams::kv::{Direction, Kv};
+use crate::streams::log::{Class, Error, Isolation, Offset, RecordBatch, Result};
 
-/// A chunk that is being read; the bytes stay for the next poll.
-#[derive(Debug, Default)]
-pub(super) struct Held {
-    base: Offset,
-    bytes: Vec<u8>,
-    /// Bytes of records that were delivered.
-    cursor: usize,
-    /// The position that `cursor` stands for.
-    position: Offset,
-}
+/// Chunks are loaded until there are so many bytes of them; at least one.
+const FILL_BYTES: usize = 256 << 10;
+/// A buffer that one large chunk has made larger is not kept.
+const BUFFER_BYTES_KEPT: usize = 1 << 20;
 
 /// A chunk found in the storage.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Found {
     pub(super) base: Offset,
     pub(super) head: Head,
 }
 
 impl Found {
+    fn of(key: &[u8], value: &[u8]) -> Option<Self> {
+        Some(Self { base: keys::base_of(key)?, head: Head::read(value)? })
+    }
+
     /// The offset after the last one of the chunk.
     pub(super) fn end(&self) -> Offset {
         Offset(self.base.0 + i64::from(self.head.last_delta) + 1)
     }
 }
 
-/// Loads the chunk that holds `position`, or the next one after it, into `bytes`.
-pub(super) fn load(kv: &dyn Kv, place: Place, position: Offset, bytes: &mut Vec<u8>) -> Result<Option<Found>> {
-    let prefix = keys::chunks(place);
-    let here = keys::chunk(place, position.next());
-    let mut found = None;
-    let mut take = |key: &[u8], value: &[u8]| {
-        found = keys::base_of(key).zip(Head::read(value)).map(|(base, head)| Found { base, head });
-        bytes.clear();
-        bytes.extend_from_slice(value);
-        ControlFlow::Break(())
-    };
-    // The last chunk that begins at or before the position; compaction may have made it cover what follows.
-    kv.scan(&prefix, Some(&here), Direction::Reverse, &mut take).map_err(|error| stored("reading the log", error))?;
-    if found.as_ref().is_some_and(|chunk| chunk.end() > position) {
-        return Ok(found);
-    }
-    found = None;
-    let mut take = |key: &[u8], value: &[u8]| {
-        found = keys::base_of(key).zip(Head::read(value)).map(|(base, head)| Found { base, head });
-        bytes.clear();
-        bytes.extend_from_slice(value);
-        ControlFlow::Break(())
-    };
-    kv.scan(&here, prefix_end(&prefix).as_deref(), Direction::Forward, &mut take).map_err(|error| stored("reading the log", error))?;
-    Ok(found)
+/// A chunk that was loaded.
+#[derive(Debug)]
+struct Piece {
+    found: Found,
+    bytes: Range<usize>,
 }
 
-/// What one read is of, and what it may deliver.
+/// Chunks that were loaded and not delivered yet; they stay from poll to poll.
+#[derive(Debug, Default)]
+pub(super) struct Held {
+    bytes: Vec<u8>,
+    pieces: VecDeque<Piece>,
+    /// Bytes of the first piece's records that were delivered.
+    cursor: usize,
+    /// The position that this begins at.
+    position: Offset,
+    /// Where the position goes when all is delivered: there is nothing else before it.
+    until: Offset,
+}
+
+/// What is to be read.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Limits {
+pub(super) struct Span<'a> {
     pub(super) place: Place,
-    pub(super) records: usize,
-    pub(super) bytes: usize,
     /// Nothing from here on.
     pub(super) end: Offset,
     pub(super) isolation: Isolation,
+    /// The aborted ranges, as they were known when `end` was.
+    pub(super) aborted: &'a [Aborted],
 }
 
-/// Fills `batch` from `position` on; returns the new position. `aborted` answers for a chunk whether it was aborted.
-pub(super) fn read(
-    kv: &dyn Kv,
-    mut position: Offset,
-    held: &mut Held,
-    limits: Limits,
-    aborted: &mut dyn FnMut(u64, Offset) -> bool,
-    batch: &mut RecordBatch,
-) -> Result<Offset> {
-    while position < limits.end && batch.len() < limits.records && batch.size_bytes() < limits.bytes {
-        let unfinished = if held.position == position && held.cursor > 0 { Head::read(&held.bytes) } else { None };
-        let found = if let Some(begun) = unfinished {
-            Found { base: held.base, head: begun }
-        } else {
-            let Some(found) = load(kv, limits.place, position, &mut held.bytes)? else {
-                // Only gaps up to the end.
-                return Ok(limits.end);
+/// How much one read may deliver.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Limits {
+    pub(super) records: usize,
+    pub(super) bytes: usize,
+}
+
+impl Limits {
+    fn reached(self, batch: &RecordBatch) -> bool {
+        batch.len() >= self.records || batch.size_bytes() >= self.bytes
+    }
+}
+
+impl Held {
+    /// Forgets what was loaded.
+    pub(super) fn clear(&mut self) {
+        self.pieces.clear();
+        self.cursor = 0;
+    }
+
+    /// Fills `batch` from `position` on; returns the new position.
+    pub(super) fn read(
+        &mut self,
+        shared: &Shared,
+        span: Span<'_>,
+        mut position: Offset,
+        limits: Limits,
+        batch: &mut RecordBatch,
+    ) -> Result<Offset> {
+        while position < span.end && !limits.reached(batch) {
+            if self.position != position || self.pieces.is_empty() {
+                self.fill(shared, span, position)?;
+            }
+            position = self.deliver(span.place, position, limits, batch)?;
+            self.position = position;
+        }
+        Ok(position)
+    }
+
+    /// Loads chunks from the one that holds `position` on.
+    fn fill(&mut self, shared: &Shared, span: Span<'_>, position: Offset) -> Result<()> {
+        self.clear();
+        self.bytes.clear();
+        self.bytes.shrink_to(BUFFER_BYTES_KEPT);
+        let prefix = keys::chunks(span.place);
+        let here = keys::chunk(span.place, position.next());
+        let mut fault = None;
+        // Two looks at the chunks: compaction must not put others in their place between them.
+        let _unchanged = shared.rewriting.read();
+        // The last chunk that begins at or before the position; compaction may have made it cover what follows.
+        let mut from = position.next();
+        let mut look = |key: &[u8], value: &[u8]| {
+            match Found::of(key, value) {
+                Some(found) if found.end() > position => from = found.base,
+                Some(_) => {}
+                None => fault = Some(damaged(key)),
+            }
+            ControlFlow::Break(())
+        };
+        shared.kv.scan(&prefix, Some(&here), Direction::Reverse, &mut look).map_err(|error| stored(READING, error))?;
+        if let Some(fault) = fault {
+            return Err(fault);
+        }
+        let (start, end) = (keys::chunk(span.place, from), keys::chunk(span.place, span.end));
+        self.until = span.end;
+        let mut take = |key: &[u8], value: &[u8]| {
+            let Some(found) = Found::of(key, value) else {
+                fault = Some(damaged(key));
+                return ControlFlow::Break(());
             };
-            (held.base, held.cursor) = (found.base, 0);
-            found
+            if self.bytes.len() >= FILL_BYTES {
+                self.until = found.base;
+                return ControlFlow::Break(());
+            }
+            if span.delivers(&found) {
+                let start = self.bytes.len();
+                self.bytes.extend_from_slice(value);
+                self.pieces.push_back(Piece { found, bytes: start..self.bytes.len() });
+            }
+            ControlFlow::Continue(())
         };
-        if found.base >= limits.end {
-            return Ok(limits.end);
-        }
-        let left_out = match found.head.kind {
-            Kind::Commit | Kind::Abort => true,
-            Kind::Settled => false,
-            Kind::Data => limits.isolation == Isolation::ReadCommitted && aborted(found.head.producer, found.base),
-        };
-        if left_out {
-            held.cursor = 0;
-            position = found.end();
-            continue;
-        }
-        let mut records = Records::new(&held.bytes, found.base, &found.head, held.cursor);
-        let mut whole = true;
-        while let Some(record) = records.next() {
-            if record.offset >= position {
-                batch.push(&record);
-                position = record.offset.next();
-                if batch.len() >= limits.records || batch.size_bytes() >= limits.bytes {
-                    whole = HEAD_BYTES + records.cursor() >= held.bytes.len();
-                    break;
+        shared.kv.scan(&start, Some(&end), Direction::Forward, &mut take).map_err(|error| stored(READING, error))?;
+        fault.map_or(Ok(()), Err)
+    }
+
+    /// Delivers what was loaded, as far as the limits allow; returns the new position.
+    fn deliver(&mut self, place: Place, mut position: Offset, limits: Limits, batch: &mut RecordBatch) -> Result<Offset> {
+        while let Some(piece) = self.pieces.front() {
+            let Found { base, head } = piece.found;
+            let bytes = self.bytes.get(piece.bytes.clone()).unwrap_or_default();
+            let mut records = Records::new(bytes, base, &head, self.cursor);
+            while !limits.reached(batch) {
+                let Some(record) = records.next() else { break };
+                if record.offset >= position {
+                    batch.push(&record);
+                    position = record.offset.next();
                 }
             }
+            self.cursor = records.cursor();
+            if !records.is_done() {
+                if limits.reached(batch) {
+                    return Ok(position);
+                }
+                return Err(damaged(&keys::chunk(place, base)));
+            }
+            position = position.max(piece.found.end());
+            self.pieces.pop_front();
+            self.cursor = 0;
+            if limits.reached(batch) && !self.pieces.is_empty() {
+                return Ok(position);
+            }
         }
-        if whole {
-            held.cursor = 0;
-            position = found.end();
-        } else {
-            held.cursor = records.cursor();
-            held.position = position;
+        Ok(position.max(self.until))
+    }
+}
+
+impl Span<'_> {
+    /// Whether a chunk has records for the reader.
+    pub(super) fn delivers(&self, found: &Found) -> bool {
+        match found.head.kind {
+            Kind::Commit | Kind::Abort => false,
+            Kind::Settled => true,
+            Kind::Data => self.isolation == Isolation::ReadUncommitted || !is_aborted(self.aborted, found.head.producer, found.base),
         }
     }
-    Ok(position)
 }
 
-/// Visits all chunks of a partition in order.
-pub(super) fn chunks(kv: &dyn Kv, place: Place, from: Offset, visit: &mut dyn FnMut(Found, &[u8]) -> ControlFlow<()>) -> Result<()> {
-    let prefix = keys::chunks(place);
-    kv.scan(&keys::chunk(place, from), prefix_end(&prefix).as_deref(), Direction::Forward, &mut |key, value| match keys::base_of(key)
-        .zip(Head::read(value))
-    {
-        Some((base, head)) => visit(Found { base, head }, value),
-        None => ControlFlow::Continue(()),
-    })
-    .map_err(|error| stored("reading the log", error))
+const READING: &str = "reading the log";
+
+fn damaged(key: &[u8]) -> Error {
+    Error::new(Class::Fatal, READING, format!("the chunk at {} is damaged", key.escape_ascii()))
 }
 
-/// The first offset whose record is not older than `timestamp`, below the end of what is committed.
-pub(super) fn offset_for_time(kv: &dyn Kv, place: Place, partition: &Partition, timestamp: i64) -> Result<Option<Offset>> {
-    let mut answer = None;
-    chunks(kv, place, partition.low, &mut |found, bytes| {
-        if found.base >= partition.high {
-            return ControlFlow::Break(());
+/// Visits all chunks of a partition from `from` to `end`, in order.
+pub(super) fn chunks(
+    kv: &dyn Kv,
+    place: Place,
+    bounds: Range<Offset>,
+    direction: Direction,
+    visit: &mut dyn FnMut(Found, &[u8]) -> ControlFlow<()>,
+) -> Result<()> {
+    let mut fault = None;
+    let (from, to) = (keys::chunk(place, bounds.start), keys::chunk(place, bounds.end));
+    kv.scan(&from, Some(&to), direction, &mut |key, value| {
+        if let Some(found) = Found::of(key, value) {
+            return visit(found, value);
         }
-        let skip = found.head.max_time < timestamp || matches!(found.head.kind, Kind::Commit | Kind::Abort);
-        if !skip && !partition.is_aborted(found.head.producer, found.base) {
-            answer =
-                Records::new(bytes, found.base, &found.head, 0).find(|record| record.timestamp.0 >= timestamp).map(|record| record.offset);
+        fault = Some(damaged(key));
+        ControlFlow::Break(())
+    })
+    .map_err(|error| stored(READING, error))?;
+    fault.map_or(Ok(()), Err)
+}
+
+/// The first offset in the span whose record is not older than `timestamp`.
+pub(super) fn offset_for_time(kv: &dyn Kv, span: Span<'_>, low: Offset, timestamp: i64) -> Result<Option<Offset>> {
+    let mut answer = None;
+    chunks(kv, span.place, low..span.end, Direction::Forward, &mut |found, bytes| {
+        if found.head.max_time >= timestamp && span.delivers(&found) {
+            let mut records = Records::new(bytes, found.base, &found.head, 0);
+            answer = records.find(|record| record.timestamp.0 >= timestamp).map(|record| record.offset);
         }
         if answer.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     })?;

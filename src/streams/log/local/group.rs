@@ -21,6 +21,15 @@ pub(super) struct Member {
     /// What it shall have.
     target: BTreeSet<TopicPartition>,
     told_to_revoke: BTreeSet<TopicPartition>,
+    /// What the former holder of its instance id had: its own before anybody else's.
+    inherited: BTreeSet<TopicPartition>,
+}
+
+impl Member {
+    /// Partitions that it should rather have than others.
+    fn claims(&self) -> impl Iterator<Item = &TopicPartition> {
+        self.owned.iter().chain(&self.inherited).filter(|partition| !self.told_to_revoke.contains(*partition))
+    }
 }
 
 /// A group.
@@ -50,11 +59,14 @@ impl Group {
     /// Adds a member; an earlier holder of its instance id is fenced and hands its partitions over.
     pub(super) fn join(&mut self, id: &Arc<str>, instance_id: Option<&Arc<str>>, topics: &[Arc<str>], partitions: &[TopicPartition]) {
         let former = self.members.iter().find(|(_, member)| instance_id.is_some() && member.instance_id.as_ref() == instance_id);
+        let mut inherited = BTreeSet::new();
         if let Some(former) = former.map(|(former, _)| Arc::clone(former)) {
-            self.members.remove(&former);
+            if let Some(member) = self.members.remove(&former) {
+                inherited = member.claims().cloned().collect();
+            }
             self.fenced.insert(former);
         }
-        let member = Member { instance_id: instance_id.cloned(), topics: topics.to_vec(), ..Member::default() };
+        let member = Member { instance_id: instance_id.cloned(), topics: topics.to_vec(), inherited, ..Member::default() };
         self.members.insert(Arc::clone(id), member);
         self.rebalance(partitions);
     }
@@ -68,12 +80,10 @@ impl Group {
     }
 
     /// Takes everything from a member, as after a session timeout.
-    pub(super) fn evict(&mut self, id: &str) -> bool {
+    pub(super) fn evict(&mut self, id: &str, partitions: &[TopicPartition]) -> bool {
         let Some((id, member)) = self.members.remove_entry(id) else { return false };
         self.lost.insert(id, member.owned.into_iter().collect());
-        let partitions: Vec<_> =
-            self.members.values().flat_map(|member| member.target.iter().cloned()).chain(self.lost.values().flatten().cloned()).collect();
-        self.rebalance(&partitions);
+        self.rebalance(partitions);
         true
     }
 
@@ -99,14 +109,13 @@ impl Group {
         let (least, extra) = (wanted.len() / count, wanted.len() % count);
         let mut rest = wanted.clone();
         // Those with more partitions now keep the larger shares: fewer have to move.
-        order.sort_by_key(|(_, id)| std::cmp::Reverse(self.members.get(id).map_or(0, |member| member.owned.len())));
+        order.sort_by_key(|(_, id)| std::cmp::Reverse(self.members.get(id).map_or(0, |member| member.claims().count())));
         let mut quotas: Vec<(Arc<str>, usize)> =
             order.into_iter().enumerate().map(|(rank, (_, id))| (id, least + usize::from(rank < extra))).collect();
         for (id, quota) in &mut quotas {
             let Some(member) = self.members.get_mut(id) else { continue };
-            let kept: Vec<_> = member
-                .owned
-                .iter()
+            let kept: BTreeSet<_> = member
+                .claims()
                 .filter(|partition| rest.contains(*partition) && member.topics.contains(&partition.topic))
                 .take(*quota)
                 .cloned()
@@ -155,16 +164,12 @@ impl Group {
             member.told_to_revoke.extend(revoked.iter().cloned());
             return Ok(News::Event(Polled::Revoked(revoked)));
         }
-        // A partition that was to go and comes back before it went is taken up again.
-        let back: Vec<_> = member.told_to_revoke.intersection(&member.target).cloned().collect();
-        for partition in back {
-            member.told_to_revoke.remove(&partition);
-        }
         let assigned: Vec<_> =
             member.target.iter().filter(|partition| !member.owned.contains(*partition) && !taken.contains(*partition)).cloned().collect();
         if assigned.is_empty() {
             return Ok(News::Nothing);
         }
+        member.inherited.clear();
         member.owned.extend(assigned.iter().cloned());
         Ok(News::Event(Polled::Assigned(assigned)))
     }

@@ -8,13 +8,28 @@
 //! | `a` topic id u32, partition u32, first offset u64, producer u64 | the last offset of an aborted range |
 //! | `x` transactional id | producer id, epoch and the open transaction: JSON |
 //! | `o` group, 0, topic, 0, partition u32 | a committed offset: i64, then the metadata |
-//! | `n` | the next topic id u32 and the next producer id u64 |
+//! | `n` | the next topic id u32 and the next producer id u64, little endian |
+//! | `s` | nothing: written to sync what was written before it |
+//! | `v` | the format of this key space |
 //!
 //! Numbers are big endian, so that keys sort by them.
 
 use crate::streams::log::{Offset, Partition, TopicPartition};
 
 pub(super) const COUNTERS: &[u8] = b"n";
+pub(super) const FORMAT: &[u8] = b"v";
+pub(super) const SYNC: &[u8] = b"s";
+
+/// The value of the counters' row.
+pub(super) fn counters(next_topic: u32, next_producer: u64) -> Vec<u8> {
+    [next_topic.to_le_bytes().as_slice(), &next_producer.to_le_bytes()].concat()
+}
+
+/// Next topic id and next producer id.
+pub(super) fn counters_of(value: &[u8]) -> Option<(u32, u64)> {
+    let (topic, rest) = value.split_first_chunk::<4>()?;
+    Some((u32::from_le_bytes(*topic), u64::from_le_bytes(rest.try_into().ok()?)))
+}
 
 /// A partition as it is stored: by the number of its topic, which is never used again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

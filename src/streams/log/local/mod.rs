@@ -19,14 +19,17 @@ mod transaction;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
-use parking_lot::{Condvar, Mutex};
+use parking_lot::{Condvar, Mutex, MutexGuard, RwLock};
 
 use self::keys::Place;
 use super::{Admin, Class, Consumer, ConsumerOptions, Error, Log, Producer, ProducerOptions, Result, TopicConfig, TopicPartition};
-use crate::streams::clock::Timestamp;
+use crate::streams::clock::{Clock, SystemClock};
 use crate::streams::kv::memory::Memory;
 use crate::streams::kv::{self, Batch, Durability, Kv};
+
+const BATCH_BYTES_KEPT: usize = 2 << 20;
 
 /// The embedded log.
 #[derive(Debug)]
@@ -48,13 +51,16 @@ impl LocalLog {
     }
 
     fn with(kv: Arc<dyn Kv>, state: State) -> Arc<Self> {
-        let shared = Shared { kv, state: Mutex::new(state), changed: Condvar::new(), compactor: Mutex::default() };
-        Arc::new(Self { shared: Arc::new(shared) })
+        let (changed, rewriting, compactor) = (Condvar::new(), RwLock::new(()), Mutex::default());
+        Arc::new(Self { shared: Arc::new(Shared { kv, state: Mutex::new(state), changed, rewriting, compactor }) })
     }
 
     /// Takes a member's partitions away, as a broker does when its session times out; for tests and the simulation.
     pub fn evict(&self, group: &str, member_id: &str) -> bool {
-        let evicted = self.shared.state.lock().groups.get_mut(group).is_some_and(|group| group.evict(member_id));
+        let mut state = self.shared.state.lock();
+        let partitions = consumer::partitions_of(&state, group, &[]);
+        let evicted = state.groups.get_mut(group).is_some_and(|group| group.evict(member_id, &partitions));
+        drop(state);
         self.shared.changed.notify_all();
         evicted
     }
@@ -81,7 +87,34 @@ struct Shared {
     state: Mutex<State>,
     /// Told after every commit, abort and change of a group.
     changed: Condvar,
+    /// Held to write while chunks are replaced by others, so that a reader that looks twice sees the same ones.
+    rewriting: RwLock<()>,
+    /// Locked before `state`, and by whoever takes chunks away.
     compactor: Mutex<compaction::Compactor>,
+}
+
+impl Shared {
+    /// Waits until `ready` says so or `timeout` has passed; says whether it is ready.
+    fn wait(&self, state: &mut MutexGuard<'_, State>, timeout: Duration, ready: &mut dyn FnMut(&mut State) -> bool) -> bool {
+        if ready(state) {
+            return true;
+        }
+        if timeout.is_zero() {
+            return false;
+        }
+        // Changes that concern others wake it too: what is left of the timeout must be known. Nothing else depends on this clock.
+        let clock = SystemClock::new();
+        loop {
+            let left = timeout.saturating_sub(clock.monotonic());
+            let timed_out = left.is_zero() || self.changed.wait_for(state, left).timed_out();
+            if ready(state) {
+                return true;
+            }
+            if timed_out {
+                return false;
+            }
+        }
+    }
 }
 
 /// The log in memory: everything but the records.
@@ -93,8 +126,8 @@ struct State {
     next_topic: u32,
     next_producer: u64,
     next_member: u64,
-    /// The last time that [`Admin::maintain`] brought.
-    now: Option<Timestamp>,
+    /// Bytes appended since the last [`Admin::maintain`]: housekeeping keeps pace with it.
+    appended_bytes: u64,
     batch: Batch,
 }
 
@@ -129,6 +162,17 @@ impl State {
 fn stored(operation: impl Into<String>, error: kv::Error) -> Error {
     let class = if matches!(error, kv::Error::DiskFull { .. }) { Class::DiskFull } else { Class::Fatal };
     Error::caused(class, operation, "the storage of the log failed", error)
+}
+
+/// Takes the batch out of the state for use.
+fn take_batch(state: &mut State) -> Batch {
+    let mut batch = std::mem::take(&mut state.batch);
+    // A large one is not kept: it would hold its memory for ever.
+    if batch.size_bytes() > BATCH_BYTES_KEPT {
+        batch = Batch::default();
+    }
+    batch.clear();
+    batch
 }
 
 fn write(kv: &dyn Kv, operation: &str, batch: &Batch, durability: Durability) -> Result<()> {

@@ -1,15 +1,18 @@
 //! A transactional producer: records wait in one buffer per partition and reach the log as chunks.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use super::chunk::Builder;
 use super::keys::{self, Place};
+use super::partition::Bounds;
 use super::transaction::{self, End};
-use super::{Shared, write};
-use crate::streams::kv::Durability;
+use super::{Shared, State, take_batch, write};
+use crate::streams::kv::{Batch, Durability};
 use crate::streams::log::{
-    Class, Committed, Error, GroupMetadata, Offset, Partition, Producer, ProducerOptions, ProducerRecord, Result, TopicPartition,
+    Class, CleanupPolicy, Committed, Error, GroupMetadata, Offset, Partition, Producer, ProducerOptions, ProducerRecord, Result,
+    TopicPartition,
 };
 
 /// A partition's buffer is written when it has this many bytes.
@@ -19,11 +22,20 @@ const BUFFER_BYTES_MAX: usize = 16 << 20;
 /// The largest record that the log takes.
 const RECORD_BYTES_MAX: usize = 16 << 20;
 
+const APPENDING: &str = "appending records";
+
 #[derive(Debug, Default)]
 struct Buffer {
     builder: Builder,
     delivered: Option<Offset>,
     queued: bool,
+}
+
+/// What is known of a topic, with a buffer per partition.
+#[derive(Debug, Default)]
+struct Topic {
+    buffers: Vec<Buffer>,
+    needs_key: bool,
 }
 
 /// A transactional producer.
@@ -34,8 +46,10 @@ pub(super) struct LocalProducer {
     producer: u64,
     epoch: Option<u64>,
     open: bool,
-    /// Per topic of the options, per partition; empty until the first record for the topic.
-    topics: Vec<Vec<Buffer>>,
+    /// Set when somebody else took the transactional id.
+    fenced: Arc<AtomicBool>,
+    /// As in the options; without buffers until the first record for the topic.
+    topics: Vec<Topic>,
     /// Buffers with records, in the order of their first one.
     queue: Vec<(usize, usize)>,
     buffered_bytes: usize,
@@ -44,9 +58,9 @@ pub(super) struct LocalProducer {
 
 impl LocalProducer {
     pub(super) fn new(shared: Arc<Shared>, options: ProducerOptions) -> Self {
-        let topics = options.topics.iter().map(|_| Vec::new()).collect();
-        let (epoch, open, queue) = (None, false, Vec::new());
-        Self { shared, options, producer: 0, epoch, open, topics, queue, buffered_bytes: 0, next_sticky: 0 }
+        let topics = options.topics.iter().map(|_| Topic::default()).collect();
+        let (epoch, open, queue, fenced) = (None, false, Vec::new(), Arc::default());
+        Self { shared, options, producer: 0, epoch, open, fenced, topics, queue, buffered_bytes: 0, next_sticky: 0 }
     }
 
     fn needs_open(&self, operation: &str) -> Result<u64> {
@@ -60,16 +74,22 @@ impl LocalProducer {
     fn learn(&mut self, topic: usize) -> Result<()> {
         let name = self.options.topics.get(topic).cloned().unwrap_or_else(|| Arc::from(""));
         let state = self.shared.state.lock();
-        let count = state.topic("producing", &name)?.partitions.len();
+        let known = state.topic("producing", &name)?;
+        let (count, needs_key) = (known.partitions.len(), known.config.cleanup == CleanupPolicy::Compact);
         drop(state);
-        if let Some(buffers) = self.topics.get_mut(topic) {
-            buffers.resize_with(count, Buffer::default);
+        if let Some(topic) = self.topics.get_mut(topic) {
+            topic.buffers.resize_with(count, Buffer::default);
+            topic.needs_key = needs_key;
         }
         Ok(())
     }
 
+    fn buffer(&mut self, topic: usize, partition: usize) -> Option<&mut Buffer> {
+        self.topics.get_mut(topic)?.buffers.get_mut(partition)
+    }
+
     fn forget(&mut self) {
-        for buffer in self.topics.iter_mut().flatten() {
+        for buffer in self.topics.iter_mut().flat_map(|topic| &mut topic.buffers) {
             buffer.builder.clear();
             buffer.delivered = None;
             buffer.queued = false;
@@ -78,76 +98,96 @@ impl LocalProducer {
         self.buffered_bytes = 0;
     }
 
-    /// Writes all buffers as chunks of the open transaction, in one batch.
+    /// Writes all buffers as chunks of the open transaction, in one batch: all of them or none.
     fn append(&mut self) -> Result<()> {
-        let operation = "appending records";
-        let epoch = self.needs_open(operation)?;
-        let mut guard = self.shared.state.lock();
+        let epoch = self.needs_open(APPENDING)?;
+        let shared = Arc::clone(&self.shared);
+        let mut guard = shared.state.lock();
         let state = &mut *guard;
-        transaction::held(state, operation, &self.options.transactional_id, epoch)?;
+        transaction::undecided(state, APPENDING, &self.options.transactional_id, epoch)?;
         if self.queue.is_empty() {
             return Ok(());
         }
-        // A topic that is gone is found out before anything is changed.
-        let mut places = Vec::with_capacity(self.queue.len());
-        for &(topic, partition) in &self.queue {
-            let Some(name) = self.options.topics.get(topic) else { continue };
-            let at = TopicPartition::new(Arc::clone(name), i32::try_from(partition).unwrap_or(i32::MAX));
-            places.push((topic, partition, state.partition(operation, &at)?.0));
-        }
-        let mut batch = std::mem::take(&mut state.batch);
-        batch.clear();
-        let mut done: Vec<(usize, usize, Place, Offset)> = Vec::with_capacity(self.queue.len());
-        let mut first_touch = false;
-        for (topic, partition, place) in places {
-            let Some(buffer) = self.topics.get_mut(topic).and_then(|buffers| buffers.get_mut(partition)) else { continue };
-            let Some(known) = state.place(place) else { continue };
-            let base = known.high;
-            batch.put(&keys::chunk(place, base), buffer.builder.finish(self.producer));
-            known.high = Offset(base.0 + i64::from(buffer.builder.records()));
-            known.dirty_bytes += buffer.builder.size_bytes() as u64;
-            known.dirty_chunks += 1;
-            known.put_meta(place, &mut batch);
-            known.open.entry(self.producer).or_insert(base);
-            done.push((topic, partition, place, base));
-            if let Some(transaction) = state.transactions.get_mut(&self.options.transactional_id) {
-                first_touch |= transaction.touch(place, base);
-            }
-        }
-        if first_touch && let Some(transaction) = state.transactions.get(&self.options.transactional_id) {
-            transaction.put(&self.options.transactional_id, &mut batch);
-        }
-        let written = write(&*self.shared.kv, operation, &batch, Durability::Buffered);
+        let mut batch = take_batch(state);
+        let done = self.append_in(state, &mut batch);
+        state.appended_bytes += batch.size_bytes() as u64;
         state.batch = batch;
-        if let Err(error) = written {
-            // What is touched stays touched: an abort marker where nothing was written does no harm.
-            for (.., place, base) in done {
-                if let Some(known) = state.place(place) {
-                    known.high = base;
-                }
-            }
-            return Err(error);
-        }
+        let done = done?;
         drop(guard);
-        for (topic, partition, _, base) in done {
-            if let Some(buffer) = self.topics.get_mut(topic).and_then(|buffers| buffers.get_mut(partition)) {
-                buffer.delivered = Some(Offset(base.0 + i64::from(buffer.builder.records()) - 1));
+        for (topic, partition, end) in done {
+            if let Some(buffer) = self.buffer(topic, partition) {
+                buffer.delivered = Some(Offset(end.0 - 1));
                 buffer.builder.clear();
                 buffer.queued = false;
             }
         }
         self.queue.clear();
         self.buffered_bytes = 0;
-        self.shared.changed.notify_all();
+        // Records without a key go to the next partition with the next batch, as Kafka's sticky partitioner does.
+        self.next_sticky += 1;
+        shared.changed.notify_all();
         Ok(())
     }
 
+    fn append_in(&mut self, state: &mut State, batch: &mut Batch) -> Result<Vec<(usize, usize, Offset)>> {
+        let id = Arc::clone(&self.options.transactional_id);
+        let mut moved: Vec<(Place, Offset, Bounds)> = Vec::with_capacity(self.queue.len());
+        let mut done = Vec::with_capacity(self.queue.len());
+        for &(topic, partition) in &self.queue {
+            let Some(name) = self.options.topics.get(topic) else { continue };
+            let at = TopicPartition::new(Arc::clone(name), i32::try_from(partition).unwrap_or(i32::MAX));
+            let (place, known) = state.partition(APPENDING, &at)?;
+            let Some(buffer) = self.topics.get_mut(topic).and_then(|topic| topic.buffers.get_mut(partition)) else { continue };
+            let mut bounds = known.bounds;
+            let base = bounds.high;
+            batch.put(&keys::chunk(place, base), buffer.builder.finish(self.producer));
+            bounds.append(buffer.builder.records(), buffer.builder.size_bytes());
+            bounds.put(place, batch);
+            moved.push((place, base, bounds));
+            done.push((topic, partition, bounds.high));
+        }
+        let Some(transaction) = state.transactions.get_mut(&id) else { return Ok(done) };
+        let touched = transaction.touched.len();
+        for &(place, base, _) in &moved {
+            transaction.touch(place, base);
+        }
+        // Order: in the same batch as the first records, or a dead owner's records would pass for committed ones.
+        if transaction.touched.len() > touched {
+            transaction.put(&id, batch);
+        }
+        if let Err(error) = write(&*self.shared.kv, APPENDING, batch, Durability::Buffered) {
+            transaction.touched.truncate(touched);
+            return Err(error);
+        }
+        for (place, base, bounds) in moved {
+            if let Some(known) = state.place(place) {
+                known.bounds = bounds;
+                known.open.entry(self.producer).or_insert(base);
+            }
+        }
+        Ok(done)
+    }
+
     fn finish(&mut self, how: End) -> Result<()> {
-        let operation = if how == End::Commit { "committing a transaction" } else { "aborting a transaction" };
+        let operation = how.operation();
         let epoch = self.needs_open(operation)?;
+        let id = Arc::clone(&self.options.transactional_id);
         let mut state = self.shared.state.lock();
-        transaction::held(&mut state, operation, &self.options.transactional_id, epoch)?;
-        transaction::end(&*self.shared.kv, &mut state, &self.options.transactional_id, how)?;
+        let was_decided = transaction::held(&mut state, operation, &id, epoch)?.is_decided();
+        if was_decided && how == End::Abort {
+            return Err(Error::new(Class::Unknown, operation, "its commit was begun, and its outcome is open"));
+        }
+        let unsynced = was_decided || transaction::decide(&*self.shared.kv, &mut state, &id, how)?;
+        drop(state);
+        // An abort needs no sync: what is left open is aborted when the log is opened.
+        if unsynced && how == End::Commit {
+            transaction::sync(&*self.shared.kv)?;
+        }
+        let mut state = self.shared.state.lock();
+        // A successor that came meanwhile has completed it: then this says what it would have said a moment before.
+        if state.transactions.get(&id).is_some_and(|transaction| transaction.epoch == epoch) {
+            transaction::publish(&mut state, &id);
+        }
         drop(state);
         self.open = false;
         self.forget();
@@ -163,22 +203,23 @@ impl Producer for LocalProducer {
         let mut guard = self.shared.state.lock();
         let state = &mut *guard;
         if state.transactions.get(&id).is_some_and(|transaction| transaction.is_open) {
-            transaction::end(&*self.shared.kv, state, &id, End::Abort)?;
+            transaction::complete(&*self.shared.kv, state, &id)?;
         }
         let mut held = state.transactions.get(&id).cloned().unwrap_or_default();
-        held.epoch += 1;
+        let former = held.take_over();
         held.timeout_ms = u64::try_from(self.options.transaction_timeout.as_millis()).unwrap_or(u64::MAX);
         // A number of its own per epoch: the records of two holders of an id are never taken for each other's.
         state.next_producer += 1;
         held.producer = state.next_producer;
-        let mut batch = std::mem::take(&mut state.batch);
-        batch.clear();
+        let mut batch = take_batch(state);
         held.put(&id, &mut batch);
-        batch.put(keys::COUNTERS, &[state.next_topic.to_le_bytes().as_slice(), &state.next_producer.to_le_bytes()].concat());
+        batch.put(keys::COUNTERS, &keys::counters(state.next_topic, state.next_producer));
         let written = write(&*self.shared.kv, operation, &batch, Durability::Buffered);
         state.batch = batch;
         written?;
+        former.store(true, Ordering::Relaxed);
         (self.producer, self.epoch, self.open) = (held.producer, Some(held.epoch), false);
+        self.fenced = Arc::clone(&held.fenced);
         state.transactions.insert(id, held);
         drop(guard);
         self.forget();
@@ -193,10 +234,8 @@ impl Producer for LocalProducer {
             return Err(Error::new(Class::Fatal, operation, "one is open already"));
         }
         let mut state = self.shared.state.lock();
-        let now = state.now;
-        let transaction = transaction::held(&mut state, operation, &self.options.transactional_id, epoch)?;
-        transaction.is_open = true;
-        transaction.began = now;
+        let transaction = transaction::undecided(&mut state, operation, &self.options.transactional_id, epoch)?;
+        (transaction.is_open, transaction.began) = (true, None);
         drop(state);
         self.open = true;
         Ok(())
@@ -208,10 +247,17 @@ impl Producer for LocalProducer {
         if bytes > RECORD_BYTES_MAX {
             return Err(Error::new(Class::Record, "producing", format!("a record of {bytes} bytes is larger than {RECORD_BYTES_MAX}")));
         }
-        if self.topics.get(record.topic).is_none_or(Vec::is_empty) {
+        if self.fenced.load(Ordering::Relaxed) {
+            return Err(transaction::fenced("producing", &self.options.transactional_id));
+        }
+        if self.topics.get(record.topic).is_none_or(|topic| topic.buffers.is_empty()) {
             self.learn(record.topic)?;
         }
-        let Some(buffers) = self.topics.get_mut(record.topic) else { return Ok(()) };
+        let Some(topic) = self.topics.get_mut(record.topic) else { return Ok(()) };
+        if topic.needs_key && record.key.is_none() {
+            return Err(Error::new(Class::Record, "producing", "a record of a compacted topic needs a key"));
+        }
+        let buffers = &mut topic.buffers;
         let count = buffers.len();
         let index = match (record.partition, record.key) {
             (Some(partition), _) => usize::try_from(partition.0).unwrap_or(usize::MAX),
@@ -232,8 +278,6 @@ impl Producer for LocalProducer {
         let size = buffer.builder.size_bytes();
         self.buffered_bytes += size - before;
         if size >= CHUNK_BYTES_MAX || self.buffered_bytes >= BUFFER_BYTES_MAX {
-            // Records without a key go to the next partition with the next batch, as Kafka's sticky partitioner does.
-            self.next_sticky += 1;
             self.append()?;
         }
         Ok(())
@@ -244,7 +288,7 @@ impl Producer for LocalProducer {
     }
 
     fn delivered(&self, topic: usize, partition: Partition) -> Option<Offset> {
-        self.topics.get(topic)?.get(usize::try_from(partition.0).ok()?)?.delivered
+        self.topics.get(topic)?.buffers.get(usize::try_from(partition.0).ok()?)?.delivered
     }
 
     fn send_offsets(&mut self, offsets: &[(TopicPartition, Committed)], group: &GroupMetadata, _timeout: Duration) -> Result<()> {
@@ -252,7 +296,7 @@ impl Producer for LocalProducer {
         let epoch = self.needs_open(operation)?;
         let mut guard = self.shared.state.lock();
         let state = &mut *guard;
-        transaction::held(state, operation, &self.options.transactional_id, epoch)?;
+        transaction::undecided(state, operation, &self.options.transactional_id, epoch)?;
         let known = state.groups.entry(Arc::clone(&group.group)).or_default();
         known.check_member(operation, group)?;
         known.pending.entry(self.producer).or_default().extend(offsets.iter().map(|(partition, _)| partition.clone()));

@@ -147,3 +147,75 @@ fn a_waiting_poll_is_woken_by_a_commit() {
         assert_eq!(waiting.join().unwrap(), 1);
     });
 }
+
+#[test]
+fn a_member_that_comes_back_under_its_instance_id_takes_up_its_own_partitions() {
+    on_each(|log| {
+        topic(&log, "t", &TopicConfig::keep(3));
+        let (mut first, mut second) = (member(&log, "g", "1"), member(&log, "g", "2"));
+        first.subscribe(&["t".into()]).unwrap();
+        event(&mut *first);
+        second.subscribe(&["t".into()]).unwrap();
+        assert_eq!(event(&mut *first), Polled::Revoked(parts(&[2])));
+        first.unassign(&parts(&[2])[0]).unwrap();
+        assert_eq!(event(&mut *second), Polled::Assigned(parts(&[2])));
+        let mut again = member(&log, "g", "1");
+        again.subscribe(&["t".into()]).unwrap();
+        assert_eq!(event(&mut *again), Polled::Assigned(parts(&[0, 1])));
+        assert_eq!(event(&mut *second), Polled::Nothing);
+    });
+}
+
+#[test]
+fn a_partition_that_was_asked_back_and_is_to_stay_is_assigned_again() {
+    on_each(|log| {
+        topic(&log, "t", &TopicConfig::keep(2));
+        let (mut first, mut second) = (member(&log, "g", "1"), member(&log, "g", "2"));
+        first.subscribe(&["t".into()]).unwrap();
+        event(&mut *first);
+        second.subscribe(&["t".into()]).unwrap();
+        assert_eq!(event(&mut *first), Polled::Revoked(parts(&[1])));
+        second.unsubscribe().unwrap();
+        assert_eq!(event(&mut *first), Polled::Nothing, "it has not given it up yet");
+        first.unassign(&parts(&[1])[0]).unwrap();
+        assert_eq!(event(&mut *first), Polled::Assigned(parts(&[1])));
+    });
+}
+
+#[test]
+fn eviction_hands_out_what_was_on_its_way_to_the_evicted_too() {
+    on_each(|log| {
+        topic(&log, "t", &TopicConfig::keep(2));
+        let (mut first, mut second) = (member(&log, "g", "1"), member(&log, "g", "2"));
+        first.subscribe(&["t".into()]).unwrap();
+        event(&mut *first);
+        second.subscribe(&["t".into()]).unwrap();
+        assert_eq!(event(&mut *first), Polled::Revoked(parts(&[1])));
+        assert!(log.evict("g", &second.group_metadata().member_id));
+        first.unassign(&parts(&[1])[0]).unwrap();
+        assert_eq!(event(&mut *first), Polled::Assigned(parts(&[1])));
+    });
+}
+
+#[test]
+fn a_poll_waits_no_longer_than_it_was_told_and_not_shorter_for_what_concerns_others() {
+    on_each(|log| {
+        topic(&log, "t", &TopicConfig::keep(2));
+        let mut consumer = reader(&log, Isolation::ReadCommitted);
+        consumer.assign(&parts(&[1])[0], Offset(0)).unwrap();
+        let mut batch = RecordBatch::default();
+        assert_eq!(consumer.poll(Duration::from_millis(1), &mut batch).unwrap(), Polled::Nothing);
+        let mut producer = producer(&log, "p", &["t"]);
+        let waiting = std::thread::spawn(move || {
+            let polled = consumer.poll(Duration::from_secs(600), &mut batch).unwrap();
+            (polled, batch.source().cloned())
+        });
+        for _ in 0..50 {
+            commit(&mut *producer, &[("a", "1")]);
+        }
+        producer.begin().unwrap();
+        producer.send(&ProducerRecord { partition: Some(Partition(1)), ..record("b", Some("2"), 0) }).unwrap();
+        producer.commit(ZERO).unwrap();
+        assert_eq!(waiting.join().unwrap(), (Polled::Records, Some(parts(&[1])[0].clone())));
+    });
+}

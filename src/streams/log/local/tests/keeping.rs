@@ -1,6 +1,9 @@
 //! What is kept: compaction, retention, tombstones.
 
+use super::super::fetch;
+use super::super::keys::Place;
 use super::*;
+use crate::streams::kv::Direction;
 
 /// Runs housekeeping until nothing is left to do.
 fn maintain(admin: &dyn Admin, now: i64) {
@@ -11,10 +14,22 @@ fn maintain(admin: &dyn Admin, now: i64) {
 
 /// Many small transactions, so that a pass is due.
 fn churn(log: &LocalLog, producer: &mut dyn Producer, rounds: usize) {
+    eager(log);
     for round in 0..rounds {
         commit(producer, &[(&format!("k{}", round % 10), &round.to_string())]);
     }
-    let _ = log;
+}
+
+/// Records of each chunk of partition 0 of the first topic.
+fn chunks(log: &LocalLog) -> Vec<u32> {
+    let place = Place { topic: 0, partition: Partition(0) };
+    let mut records = Vec::new();
+    fetch::chunks(&*log.shared.kv, place, Offset(0)..Offset(i64::MAX), Direction::Forward, &mut |found, _| {
+        records.push(found.head.records);
+        std::ops::ControlFlow::Continue(())
+    })
+    .unwrap();
+    records
 }
 
 #[test]
@@ -69,17 +84,17 @@ fn compaction_leaves_what_is_above_the_last_stable_offset() {
     on_each(|log| {
         topic(&log, "t", &TopicConfig::compact(1));
         let (mut producer, mut open) = (producer(&log, "p", &["t"]), producer(&log, "q", &["t"]));
-        churn(&log, &mut *producer, 1_500);
+        churn(&log, &mut *producer, 150);
         open.begin().unwrap();
         open.send(&record("k1", Some("open"), 0)).unwrap();
         open.flush(ZERO).unwrap();
-        churn(&log, &mut *producer, 600);
+        churn(&log, &mut *producer, 60);
         maintain(&*log.admin(), 1_000);
         assert_eq!(read(&log, "t", Isolation::ReadCommitted).0.len(), 10);
         open.commit(ZERO).unwrap();
         let seen = read(&log, "t", Isolation::ReadCommitted).0;
-        assert_eq!(seen.len(), 10 + 1 + 600);
-        assert!(seen.contains(&"3000:k1=open".to_owned()));
+        assert_eq!(seen.len(), 10 + 1 + 60);
+        assert!(seen.contains(&"300:k1=open".to_owned()));
     });
 }
 
@@ -92,14 +107,80 @@ fn small_chunks_of_a_kept_topic_become_large_and_lose_nothing() {
         let before = read(&log, "t", Isolation::ReadCommitted);
         maintain(&*log.admin(), 1_000);
         assert_eq!(read(&log, "t", Isolation::ReadCommitted), before);
-        let place = super::super::keys::Place { topic: 0, partition: Partition(0) };
-        let mut chunks = 0;
-        super::super::fetch::chunks(&*log.shared.kv, place, Offset(0), &mut |_, _| {
-            chunks += 1;
-            std::ops::ControlFlow::Continue(())
-        })
-        .unwrap();
-        assert_eq!(chunks, 1);
+        let merged = chunks(&log);
+        assert!(merged.len() < 2_100 / 20, "{merged:?}");
+        // Quiet days: each merge takes in the small ones before it.
+        for _ in 0..20 {
+            churn(&log, &mut *producer, 110);
+            maintain(&*log.admin(), 1_000);
+        }
+        let merged = chunks(&log);
+        assert!(merged.len() < 4_300 / 20, "{merged:?}");
+        assert_eq!(merged.iter().sum::<u32>(), 4_300);
+    });
+}
+
+#[test]
+fn retention_leaves_an_open_transaction_alone() {
+    on_each(|log| {
+        topic(&log, "t", &TopicConfig { retention: Some(Duration::from_secs(10)), ..TopicConfig::keep(1) });
+        let mut producer = producer(&log, "p", &["t"]);
+        producer.begin().unwrap();
+        producer.send(&record("k", Some("v"), 1_000)).unwrap();
+        producer.flush(ZERO).unwrap();
+        maintain(&*log.admin(), 15_000);
+        assert_eq!(log.admin().watermarks(&at("t"), Isolation::ReadUncommitted).unwrap(), (Offset(0), Offset(1)));
+        producer.commit(ZERO).unwrap();
+        maintain(&*log.admin(), 15_001);
+        assert_eq!(log.admin().watermarks(&at("t"), Isolation::ReadUncommitted).unwrap(), (Offset(2), Offset(2)));
+    });
+}
+
+#[test]
+fn tombstones_of_a_topic_that_is_often_compacted_go_too() {
+    on_each(|log| {
+        let config = TopicConfig { delete_retention: Duration::from_secs(100), ..TopicConfig::compact(1) };
+        topic(&log, "t", &config);
+        let mut producer = producer(&log, "p", &["t"]);
+        commit(&mut *producer, &[("gone", "1")]);
+        producer.begin().unwrap();
+        producer.send(&record("gone", None, 1)).unwrap();
+        producer.commit(ZERO).unwrap();
+        let has_gone = |log: &LocalLog| read(log, "t", Isolation::ReadCommitted).0.iter().any(|text| text.contains("gone"));
+        // A pass every 20 s, each with a tombstone of its own, in a topic that fits into one chunk.
+        for pass in 0..9 {
+            churn(&log, &mut *producer, 200);
+            producer.begin().unwrap();
+            producer.send(&record(&format!("other{pass}"), None, 1)).unwrap();
+            producer.commit(ZERO).unwrap();
+            log.shared.compactor.lock().settings.chunk_bytes = 1 << 20;
+            maintain(&*log.admin(), 1_000_000 + pass * 20_000);
+            assert!(has_gone(&log) || pass > 5, "gone too early, at pass {pass}");
+        }
+        assert!(!has_gone(&log));
+        let chunks = chunks(&log);
+        assert!(chunks.len() < 20, "{chunks:?}");
+    });
+}
+
+#[test]
+fn a_pass_that_cannot_remember_all_keys_takes_several() {
+    on_each(|log| {
+        topic(&log, "t", &TopicConfig::compact(1));
+        let mut producer = producer(&log, "p", &["t"]);
+        eager(&log);
+        log.shared.compactor.lock().settings.keys_max = 20;
+        for round in 0..3 {
+            for key in 0..100 {
+                commit(&mut *producer, &[(&format!("{key:02}"), &format!("{round}"))]);
+            }
+        }
+        log.shared.compactor.lock().settings.dirty_bytes_min = 1;
+        maintain(&*log.admin(), 1_000);
+        let seen = read(&log, "t", Isolation::ReadCommitted).0;
+        let expected: Vec<_> = (0..100).map(|key| format!("{}:{key:02}=2", 400 + 2 * key)).collect();
+        assert_eq!(seen[seen.len() - 100..], expected);
+        assert!(seen.len() < 180, "{}", seen.len());
     });
 }
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::LocalLog;
+use super::compaction::Settings;
 use crate::streams::clock::Timestamp;
 use crate::streams::kv::Kv;
 use crate::streams::kv::memory::Memory;
@@ -16,6 +17,8 @@ use crate::streams::rocks::{Budget, Options, Profile, Rocks};
 mod crash;
 mod groups;
 mod keeping;
+mod model;
+mod threads;
 mod transactions;
 
 const ZERO: Duration = Duration::ZERO;
@@ -26,6 +29,12 @@ fn on_each(script: impl Fn(Arc<LocalLog>)) {
     let directory = tempfile::tempdir().unwrap();
     let rocks = Rocks::open(&directory.path().join("log"), &Options::new(Profile::Log, Budget::new(1 << 20, 1 << 20))).unwrap();
     script(LocalLog::open(Arc::new(rocks)).unwrap());
+}
+
+/// Makes housekeeping due when little is new.
+fn eager(log: &LocalLog) {
+    log.shared.compactor.lock().settings =
+        Settings { step_bytes: 2_000, chunk_bytes: 1_000, keys_max: 450_000, dirty_bytes_min: 10_000, tail_chunks_max: 200 };
 }
 
 fn topic(log: &LocalLog, name: &str, config: &TopicConfig) {

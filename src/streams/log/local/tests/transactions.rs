@@ -72,7 +72,9 @@ fn the_newest_holder_of_an_id_fences_the_former_and_aborts_what_it_left() {
         former.send(&record("a", Some("1"), 0)).unwrap();
         former.flush(ZERO).unwrap();
         let mut newest = producer(&log, "p", &["t"]);
-        assert_eq!(former.send(&record("b", Some("2"), 0)).and_then(|()| former.flush(ZERO)).unwrap_err().class, Class::Fenced);
+        assert_eq!(former.send(&record("b", Some("2"), 0)).unwrap_err().class, Class::Fenced);
+        assert_eq!(former.flush(ZERO).unwrap_err().class, Class::Fenced);
+        assert_eq!(former.send_offsets(&[(at("t"), offset(1))], &no_member("g"), ZERO).unwrap_err().class, Class::Fenced);
         assert_eq!(former.commit(ZERO).unwrap_err().class, Class::Fenced);
         assert_eq!(former.abort(ZERO).unwrap_err().class, Class::Fenced);
         commit(&mut *newest, &[("c", "3")]);
@@ -110,9 +112,12 @@ fn a_transaction_that_is_open_too_long_is_aborted_and_its_owner_fenced() {
         slow.begin().unwrap();
         slow.send(&record("a", Some("1"), 0)).unwrap();
         slow.flush(ZERO).unwrap();
+        // Its age is counted from the first look at it.
         admin.maintain(Timestamp(11_000)).unwrap();
+        admin.maintain(Timestamp(21_000)).unwrap();
         assert_eq!(log.admin().watermarks(&at("t"), Isolation::ReadCommitted).unwrap().1, Offset(0));
-        admin.maintain(Timestamp(11_001)).unwrap();
+        admin.maintain(Timestamp(21_001)).unwrap();
+        assert_eq!(slow.send(&record("a", Some("2"), 0)).unwrap_err().class, Class::Fenced);
         assert_eq!(slow.commit(ZERO).unwrap_err().class, Class::Fenced);
         assert_eq!(read(&log, "t", Isolation::ReadCommitted), (vec![], 2));
     });
@@ -179,5 +184,43 @@ fn large_transactions_are_read_in_bounded_batches() {
         let (seen, position) = read(&log, "t", Isolation::ReadCommitted);
         assert_eq!((seen.len(), position), (10_000, 10_001));
         assert!(seen.iter().enumerate().all(|(number, text)| text.starts_with(&format!("{number}:{number}="))));
+    });
+}
+
+#[test]
+fn records_without_a_key_take_turns_and_a_compacted_topic_refuses_them() {
+    on_each(|log| {
+        topic(&log, "t", &TopicConfig::keep(2));
+        topic(&log, "c", &TopicConfig::compact(2));
+        let mut producer = producer(&log, "p", &["t", "c"]);
+        let keyless = ProducerRecord { partition: None, key: None, ..record("", Some("v"), 0) };
+        for _ in 0..4 {
+            producer.begin().unwrap();
+            producer.send(&keyless).unwrap();
+            producer.send(&keyless).unwrap();
+            producer.commit(ZERO).unwrap();
+        }
+        for number in 0..2 {
+            let (_, end) = log.admin().watermarks(&TopicPartition::new("t", number), Isolation::ReadCommitted).unwrap();
+            assert_eq!(end, Offset(6), "two transactions each");
+        }
+        producer.begin().unwrap();
+        assert_eq!(producer.send(&ProducerRecord { topic: 1, ..keyless }).unwrap_err().class, Class::Record);
+    });
+}
+
+#[test]
+fn a_transaction_of_nothing_leaves_no_trace_and_calls_out_of_order_are_refused() {
+    on_each(|log| {
+        topic(&log, "t", &TopicConfig::keep(1));
+        let mut producer = producer(&log, "p", &["t"]);
+        assert_eq!(producer.send(&record("a", None, 0)).unwrap_err().class, Class::Fatal);
+        assert_eq!(producer.commit(ZERO).unwrap_err().class, Class::Fatal);
+        producer.begin().unwrap();
+        assert_eq!(producer.begin().unwrap_err().class, Class::Fatal);
+        producer.commit(ZERO).unwrap();
+        producer.begin().unwrap();
+        producer.abort(ZERO).unwrap();
+        assert_eq!(log.admin().watermarks(&at("t"), Isolation::ReadUncommitted).unwrap(), (Offset(0), Offset(0)));
     });
 }
