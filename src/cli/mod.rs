@@ -92,7 +92,7 @@ pub fn main() -> ExitCode {
     if let Command::Check(args) = cli.command {
         return check(&context, &args);
     }
-    let shutdown = Shutdown::on_signals().map_err(Error::internal);
+    let shutdown = Shutdown::on_signals(Arc::clone(&context.clock)).map_err(Error::internal);
     error::conclude(shutdown.and_then(|shutdown| execute(cli.command, &context, &shutdown)))
 }
 

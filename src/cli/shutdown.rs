@@ -9,6 +9,11 @@ use parking_lot::{Condvar, Mutex};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
+use crate::streams::clock::Clock;
+
+/// `timeout` and others send a signal to the process and to its group: it arrives twice. Later it is meant.
+const REPEAT: Duration = Duration::from_secs(1);
+
 /// Set once, never taken back; cheap to clone.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Shutdown(Arc<Inner>);
@@ -21,19 +26,19 @@ struct Inner {
 }
 
 impl Shutdown {
-    /// One that SIGINT and SIGTERM request. The second signal ends the process at once, with exit code 1: someone is in a hurry.
-    pub(crate) fn on_signals() -> io::Result<Self> {
-        let shutdown = Self::default();
-        let second = Arc::new(AtomicBool::new(false));
-        for signal in [SIGINT, SIGTERM] {
-            // Order: the check of the flag before the flag is set, or the first signal would end the process.
-            signal_hook::flag::register_conditional_shutdown(signal, 1, Arc::clone(&second))?;
-            signal_hook::flag::register(signal, Arc::clone(&second))?;
-        }
+    /// One that SIGINT and SIGTERM request. Another signal later ends the process at once, with exit code 1: someone is in a hurry.
+    pub(crate) fn on_signals(clock: Arc<dyn Clock>) -> io::Result<Self> {
         let mut signals = Signals::new([SIGINT, SIGTERM])?;
+        let shutdown = Self::default();
         let requested = shutdown.clone();
         std::thread::Builder::new().name("signals".to_owned()).spawn(move || {
+            let mut first = None;
             for _ in signals.forever() {
+                let now = clock.monotonic();
+                let since = now.saturating_sub(*first.get_or_insert(now));
+                if since >= REPEAT {
+                    signal_hook::low_level::exit(1);
+                }
                 requested.request();
             }
         })?;

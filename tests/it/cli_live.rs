@@ -53,6 +53,17 @@ fn bad_rows_are_told_to_the_one_who_asked() {
 }
 
 #[test]
+fn a_signal_that_arrives_twice_still_ends_it_in_good_order() {
+    let installation = Installation::new();
+    let live = start(&installation, &["run"]);
+    for _ in 0..5 {
+        live.signal(Signal::INT);
+    }
+    end(live);
+    assert!(!installation.state_dir().join("socket").exists());
+}
+
+#[test]
 fn reset_is_refused_while_somebody_owns_the_directory() {
     let installation = Installation::new();
     let live = start(&installation, &["run"]);
