@@ -104,3 +104,22 @@ fn a_simulated_channel_tells_its_first_message_within_five_seconds_and_ends_on_c
     assert_eq!(code, Some(0), "{said:#?}");
     assert!(Path::new(&installation.state_dir()).is_dir());
 }
+
+#[test]
+fn what_the_readme_shows_is_what_is_printed() {
+    let project = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let readme = std::fs::read_to_string(project.join("README.md")).unwrap();
+    let mut shown = 0;
+    for example in readme.split("    $ ./dev ").skip(1) {
+        let (command, rest) = example.split_once('\n').unwrap();
+        let json = rest.lines().find(|line| line.trim_start().starts_with('{')).unwrap();
+        let arguments: Vec<String> = command
+            .split_whitespace()
+            .map(|word| if word.starts_with("tests/") { project.join(word).display().to_string() } else { word.to_owned() })
+            .collect();
+        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+        assert_eq!(Installation::new().succeed(&arguments).stdout.trim(), json.trim(), "{command}");
+        shown += 1;
+    }
+    assert!(shown > 0, "the README shows nothing");
+}
