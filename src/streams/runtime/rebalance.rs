@@ -1,13 +1,19 @@
 //! Partitions come and go, and what is done when something failed: the parts of a stream thread that change its tasks.
 
+use std::time::Duration;
+
 use super::failure::Action;
 use super::restore::Restored;
 use super::shared::TaskStatus;
-use super::stream_thread::{FAILURES_MAX, StreamThread};
+use super::stream_thread::{FAILURES_MAX, StreamThread, join_group, producer_options};
+use super::transaction::Transaction;
 use super::watchdog::ENDED;
 use super::{Error, Result};
-use crate::streams::log::TopicPartition;
+use crate::streams::log::{Class, TopicPartition};
 use crate::streams::task::{State, StreamTask, TaskId};
+
+/// How long the engine stands still before it tries again what a full disk forbade.
+const PAUSE: Duration = Duration::from_secs(1);
 
 impl StreamThread {
     fn task_id(&self, partition: &TopicPartition) -> Option<TaskId> {
@@ -118,7 +124,8 @@ impl StreamThread {
                     }
                 }
                 self.replace_producer()?;
-                self.rejoin_group()
+                self.consumer = join_group(self.index, &self.parts)?;
+                Ok(())
             }
         }
     }
@@ -135,11 +142,59 @@ impl StreamThread {
         }
     }
 
+    /// Stops the inputs for a while.
+    fn pause(&mut self, reason: &Error) {
+        tracing::warn!(error = crate::streams::task::chain(reason), "standing still until there is space again");
+        let until = self.parts.clock.monotonic() + PAUSE;
+        for task in self.tasks.values_mut() {
+            task.paused_until = Some(until);
+            if let Err(error) = self.consumer.pause(task.source()) {
+                tracing::debug!(%error, "pausing an input");
+            }
+        }
+    }
+
+    /// Makes a new producer, which fences the former one; where that cannot be done now it is tried again later.
+    pub(super) fn replace_producer(&mut self) -> Result<()> {
+        self.beat("init_transactions");
+        let options = producer_options(self.index, &self.parts);
+        match Transaction::init(&*self.parts.log, &options, self.parts.options.transaction_timeout) {
+            Ok(transaction) => {
+                self.transaction = transaction;
+                self.replace_at = None;
+                Ok(())
+            }
+            Err(error) if matches!(error.class, Class::DiskFull | Class::Retriable) => {
+                tracing::warn!(error = crate::streams::task::chain(&error), "no producer can be made now; it will be tried again");
+                self.transaction.ended();
+                self.replace_at = Some(self.parts.clock.monotonic() + PAUSE);
+                Ok(())
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Whether there is a producer to work with; without one nothing is polled, and this waits up to `timeout`.
+    pub(super) fn has_producer(&mut self, timeout: Duration) -> Result<bool> {
+        let Some(at) = self.replace_at else { return Ok(true) };
+        if self.parts.clock.monotonic() >= at {
+            self.replace_producer()?;
+        }
+        if self.replace_at.is_some() {
+            self.beat("wait for a producer");
+            let mut progress = self.parts.shared.progress.lock();
+            self.parts.shared.changed.wait_for(&mut progress, timeout);
+        }
+        Ok(self.replace_at.is_none())
+    }
+
     /// Aborts the open transaction, best effort: what fails here, the log aborts by itself.
     fn abort(&mut self) {
         if self.transaction.is_open() {
             if let Err(error) = self.transaction.producer.abort(self.parts.options.transaction_timeout) {
                 tracing::debug!(error = crate::streams::task::chain(&error), "abort");
+                // What could not be aborted is still open in the log: the next holder of the id ends it.
+                self.replace_at = Some(self.parts.clock.monotonic());
             }
             self.transaction.ended();
         }
@@ -172,7 +227,8 @@ impl StreamThread {
     fn restore_task(&mut self, id: TaskId) -> Result<()> {
         let Some(mut task) = self.tasks.remove(&id) else { return Ok(()) };
         task.discard();
-        self.consumer.unassign(task.source())?;
+        // Not unassigned: a partition that is to be revoked would be given away while its stores are open.
+        self.consumer.pause(task.source())?;
         // The rows in the write-back cache are committed: on the disk they shorten the restore.
         if let Err(error) = task.stores.flush(None) {
             tracing::warn!(task = %id, error = crate::streams::task::chain(&error), "committed rows could not be written before the restore");
@@ -195,7 +251,7 @@ impl StreamThread {
         };
         self.note_rebuild(id, cause)?;
         let Some(task) = self.tasks.remove(&id) else { return Ok(()) };
-        self.consumer.unassign(task.source())?;
+        self.consumer.pause(task.source())?;
         drop(task);
         self.destroy(id)?;
         let task = self.open_task(id)?;

@@ -90,11 +90,21 @@ impl RestoreDriver {
     }
 
     /// The tasks that are finished.
-    pub(super) fn step(&mut self) -> Vec<Restored> {
+    pub(super) fn step(&mut self) -> Result<Vec<Restored>> {
         match self {
-            Self::Inline(restorer) if restorer.is_idle() => Vec::new(),
-            Self::Inline(restorer) => restorer.step(Duration::ZERO),
-            Self::Threaded { restored, aside, .. } => aside.drain(..).chain(restored.try_iter()).collect(),
+            Self::Inline(restorer) if restorer.is_idle() => Ok(Vec::new()),
+            Self::Inline(restorer) => Ok(restorer.step(Duration::ZERO)),
+            Self::Threaded { requests, restored, aside, .. } => {
+                let mut finished = std::mem::take(aside);
+                loop {
+                    match restored.try_recv() {
+                        Ok(task) => finished.push(task),
+                        // It only ends by itself when it panicked: its tasks would stay RESTORING for ever.
+                        Err(TryRecvError::Disconnected) if requests.is_some() => return Err(ended()),
+                        Err(TryRecvError::Empty | TryRecvError::Disconnected) => return Ok(finished),
+                    }
+                }
+            }
         }
     }
 
@@ -109,7 +119,7 @@ impl RestoreDriver {
                 tracing::error!("the restore thread panicked");
             }
         }
-        self.step()
+        self.step().unwrap_or_default()
     }
 }
 

@@ -61,8 +61,8 @@ pub(crate) struct StreamThread {
     last_maintenance: Duration,
     /// The disk was full: no flush is tried before this time.
     flush_again: Duration,
-    /// Nothing is polled before this time: the disk was full.
-    paused_until: Duration,
+    /// The producer cannot be used and is replaced at this time.
+    pub(super) replace_at: Option<Duration>,
     pub(super) failures: u32,
     /// Tasks whose stores were rebuilt and have not committed since, with the cause.
     pub(super) rebuilt: BTreeMap<TaskId, String>,
@@ -101,7 +101,7 @@ impl StreamThread {
             last_flush: now,
             last_maintenance: now,
             flush_again: Duration::ZERO,
-            paused_until: Duration::ZERO,
+            replace_at: None,
             failures: 0,
             rebuilt: BTreeMap::new(),
             parts,
@@ -118,6 +118,9 @@ impl StreamThread {
 
     /// One turn: takes up restored tasks, polls once, processes what came, commits if it is time. Returns whether anything happened.
     pub(crate) fn run_once(&mut self, timeout: Duration) -> Result<bool> {
+        if !self.has_producer(timeout)? {
+            return Ok(false);
+        }
         let mut busy = self.take_up_restored()?;
         self.beat("poll");
         let polled = self.poll(timeout)?;
@@ -162,7 +165,7 @@ impl StreamThread {
         let now = self.parts.clock.monotonic();
         self.resume_inputs(now)?;
         // Nothing may wait for the next record: neither what is uncommitted nor a task that is ready.
-        let waiting = self.transaction.is_open() || !self.restoring.is_empty() || now < self.paused_until;
+        let waiting = self.transaction.is_open() || !self.restoring.is_empty();
         let timeout = if waiting { timeout.min(Duration::from_millis(1)) } else { timeout };
         let timeout = if self.transaction.is_open() { Duration::ZERO } else { timeout };
         match self.consumer.poll(timeout, &mut self.batch) {
@@ -256,6 +259,9 @@ impl StreamThread {
 
     /// Commits all tasks; returns whether there was something to commit.
     pub(super) fn commit(&mut self) -> Result<bool> {
+        if self.replace_at.is_some() {
+            return Ok(false);
+        }
         let outcome = commit::commit(&mut commit::Scope {
             tasks: &mut self.tasks,
             consumer: &mut *self.consumer,
@@ -382,7 +388,7 @@ impl StreamThread {
 
     /// Takes up tasks that the restorer gives back.
     fn take_up_restored(&mut self) -> Result<bool> {
-        let restored = self.restorer.step();
+        let restored = self.restorer.step()?;
         let any = !restored.is_empty();
         for Restored { mut task, outcome } in restored {
             let id = task.id();
@@ -426,34 +432,10 @@ impl StreamThread {
         self.restorer.add(task)
     }
 
-    /// Stops polling for a while.
-    pub(super) fn pause(&mut self, reason: &Error) {
-        let wait = Duration::from_secs(1);
-        tracing::warn!(error = task::chain(reason), "standing still until there is space again");
-        self.paused_until = self.parts.clock.monotonic() + wait;
-        for task in self.tasks.values_mut() {
-            task.paused_until = Some(self.paused_until);
-            if let Err(error) = self.consumer.pause(task.source()) {
-                tracing::debug!(%error, "pausing an input");
-            }
-        }
-    }
-
-    pub(super) fn replace_producer(&mut self) -> Result<()> {
-        self.beat("init_transactions");
-        let options = producer_options(self.index, &self.parts);
-        self.transaction = Transaction::init(&*self.parts.log, &options, self.parts.options.transaction_timeout)?;
-        Ok(())
-    }
-
-    pub(super) fn rejoin_group(&mut self) -> Result<()> {
-        self.consumer = join_group(self.index, &self.parts)?;
-        Ok(())
-    }
-
     /// Whether nothing is left to do until a record comes or time moves.
     pub(crate) fn is_settled(&self) -> bool {
-        self.restoring.is_empty() && !self.transaction.is_open() && commit::advanced(&self.tasks, &*self.consumer).is_empty()
+        self.replace_at.is_some()
+            || (self.restoring.is_empty() && !self.transaction.is_open() && commit::advanced(&self.tasks, &*self.consumer).is_empty())
     }
 
     /// The tasks with the names of their stores.
@@ -467,7 +449,7 @@ impl StreamThread {
     }
 }
 
-fn producer_options(index: usize, parts: &Parts) -> ProducerOptions {
+pub(super) fn producer_options(index: usize, parts: &Parts) -> ProducerOptions {
     let options = &parts.options;
     ProducerOptions {
         transactional_id: format!("{}-{}-{index}", options.application_id, options.instance_id).into(),
@@ -476,7 +458,7 @@ fn producer_options(index: usize, parts: &Parts) -> ProducerOptions {
     }
 }
 
-fn join_group(index: usize, parts: &Parts) -> log::Result<Box<dyn Consumer>> {
+pub(super) fn join_group(index: usize, parts: &Parts) -> log::Result<Box<dyn Consumer>> {
     let options = &parts.options;
     let mut consumer = parts.log.consumer(ConsumerOptions {
         group: Some(Arc::clone(&options.application_id)),

@@ -96,6 +96,24 @@ fn rebalances_and_full_disks_are_waited_for_however_often_they_come() {
 }
 
 #[test]
+fn a_full_disk_that_forbids_the_abort_and_a_new_producer_is_waited_for() {
+    let world = World::new(1);
+    let (log, faults) = faulty(&world);
+    let mut driver = start(&world, &log);
+    pipe(&mut driver, "a", "1");
+    for call in [Call::Flush, Call::Abort, Call::Init, Call::Init, Call::Commit, Call::Init] {
+        faults.lock().push_back(Fault { call, class: Class::DiskFull, takes_effect: false });
+    }
+    pipe(&mut driver, "a", "2");
+    for _ in 0..5 {
+        settle(&mut driver);
+    }
+    assert!(faults.lock().is_empty());
+    pipe(&mut driver, "a", "3");
+    assert_eq!(outputs(&mut driver), ["a:1:1", "a:2:2", "a:3:3"]);
+}
+
+#[test]
 fn failures_without_a_commit_between_them_are_bounded() {
     let world = World::new(1);
     let (log, faults) = faulty(&world);

@@ -17,6 +17,8 @@ pub(super) enum Call {
     Flush,
     SendOffsets,
     Commit,
+    Abort,
+    Init,
 }
 
 /// A fault: at which call, with which error, and whether the call takes effect all the same.
@@ -72,7 +74,7 @@ impl FaultyProducer {
 
 impl Producer for FaultyProducer {
     fn init_transactions(&mut self, timeout: Duration) -> Result<()> {
-        self.inner.init_transactions(timeout)
+        self.call(Call::Init, |inner| inner.init_transactions(timeout))
     }
 
     fn begin(&mut self) -> Result<()> {
@@ -100,6 +102,6 @@ impl Producer for FaultyProducer {
     }
 
     fn abort(&mut self, timeout: Duration) -> Result<()> {
-        self.inner.abort(timeout)
+        self.call(Call::Abort, |inner| inner.abort(timeout))
     }
 }
