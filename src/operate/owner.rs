@@ -98,7 +98,7 @@ impl Owner {
     fn import(&self, path: &Path, source: Option<&str>, reply: &mut Reply) -> Result<(), Failure> {
         let target = target(&self.targets, source).map_err(|error| Failure::of(&error, true))?;
         let import = Import { log: &*self.log, registry: &*self.registry, target, path };
-        let outcome = import.run(Box::new(|_| ()), &mut Told(reply)).map_err(|error| {
+        let outcome = import.run(Box::new(|_| ()), &mut Told { reply, bad_rows: Vec::new() }).map_err(|error| {
             let by_user = matches!(&error, import::Error::File(file) if file.is_by_user());
             Failure::of(&error, by_user)
         })?;
@@ -128,19 +128,34 @@ impl Owner {
     }
 }
 
-/// Tells a client about the import that it asked for.
-struct Told<'a>(&'a mut Reply);
+/// Of what is wrong with a row a client is told so many characters.
+const FAULT_CHARS_MAX: usize = 300;
+
+/// Tells a client about the import that it asked for, and only between transactions: a client that does not read must not hold up those who
+/// wait for the end of one. What is kept is bounded by the rows of a transaction.
+struct Told<'a> {
+    reply: &'a mut Reply,
+    bad_rows: Vec<Response>,
+}
 
 impl Watch for Told<'_> {
     fn bad_row(&mut self, line: u64, fault: &Fault) {
-        self.0.say(&Response::BadRow { line, fault: fault.to_string() });
+        let fault = fault.to_string().chars().take(FAULT_CHARS_MAX).collect();
+        self.bad_rows.push(Response::BadRow { line, fault });
     }
 
     fn committed(&mut self, rows: u64) {
-        self.0.say(&Response::Committed(rows));
+        for response in self.bad_rows.drain(..).chain([Response::Committed(rows)]) {
+            if self.reply.send_in_time(&response).is_break() {
+                break;
+            }
+        }
     }
 
     fn stop(&self) -> bool {
-        self.0.watch().is_over()
+        self.reply.is_lost() || self.reply.watch().is_over()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,12 +5,15 @@
 
 use std::fs;
 use std::io::{self, BufRead, BufReader, Read, Write};
+use std::net::Shutdown;
 use std::ops::ControlFlow;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -20,13 +23,22 @@ use super::import::Outcome;
 use super::tap;
 
 /// A longer request is refused.
-const REQUEST_BYTES_MAX: u64 = 64 << 10;
+const REQUEST_BYTES_MAX: usize = 64 << 10;
 
 /// More connections at a time are refused.
 const CONNECTIONS_MAX: usize = 16;
 
-/// How long a client may take to ask.
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
+/// So many more are told why; the rest is closed without a word.
+const REFUSALS_MAX: usize = 16;
+
+/// In how many reads of at most a [`STEP`] a request must have come: 5 s, however slowly its bytes trickle in.
+const REQUEST_READS_MAX: usize = 25;
+
+/// The same for a request that is refused anyway: 1 s.
+const REFUSED_READS_MAX: usize = 5;
+
+/// After how many writes in a row that a client took nothing of it is given up, where others would wait for it: 5 s.
+const WRITES_WAITED_MAX: usize = 25;
 
 /// How often whoever waits looks whether to stop.
 const STEP: Duration = Duration::from_millis(200);
@@ -106,26 +118,55 @@ pub struct Reply {
     stream: UnixStream,
     over: Arc<Over>,
     line: Vec<u8>,
+    lost: bool,
 }
 
 impl Reply {
+    /// An answer into `stream`, whose writes end after a [`STEP`].
+    pub(super) fn new(stream: UnixStream, stop: Arc<AtomicBool>) -> io::Result<Self> {
+        let over = Arc::new(Over { stream: stream.try_clone()?, stop });
+        Ok(Self { stream, over, line: Vec::new(), lost: false })
+    }
+
     /// Sends a line; breaks off when the client is gone or the server stops. A client that reads slowly is waited for.
     pub fn send(&mut self, response: &Response) -> ControlFlow<()> {
+        self.write(response, usize::MAX)
+    }
+
+    /// The same, but a client that does not read is given up: from then on everything breaks off.
+    pub fn send_in_time(&mut self, response: &Response) -> ControlFlow<()> {
+        self.write(response, WRITES_WAITED_MAX)
+    }
+
+    fn write(&mut self, response: &Response, waits_max: usize) -> ControlFlow<()> {
         self.line.clear();
-        if serde_json::to_writer(&mut self.line, response).is_err() {
+        if self.lost || serde_json::to_writer(&mut self.line, response).is_err() {
             return ControlFlow::Break(());
         }
         self.line.push(b'\n');
         let mut rest = self.line.as_slice();
+        let mut waits = 0;
         while !rest.is_empty() {
             match self.stream.write(rest) {
-                Ok(0) => return ControlFlow::Break(()),
-                Ok(length) => rest = rest.get(length..).unwrap_or_default(),
-                Err(error) if is_timeout(&error) && !self.over.stopping() => {}
-                Err(_) => return ControlFlow::Break(()),
+                Ok(length) if length > 0 => {
+                    rest = rest.get(length..).unwrap_or_default();
+                    waits = 0;
+                }
+                Err(error) if is_timeout(&error) && waits < waits_max => waits += 1,
+                Ok(_) | Err(_) => self.lost = true,
+            }
+            // After half a line nothing that follows could be understood.
+            self.lost |= !rest.is_empty() && self.over.stopping();
+            if self.lost {
+                return ControlFlow::Break(());
             }
         }
         ControlFlow::Continue(())
+    }
+
+    /// Whether the client was lost or given up.
+    pub fn is_lost(&self) -> bool {
+        self.lost
     }
 
     /// Sends a line, whether anybody still listens or not: who wants to know asks [`Over::is_over`].
@@ -175,6 +216,10 @@ fn is_timeout(error: &io::Error) -> bool {
 pub struct Server {
     path: PathBuf,
     stop: Arc<AtomicBool>,
+    /// The listening socket.
+    waker: UnixStream,
+    /// Dropped to end the wait after a connection that failed.
+    wake: Option<Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -195,18 +240,21 @@ impl Server {
         fs::rename(&early, &path)?;
         let stop = Arc::new(AtomicBool::new(false));
         let stopping = Arc::clone(&stop);
-        let body = move || accept(&listener, &handler, &stopping);
+        let (wake, stopped) = std::sync::mpsc::channel();
+        let waker = UnixStream::from(OwnedFd::from(listener.try_clone()?));
+        let body = move || accept(listener.incoming(), &handler, &stopping, &stopped);
         let thread = std::thread::Builder::new().name("socket".to_owned()).spawn(body)?;
-        Ok(Self { path: directory.join("socket"), stop, thread: Some(thread) })
+        Ok(Self { path: directory.join("socket"), stop, waker, wake: Some(wake), thread: Some(thread) })
     }
 }
 
 impl Drop for Server {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::SeqCst);
-        // A connection of one's own wakes the thread that accepts.
-        let woken = self.path.parent().map(connect);
-        if let Some(thread) = self.thread.take().filter(|_| woken.is_some_and(|woken| woken.is_ok()))
+        self.wake = None;
+        // Wakes the thread that accepts; unlike a connection of one's own this needs no file descriptor.
+        let woken = self.waker.shutdown(Shutdown::Both);
+        if let Some(thread) = self.thread.take().filter(|_| woken.is_ok())
             && thread.join().is_err()
         {
             tracing::error!("the thread of the socket panicked");
@@ -242,10 +290,15 @@ fn connect(directory: &Path) -> io::Result<UnixStream> {
     UnixStream::connect(Place::of(directory)?.path("socket"))
 }
 
-fn accept(listener: &UnixListener, handler: &Arc<dyn Handler>, stop: &Arc<AtomicBool>) {
+fn accept(
+    connections: impl Iterator<Item = io::Result<UnixStream>>,
+    handler: &Arc<dyn Handler>,
+    stop: &Arc<AtomicBool>,
+    stopped: &Receiver<()>,
+) {
     let open = AtomicUsize::new(0);
     std::thread::scope(|scope| {
-        for stream in listener.incoming() {
+        for stream in connections {
             if stop.load(Ordering::SeqCst) {
                 return;
             }
@@ -253,9 +306,16 @@ fn accept(listener: &UnixListener, handler: &Arc<dyn Handler>, stop: &Arc<Atomic
                 Ok(stream) => stream,
                 Err(error) => {
                     tracing::warn!(%error, "a connection to the socket failed");
-                    continue;
+                    // The connection still waits, for a file descriptor for example: trying at once would fail at once.
+                    match stopped.recv_timeout(STEP) {
+                        Err(RecvTimeoutError::Timeout) => continue,
+                        Ok(()) | Err(RecvTimeoutError::Disconnected) => return,
+                    }
                 }
             };
+            if open.load(Ordering::SeqCst) >= CONNECTIONS_MAX + REFUSALS_MAX {
+                continue;
+            }
             let full = open.fetch_add(1, Ordering::SeqCst) >= CONNECTIONS_MAX;
             let open = &open;
             let serve = move || {
@@ -273,28 +333,51 @@ fn accept(listener: &UnixListener, handler: &Arc<dyn Handler>, stop: &Arc<Atomic
 }
 
 fn serve(stream: UnixStream, full: bool, handler: &dyn Handler, stop: &Arc<AtomicBool>) -> io::Result<()> {
-    stream.set_read_timeout(Some(REQUEST_TIMEOUT))?;
+    stream.set_read_timeout(Some(STEP))?;
     stream.set_write_timeout(Some(STEP))?;
-    let mut line = String::new();
-    if !full {
-        BufReader::new((&stream).take(REQUEST_BYTES_MAX)).read_line(&mut line)?;
-    }
-    let over = Arc::new(Over { stream: stream.try_clone()?, stop: Arc::clone(stop) });
-    let mut reply = Reply { stream, over, line: Vec::new() };
+    // Also what is refused is read first: a client that is still writing would not look for the reason.
+    let line = read_request(&mut &stream, if full { REFUSED_READS_MAX } else { REQUEST_READS_MAX }, stop);
+    let mut reply = Reply::new(stream, Arc::clone(stop))?;
     let refused = |message: String| Failure { message, causes: Vec::new(), by_user: false, hints: Vec::new() };
-    let outcome = if full {
-        Err(refused(format!("{CONNECTIONS_MAX} commands are being answered already")))
-    } else {
-        match serde_json::from_str(&line) {
+    let outcome = match line {
+        _ if full => Err(refused(format!("{CONNECTIONS_MAX} commands are being answered already"))),
+        Ok(line) => match serde_json::from_slice(&line) {
             Ok(request) => handler.handle(request, &mut reply),
             Err(error) => Err(Failure::of(&error, true)),
-        }
+        },
+        Err(error) => Err(refused(error.to_string())),
     };
     let last = outcome.map_or_else(Response::Failed, |()| Response::Done);
-    match reply.send(&last) {
+    match reply.send_in_time(&last) {
         ControlFlow::Continue(()) => Ok(()),
         ControlFlow::Break(()) => Err(io::ErrorKind::BrokenPipe.into()),
     }
+}
+
+/// Reads a line, or as much as a request may be long, in at most `reads_max` reads, each of which ends after a [`STEP`].
+fn read_request(stream: &mut dyn Read, reads_max: usize, stop: &AtomicBool) -> io::Result<Vec<u8>> {
+    let mut line = Vec::new();
+    let mut chunk = [0; 4 << 10];
+    // Only waiting for bytes that trickle counts: a long request comes in full chunks.
+    let mut reads = 0;
+    while reads < reads_max {
+        if stop.load(Ordering::SeqCst) {
+            return Err(io::Error::other("the owner is stopping"));
+        }
+        let length = match stream.read(&mut chunk) {
+            Ok(0) => return Ok(line),
+            Ok(length) => length,
+            Err(error) if is_timeout(&error) => 0,
+            Err(error) => return Err(error),
+        };
+        line.extend_from_slice(chunk.get(..length).unwrap_or_default());
+        if line.len() >= REQUEST_BYTES_MAX || line.ends_with(b"\n") {
+            line.truncate(REQUEST_BYTES_MAX);
+            return Ok(line);
+        }
+        reads += usize::from(length < chunk.len());
+    }
+    Err(io::Error::new(io::ErrorKind::TimedOut, "the request took too long to arrive"))
 }
 
 /// Why the owner did not answer.
@@ -335,16 +418,16 @@ pub fn ask(
     stream.set_read_timeout(Some(STEP)).map_err(no_answer)?;
     let mut line = serde_json::to_vec(request).map_err(|error| no_answer(error.into()))?;
     line.push(b'\n');
-    stream.write_all(&line).map_err(no_answer)?;
+    // Who refuses may have closed before all was written; the reason can be read nevertheless.
+    let written = stream.write_all(&line);
     let mut reader = BufReader::new(stream);
     line.clear();
     while !stop() {
         match reader.read_until(b'\n', &mut line) {
-            Ok(_) if !line.ends_with(b"\n") => return Err(Error::BrokenOff { path: path() }),
-            Ok(_) => {}
+            Ok(_) if line.ends_with(b"\n") => {}
             // What was read of the line stays in it.
             Err(error) if is_timeout(&error) => continue,
-            Err(_) => return Err(Error::BrokenOff { path: path() }),
+            Ok(_) | Err(_) => return Err(written.err().map_or_else(|| Error::BrokenOff { path: path() }, no_answer)),
         }
         match serde_json::from_slice(&line) {
             Ok(Response::Done) => return Ok(None),

@@ -148,3 +148,92 @@ fn a_long_path_is_no_obstacle() {
     drop(server);
     assert!(!long.join("socket").exists());
 }
+
+/// Gives a byte per read, without end, and stops the server after some.
+struct Trickle {
+    reads: usize,
+    stop_after: usize,
+    stop: Arc<AtomicBool>,
+}
+
+impl Read for Trickle {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        self.reads += 1;
+        if self.reads == self.stop_after {
+            self.stop.store(true, Ordering::SeqCst);
+        }
+        into[0] = b'x';
+        Ok(1)
+    }
+}
+
+#[test]
+fn a_request_that_trickles_in_ends_in_time_and_when_the_server_stops() {
+    for (stop_after, reads, message) in
+        [(usize::MAX, REQUEST_READS_MAX, "the request took too long to arrive"), (3, 3, "the owner is stopping")]
+    {
+        let stop = Arc::new(AtomicBool::new(false));
+        let mut trickle = Trickle { reads: 0, stop_after, stop: Arc::clone(&stop) };
+        let error = read_request(&mut trickle, REQUEST_READS_MAX, &stop).unwrap_err();
+        assert_eq!((trickle.reads, error.to_string().as_str()), (reads, message));
+    }
+}
+
+#[test]
+fn a_client_that_is_refused_early_still_reads_the_reason() {
+    let folder = tempfile::tempdir().unwrap();
+    let listener = UnixListener::bind(folder.path().join("socket")).unwrap();
+    let server = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let failure = Failure { message: "no".to_owned(), causes: Vec::new(), by_user: false, hints: Vec::new() };
+        serde_json::to_writer(&mut stream, &Response::Failed(failure)).unwrap();
+        stream.write_all(b"\n").unwrap();
+    });
+    // Longer than what a socket holds: the write fails when the other side closes.
+    let path = PathBuf::from("x".repeat(4 << 20));
+    let (_, failure) = ask_all(folder.path(), &Request::Import { path, source: None });
+    assert_eq!(failure.unwrap().message, "no");
+    server.join().unwrap();
+}
+
+#[test]
+fn a_refused_request_is_read_before_the_answer() {
+    let (mut client, stream) = UnixStream::pair().unwrap();
+    let stop = Arc::new(AtomicBool::new(false));
+    let mut observer = stream.try_clone().unwrap();
+    client.write_all(b"\"status\"\n").unwrap();
+    serve(stream, true, &Parrot, &stop).unwrap();
+    observer.set_nonblocking(true).unwrap();
+    assert!(observer.read(&mut [0]).is_err_and(|error| is_timeout(&error)), "something was left unread");
+    let mut answer = String::new();
+    BufReader::new(client).read_line(&mut answer).unwrap();
+    assert!(answer.contains("16 commands"), "{answer}");
+}
+
+#[test]
+fn a_client_that_does_not_read_is_given_up() {
+    let (_client, stream) = UnixStream::pair().unwrap();
+    // As if every wait were over at once.
+    stream.set_nonblocking(true).unwrap();
+    let mut reply = Reply::new(stream, Arc::default()).unwrap();
+    while reply.send_in_time(&Response::Committed(1)).is_continue() {}
+    assert!(reply.is_lost());
+    assert!(reply.send(&Response::Done).is_break());
+}
+
+#[test]
+fn after_a_failed_connection_the_next_is_waited_for_and_stopping_is_seen() {
+    let (wake, stopped) = std::sync::mpsc::channel();
+    let stop = Arc::new(AtomicBool::new(false));
+    let mut tries = 0;
+    let failing = std::iter::from_fn(|| {
+        tries += 1;
+        if tries == 2 {
+            wake.send(()).unwrap();
+        }
+        (tries < 1_000).then(|| Err(io::Error::other("too many open files")))
+    });
+    let handler: Arc<dyn Handler> = Arc::new(Parrot);
+    accept(failing, &handler, &stop, &stopped);
+    assert_eq!(tries, 2);
+}
