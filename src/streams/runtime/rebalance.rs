@@ -142,16 +142,10 @@ impl StreamThread {
         }
     }
 
-    /// Stops the inputs for a while.
+    /// Does nothing for a while.
     fn pause(&mut self, reason: &Error) {
         tracing::warn!(error = crate::streams::task::chain(reason), "standing still until there is space again");
-        let until = self.parts.clock.monotonic() + PAUSE;
-        for task in self.tasks.values_mut() {
-            task.paused_until = Some(until);
-            if let Err(error) = self.consumer.pause(task.source()) {
-                tracing::debug!(%error, "pausing an input");
-            }
-        }
+        self.still_until = Some(self.parts.clock.monotonic() + PAUSE);
     }
 
     /// Makes a new producer, which fences the former one; where that cannot be done now it is tried again later.
@@ -174,18 +168,20 @@ impl StreamThread {
         }
     }
 
-    /// Whether there is a producer to work with; without one nothing is polled, and this waits up to `timeout`.
-    pub(super) fn has_producer(&mut self, timeout: Duration) -> Result<bool> {
-        let Some(at) = self.replace_at else { return Ok(true) };
-        if self.parts.clock.monotonic() >= at {
+    /// Whether there is space and a producer to work with; without them nothing is polled, and this waits up to `timeout`.
+    pub(super) fn can_work(&mut self, timeout: Duration) -> Result<bool> {
+        let now = self.parts.clock.monotonic();
+        self.still_until = self.still_until.filter(|&until| now < until);
+        if self.still_until.is_none() && self.replace_at.is_some_and(|at| now >= at) {
             self.replace_producer()?;
         }
-        if self.replace_at.is_some() {
-            self.beat("wait for a producer");
-            let mut progress = self.parts.shared.progress.lock();
-            self.parts.shared.changed.wait_for(&mut progress, timeout);
+        if self.still_until.is_none() && self.replace_at.is_none() {
+            return Ok(true);
         }
-        Ok(self.replace_at.is_none())
+        self.beat("standing still");
+        let mut progress = self.parts.shared.progress.lock();
+        self.parts.shared.changed.wait_for(&mut progress, timeout);
+        Ok(false)
     }
 
     /// Aborts the open transaction, best effort: what fails here, the log aborts by itself.

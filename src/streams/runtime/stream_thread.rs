@@ -63,6 +63,8 @@ pub(crate) struct StreamThread {
     flush_again: Duration,
     /// The producer cannot be used and is replaced at this time.
     pub(super) replace_at: Option<Duration>,
+    /// Nothing is done before this time: the disk was full.
+    pub(super) still_until: Option<Duration>,
     pub(super) failures: u32,
     /// Tasks whose stores were rebuilt and have not committed since, with the cause.
     pub(super) rebuilt: BTreeMap<TaskId, String>,
@@ -102,6 +104,7 @@ impl StreamThread {
             last_maintenance: now,
             flush_again: Duration::ZERO,
             replace_at: None,
+            still_until: None,
             failures: 0,
             rebuilt: BTreeMap::new(),
             parts,
@@ -118,7 +121,7 @@ impl StreamThread {
 
     /// One turn: takes up restored tasks, polls once, processes what came, commits if it is time. Returns whether anything happened.
     pub(crate) fn run_once(&mut self, timeout: Duration) -> Result<bool> {
-        if !self.has_producer(timeout)? {
+        if !self.can_work(timeout)? {
             return Ok(false);
         }
         let mut busy = self.take_up_restored()?;
@@ -435,6 +438,7 @@ impl StreamThread {
     /// Whether nothing is left to do until a record comes or time moves.
     pub(crate) fn is_settled(&self) -> bool {
         self.replace_at.is_some()
+            || self.still_until.is_some()
             || (self.restoring.is_empty() && !self.transaction.is_open() && commit::advanced(&self.tasks, &*self.consumer).is_empty())
     }
 
