@@ -4,11 +4,12 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use super::tap;
 use crate::streams::clock::Timestamp;
 use crate::streams::log::{self, Admin, Class, Committed, Isolation, Offset, TopicPartition};
-use crate::streams::runtime::changelog_topic;
+use crate::streams::runtime::{changelog_topic, without_store};
 
 /// Why nothing was reset, or not all.
 #[derive(Debug, thiserror::Error)]
@@ -93,6 +94,7 @@ struct Move {
     partition: TopicPartition,
     previous: Option<Offset>,
     current: Option<Offset>,
+    metadata: Arc<str>,
 }
 
 /// What a reset will do.
@@ -123,18 +125,22 @@ pub fn plan(admin: &dyn Admin, application: &Application, scope: &Scope) -> Resu
         }
     }
     let committed = admin.group_offsets(&application.id)?;
-    let previous =
-        |wanted: &TopicPartition| committed.iter().find(|(partition, _)| partition == wanted).map(|(_, committed)| committed.offset);
+    let known = |wanted: &TopicPartition| committed.iter().find(|(partition, _)| partition == wanted).map(|(_, committed)| committed);
     let mut moves = Vec::new();
     for topic in &application.inputs {
         let partitions = admin.describe(topic)?.map_or(0, |description| description.config.partitions);
         for partition in (0..partitions).map(|partition| TopicPartition::new(topic.as_str(), partition)) {
-            let previous = previous(&partition);
+            let previous = known(&partition).map(|committed| committed.offset);
+            // The layout of what is forgotten binds nobody; that of the other stores stays.
+            let metadata = match (scope, known(&partition)) {
+                (Scope::Store(store), Some(committed)) => without_store(&committed.metadata, store),
+                _ => Arc::from(""),
+            };
             let current = match scope {
                 Scope::All(to) => Some(place(admin, &partition, *to)?),
                 Scope::Store(_) => previous,
             };
-            moves.push(Move { partition, previous, current });
+            moves.push(Move { partition, previous, current, metadata });
         }
     }
     let moves_position = matches!(scope, Scope::All(_));
@@ -169,8 +175,10 @@ impl Plan {
                 _ => {}
             }
         }
-        // Without metadata: the layout of what was forgotten binds nobody.
-        let committed = |it: &Move| Some((it.partition.clone(), Some(Committed { offset: it.current?, metadata: "".into() })));
+        let committed = |it: &Move| {
+            let metadata = Arc::clone(&it.metadata);
+            Some((it.partition.clone(), Some(Committed { offset: it.current?, metadata })))
+        };
         let set: Vec<_> = self.moves.iter().filter_map(committed).collect();
         Ok(admin.alter_group_offsets(&self.group, &set)?)
     }
@@ -185,7 +193,7 @@ impl fmt::Display for Plan {
         if !self.tasks.is_empty() {
             writeln!(f, "  delete the cached state of {}", plural(self.tasks.len(), "task"))?;
         }
-        for Move { partition, previous, current } in &self.moves {
+        for Move { partition, previous, current, .. } in &self.moves {
             let previous = previous.map_or("nowhere".to_owned(), |offset| format!("offset {offset}"));
             match current {
                 Some(current) if previous != format!("offset {current}") => {

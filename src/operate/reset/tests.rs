@@ -1,6 +1,5 @@
 //! What a reset says and does.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use super::*;
@@ -95,6 +94,18 @@ fn one_store_is_forgotten_without_moving_the_position() {
     let (topics, offsets, removed) = execute(&log, &Scope::Store("views".to_owned()));
     assert_eq!(topics, ["app-changes-changelog", "videos"]);
     assert_eq!((offsets, removed), (at(2), vec!["0_0".to_owned()]));
+}
+
+#[test]
+fn the_layout_of_the_other_stores_is_kept() {
+    let log = log();
+    let layout = |stores: &str| Arc::<str>::from(format!(r#"{{"partitions":1,"stores":{{{stores}}}}}"#));
+    let (changes, views) = (r#""changes":{"kind":"latest","fields":{}}"#, r#""views":{"kind":"milestone","fields":{}}"#);
+    let committed = Committed { offset: Offset(2), metadata: layout(&format!("{changes},{views}")) };
+    log.admin().alter_group_offsets("app", &[(TopicPartition::new("videos", 0), Some(committed))]).unwrap();
+    execute(&log, &Scope::Store("views".to_owned()));
+    let offsets = log.admin().group_offsets("app").unwrap();
+    assert_eq!(offsets.into_iter().map(|(_, committed)| committed.metadata).collect::<Vec<_>>(), [layout(changes)]);
 }
 
 #[test]

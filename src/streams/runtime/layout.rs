@@ -23,6 +23,13 @@ pub(super) fn metadata(subtopology: &Subtopology, partitions: i32) -> Arc<str> {
     serde_json::to_string(&Layout { partitions, stores }).unwrap_or_default().into()
 }
 
+/// The same metadata without one store: what is forgotten binds nobody, the others stay as they are.
+pub fn without_store(metadata: &str, store: &str) -> Arc<str> {
+    let Ok(mut layout) = serde_json::from_str::<Layout>(metadata) else { return Arc::from("") };
+    layout.stores.remove(store);
+    serde_json::to_string(&layout).unwrap_or_default().into()
+}
+
 /// Refuses a topology that does not fit what was stored, naming both sides and the remedy.
 pub(super) fn check(task: TaskId, subtopology: &Subtopology, partitions: i32, metadata: &str) -> Result<()> {
     // Offsets set by hand carry no layout.

@@ -22,6 +22,7 @@ mod watchdog;
 
 pub use backend::{MemoryBackend, RocksBackend, StateBackend};
 pub use error::{Error, Result};
+pub use layout::without_store;
 pub use options::Options;
 pub(crate) use shared::Shared;
 pub use shared::{RestoreProgress, Status, TaskStatus};
