@@ -157,10 +157,10 @@ fn assert_run_survives(engine: &str, partitions: i64, seed: u64) {
 
 #[test]
 fn of_one_thread_leave_no_trace() {
-    assert_run_survives("threads = 1\npartitions = 1", 1, 2);
+    assert_run_survives("threads = 1\npartitions = 1\ncommit_interval_ms = 20", 1, 2);
 }
 
 #[test]
 fn of_two_threads_with_four_partitions_leave_no_trace() {
-    assert_run_survives("threads = 2\npartitions = 4", 4, 3);
+    assert_run_survives("threads = 2\npartitions = 4\ncommit_interval_ms = 20", 4, 3);
 }

@@ -51,7 +51,8 @@ fn the_state_is_restored_from_the_changelog_when_it_was_removed() {
 
 #[test]
 fn sigterm_in_the_middle_commits_and_leaves_nothing_to_restore() {
-    let installation = Installation::new();
+    // Small transactions, so that some are committed before the middle.
+    let installation = Installation::with_engine("commit_interval_ms = 5");
     let all = generated::repeated(&generated::observations(400, 60, 6), 4);
     import(&installation, "all.csv", &all);
     // First without an orderly end, so that there is something to restore, and to show that it would be seen here.
