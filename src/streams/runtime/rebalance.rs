@@ -60,17 +60,23 @@ impl StreamThread {
             if let Some(task) = self.tasks.remove(&id) {
                 close_task(task);
             }
-            if self.restoring.remove(&id).is_some()
-                && let Some(task) = self.restorer.cancel(id)?
-            {
-                close_task(task);
-            }
+            self.close_restoring(id)?;
             // Order: the task is closed before its partition is given up, or the next owner finds its stores locked.
             match self.consumer.unassign(partition) {
                 Err(error) if clean => return Err(error.into()),
                 _ => {}
             }
             self.parts.shared.status.lock().tasks.remove(&id);
+        }
+        Ok(())
+    }
+
+    /// Ends the restore of a task, if there is one, and closes the task.
+    fn close_restoring(&mut self, id: TaskId) -> Result<()> {
+        if self.restoring.remove(&id).is_some()
+            && let Some(task) = self.restorer.cancel(id)?
+        {
+            close_task(task);
         }
         Ok(())
     }
@@ -118,11 +124,8 @@ impl StreamThread {
             Action::Rejoin => {
                 let tasks = std::mem::take(&mut self.tasks);
                 tasks.into_values().for_each(close_task);
-                for id in std::mem::take(&mut self.restoring).into_keys() {
-                    if let Some(task) = self.restorer.cancel(id)? {
-                        close_task(task);
-                    }
-                }
+                let restoring: Vec<_> = self.restoring.keys().copied().collect();
+                restoring.into_iter().try_for_each(|id| self.close_restoring(id))?;
                 self.replace_producer()?;
                 self.consumer = join_group(self.index, &self.parts)?;
                 Ok(())

@@ -74,8 +74,6 @@ pub struct Status {
     pub commit_total: u64,
     /// Records applied by finished restores.
     pub restored_records_total: u64,
-    /// Threads that are ready to process or have nothing to restore.
-    pub threads_running: usize,
 }
 
 /// A thread's sign of life for the watchdog.
