@@ -10,6 +10,7 @@ use std::time::Duration;
 mod batch;
 mod error;
 mod headers;
+pub mod kafka;
 pub mod local;
 mod types;
 
