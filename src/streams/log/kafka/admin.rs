@@ -1,0 +1,256 @@
+//! Topics, offsets and groups of a cluster.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rdkafka::admin::{AdminClient, AdminOptions, ConfigResource, NewTopic, ResourceSpecifier, TopicReplication};
+use rdkafka::config::FromClientConfigAndContext;
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::metadata::MetadataTopic;
+use rdkafka::topic_partition_list::{Offset as NativeOffset, TopicPartitionList};
+
+use super::context::Ear;
+use super::error::{self, Call};
+use super::wait::wait;
+use super::{Options, settings};
+use crate::streams::clock::Timestamp;
+use crate::streams::log::{
+    Admin, Class, CleanupPolicy, Committed, ConsumerOptions, Error, Isolation, Offset, Result, TopicConfig, TopicDescription,
+    TopicPartition,
+};
+
+/// How long a question may take, the connection included.
+const TIMEOUT: Duration = Duration::from_secs(15);
+
+/// The admin side of a cluster.
+pub(super) struct KafkaAdmin {
+    options: Options,
+    client: AdminClient<Ear>,
+    /// One for each isolation level: which end of a partition is answered depends on it.
+    committed: BaseConsumer<Ear>,
+    uncommitted: BaseConsumer<Ear>,
+}
+
+impl std::fmt::Debug for KafkaAdmin {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("KafkaAdmin").field("options", &self.options).finish_non_exhaustive()
+    }
+}
+
+impl KafkaAdmin {
+    pub(super) fn new(options: &Options) -> Result<Self> {
+        let failed = |cause| error::of(Call::Other, "making a client", cause, None);
+        let client = AdminClient::from_config_and_context(&settings::admin(options), Ear::default()).map_err(failed)?;
+        let query = |isolation| BaseConsumer::from_config_and_context(&settings::query(options, isolation), Ear::default()).map_err(failed);
+        Ok(Self {
+            options: options.clone(),
+            client,
+            committed: query(Isolation::ReadCommitted)?,
+            uncommitted: query(Isolation::ReadUncommitted)?,
+        })
+    }
+
+    fn query(&self, isolation: Isolation) -> &BaseConsumer<Ear> {
+        match isolation {
+            Isolation::ReadCommitted => &self.committed,
+            Isolation::ReadUncommitted => &self.uncommitted,
+        }
+    }
+
+    fn failure(&self, operation: impl Into<String>, cause: KafkaError) -> Error {
+        error::of(Call::Other, operation, cause, self.client.inner().context().reason())
+    }
+
+    fn refused(&self, operation: impl Into<String>, code: RDKafkaErrorCode) -> Error {
+        self.failure(operation, KafkaError::Global(code))
+    }
+
+    /// The topics with their partitions and copies; of one topic, or of all.
+    fn metadata(&self, topic: Option<&str>) -> Result<Vec<(Arc<str>, i32, Option<i32>)>> {
+        let operation = || topic.map_or_else(|| "listing the topics".to_owned(), |topic| format!("describing the topic {topic}"));
+        let metadata = self.client.inner().fetch_metadata(topic, TIMEOUT).map_err(|cause| self.failure(operation(), cause))?;
+        let mut topics = Vec::new();
+        for known in metadata.topics() {
+            match known.error().map(RDKafkaErrorCode::from) {
+                None => topics.push(shape(known)),
+                Some(RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic) => {}
+                Some(code) if topic.is_some() => return Err(self.refused(operation(), code)),
+                Some(_) => {}
+            }
+        }
+        topics.sort();
+        Ok(topics)
+    }
+
+    /// The settings of topics, in the same order; a topic whose settings may not be read seems to keep everything.
+    fn configs(&self, topics: &[(Arc<str>, i32, Option<i32>)]) -> Result<Vec<TopicDescription>> {
+        let resources: Vec<_> = topics.iter().map(|(topic, ..)| ResourceSpecifier::Topic(topic)).collect();
+        let described = if resources.is_empty() {
+            Vec::new()
+        } else {
+            let asked = wait(self.client.describe_configs(&resources, &self.patience()));
+            asked.map_err(|cause| self.failure("reading the settings of topics", cause))?
+        };
+        let config = |resource: Option<Result<ConfigResource, RDKafkaErrorCode>>, partitions| match resource {
+            Some(Ok(resource)) => read_config(&resource, partitions),
+            _ => TopicConfig::keep(partitions),
+        };
+        let mut described = described.into_iter();
+        let describe = |(name, partitions, _): &(Arc<str>, i32, Option<i32>)| TopicDescription {
+            name: Arc::clone(name),
+            config: config(described.next(), *partitions),
+        };
+        Ok(topics.iter().map(describe).collect())
+    }
+
+    fn patience(&self) -> AdminOptions {
+        AdminOptions::new().request_timeout(Some(TIMEOUT)).operation_timeout(Some(TIMEOUT))
+    }
+
+    /// A consumer that speaks for a group without being a member.
+    fn speaker(&self, group: &str) -> Result<BaseConsumer<Ear>> {
+        let wanted = ConsumerOptions { group: Some(group.into()), instance_id: None, isolation: Isolation::ReadCommitted };
+        let config = settings::consumer(&self.options, &wanted);
+        BaseConsumer::from_config_and_context(&config, Ear::default()).map_err(|cause| self.failure(format!("speaking for {group}"), cause))
+    }
+
+    fn delete_group(&self, group: &str) -> Result<()> {
+        let operation = || format!("removing the offsets of {group}");
+        let removed = wait(self.client.delete_groups(&[group], &self.patience())).map_err(|cause| self.failure(operation(), cause))?;
+        for result in removed {
+            match result {
+                Ok(_) | Err((_, RDKafkaErrorCode::GroupIdNotFound)) => {}
+                Err((_, RDKafkaErrorCode::NonEmptyGroup)) => {
+                    let message = "the group still has members; a killed one is a member until its session times out";
+                    return Err(Error::new(Class::Retriable, operation(), message));
+                }
+                Err((_, code)) => return Err(self.refused(operation(), code)),
+            }
+        }
+        Ok(())
+    }
+}
+
+fn shape(topic: &MetadataTopic) -> (Arc<str>, i32, Option<i32>) {
+    let partitions = i32::try_from(topic.partitions().len()).unwrap_or(i32::MAX);
+    let copies = topic.partitions().iter().map(|partition| partition.replicas().len()).min();
+    (topic.name().into(), partitions, copies.and_then(|copies| i32::try_from(copies).ok()))
+}
+
+fn read_config(resource: &ConfigResource, partitions: i32) -> TopicConfig {
+    let text = |name: &str| resource.get(name).and_then(|entry| entry.value.as_deref());
+    let duration = |name: &str| text(name).and_then(|value| value.parse().ok()).map(Duration::from_millis);
+    let compacted = text("cleanup.policy").is_some_and(|policy| policy.split(',').any(|it| it.trim() == "compact"));
+    let keep = TopicConfig::keep(partitions);
+    TopicConfig {
+        cleanup: if compacted { CleanupPolicy::Compact } else { CleanupPolicy::Delete },
+        // -1, for ever, is no number of milliseconds.
+        retention: duration("retention.ms"),
+        delete_retention: duration("delete.retention.ms").unwrap_or(keep.delete_retention),
+        ..keep
+    }
+}
+
+impl Admin for KafkaAdmin {
+    fn topics(&self) -> Result<Vec<TopicDescription>> {
+        self.configs(&self.metadata(None)?)
+    }
+
+    fn describe(&self, topic: &str) -> Result<Option<TopicDescription>> {
+        Ok(self.configs(&self.metadata(Some(topic))?)?.pop())
+    }
+
+    fn create_topic(&self, topic: &str, config: &TopicConfig) -> Result<()> {
+        let operation = || format!("creating the topic {topic}");
+        let retention = config.retention.map_or_else(|| "-1".to_owned(), |retention| retention.as_millis().to_string());
+        let delete_retention = config.delete_retention.as_millis().to_string();
+        let replication = TopicReplication::Fixed(self.options.replication.unwrap_or(-1));
+        let mut new = NewTopic::new(topic, config.partitions, replication).set("retention.ms", &retention);
+        if config.cleanup == CleanupPolicy::Compact {
+            new = new.set("cleanup.policy", "compact").set("delete.retention.ms", &delete_retention);
+        }
+        let created = wait(self.client.create_topics([&new], &self.patience())).map_err(|cause| self.failure(operation(), cause))?;
+        match created.into_iter().next() {
+            Some(Err((_, code))) => Err(self.refused(operation(), code)),
+            _ => Ok(()),
+        }
+    }
+
+    fn delete_topic(&self, topic: &str) -> Result<()> {
+        let operation = || format!("deleting the topic {topic}");
+        let deleted = wait(self.client.delete_topics(&[topic], &self.patience())).map_err(|cause| self.failure(operation(), cause))?;
+        match deleted.into_iter().next() {
+            Some(Err((_, code))) => Err(self.refused(operation(), code)),
+            _ => Ok(()),
+        }
+    }
+
+    fn watermarks(&self, partition: &TopicPartition, isolation: Isolation) -> Result<(Offset, Offset)> {
+        let asked = self.query(isolation).fetch_watermarks(&partition.topic, partition.partition.0, TIMEOUT);
+        let (low, end) = asked.map_err(|cause| self.failure(format!("asking for the offsets of {partition}"), cause))?;
+        Ok((Offset(low), Offset(end)))
+    }
+
+    fn offset_for_time(&self, partition: &TopicPartition, timestamp: Timestamp) -> Result<Option<Offset>> {
+        let failed = |cause| self.failure(format!("looking for a time in {partition}"), cause);
+        let mut list = TopicPartitionList::new();
+        let (topic, number) = (&*partition.topic, partition.partition.0);
+        list.add_partition_offset(topic, number, NativeOffset::Offset(timestamp.0.max(0))).map_err(failed)?;
+        let found = self.uncommitted.offsets_for_times(list, TIMEOUT).map_err(failed)?;
+        let Some(element) = found.find_partition(topic, number) else { return Ok(None) };
+        element.error().map_err(failed)?;
+        Ok(if let NativeOffset::Offset(offset) = element.offset() { Some(Offset(offset)) } else { None })
+    }
+
+    fn group_offsets(&self, group: &str) -> Result<Vec<(TopicPartition, Committed)>> {
+        let operation = || format!("asking for the offsets of {group}");
+        let mut list = TopicPartitionList::new();
+        for (topic, partitions, _) in self.metadata(None)? {
+            if partitions > 0 {
+                list.add_partition_range(&topic, 0, partitions - 1);
+            }
+        }
+        let asked = self.speaker(group)?.committed_offsets(list, TIMEOUT);
+        let found = asked.map_err(|cause| self.failure(operation(), cause))?;
+        let mut offsets = Vec::new();
+        for element in found.elements() {
+            element.error().map_err(|cause| self.failure(operation(), cause))?;
+            if let NativeOffset::Offset(offset) = element.offset() {
+                let committed = Committed { offset: Offset(offset), metadata: element.metadata().into() };
+                offsets.push((TopicPartition::new(element.topic(), element.partition()), committed));
+            }
+        }
+        offsets.sort_by(|a, b| a.0.cmp(&b.0));
+        Ok(offsets)
+    }
+
+    /// Single offsets cannot be removed: the group is removed, and what stays is committed again. Not atomic.
+    fn alter_group_offsets(&self, group: &str, offsets: &[(TopicPartition, Option<Committed>)]) -> Result<()> {
+        let mut set: Vec<(TopicPartition, Committed)> = Vec::new();
+        if offsets.iter().any(|(_, committed)| committed.is_none()) {
+            let named = |partition: &TopicPartition| offsets.iter().any(|(known, _)| known == partition);
+            set.extend(self.group_offsets(group)?.into_iter().filter(|(partition, _)| !named(partition)));
+            self.delete_group(group)?;
+        }
+        set.extend(offsets.iter().filter_map(|(partition, committed)| Some((partition.clone(), committed.clone()?))));
+        if set.is_empty() {
+            return Ok(());
+        }
+        let failed = |cause| self.failure(format!("setting the offsets of {group}"), cause);
+        let mut list = TopicPartitionList::with_capacity(set.len());
+        for (partition, committed) in &set {
+            let mut element = list.add_partition(&partition.topic, partition.partition.0);
+            element.set_offset(NativeOffset::Offset(committed.offset.0)).map_err(failed)?;
+            if !committed.metadata.is_empty() {
+                element.set_metadata(&*committed.metadata);
+            }
+        }
+        self.speaker(group)?.commit(&list, CommitMode::Sync).map_err(failed)
+    }
+
+    /// Brokers keep house by themselves.
+    fn maintain(&self, _: Timestamp) -> Result<()> {
+        Ok(())
+    }
+}
