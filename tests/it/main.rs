@@ -9,6 +9,7 @@
 mod cli_live;
 mod cli_usage;
 mod comparison;
+mod conformance;
 mod data;
 mod demo;
 mod installation;
