@@ -19,6 +19,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tidewatch::streams::log::Log;
+use tidewatch::streams::log::kafka::{self, KafkaLog};
 use tidewatch::streams::log::local::LocalLog;
 use tidewatch::streams::rocks::{Budget, Options, Profile, Rocks};
 
@@ -133,5 +134,6 @@ fn on_kafka(script: fn(&dyn Log, &str), name: &str) {
 
 /// The log of a real broker; none where there is no broker to ask.
 fn real_log() -> Option<Arc<dyn Log>> {
-    None
+    let servers = std::env::var("KAFKA_BOOTSTRAP_SERVERS").ok()?;
+    Some(KafkaLog::new(kafka::Options::new(servers.split(','))).unwrap())
 }

@@ -16,7 +16,7 @@ use super::error::{self, Call};
 use super::{Options, settings};
 use crate::streams::clock::Timestamp;
 use crate::streams::log::{
-    Committed, Consumer, ConsumerOptions, Error, GroupMetadata, HeadersBuf, Offset, Polled, RecordBatch, RecordRef, Result,
+    Class, Committed, Consumer, ConsumerOptions, Error, GroupMetadata, HeadersBuf, Offset, Polled, RecordBatch, RecordRef, Result,
     TopicPartition,
 };
 
@@ -100,6 +100,11 @@ impl KafkaConsumer {
 
     fn failure(&self, operation: impl Into<String>, cause: KafkaError) -> Error {
         error::of(Call::Other, operation, cause, self.ear().reason())
+    }
+
+    fn needs_group(&self, operation: &str) -> Result<()> {
+        let refused = || Error::new(Class::Fatal, operation, "the consumer was made without a group");
+        self.group.as_ref().map(|_| ()).ok_or_else(refused)
     }
 
     fn entry(&mut self, partition: &TopicPartition) -> Option<&mut Assigned> {
@@ -263,6 +268,7 @@ fn push(batch: &mut RecordBatch, message: &BorrowedMessage<'_>, headers: &mut He
 
 impl Consumer for KafkaConsumer {
     fn subscribe(&mut self, topics: &[Arc<str>]) -> Result<()> {
+        self.needs_group("subscribing")?;
         let topics: Vec<&str> = topics.iter().map(|topic| &**topic).collect();
         self.consumer.subscribe(&topics).map_err(|cause| self.failure(format!("subscribing to {}", topics.join(", ")), cause))
     }
@@ -384,6 +390,7 @@ impl Consumer for KafkaConsumer {
     }
 
     fn committed(&mut self, partitions: &[TopicPartition], timeout: Duration) -> Result<Vec<Option<Committed>>> {
+        self.needs_group("asking for committed offsets")?;
         let mut list = TopicPartitionList::new();
         for partition in partitions {
             list.add_partition(&partition.topic, partition.partition.0);
