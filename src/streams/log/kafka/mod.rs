@@ -1,8 +1,14 @@
 //! The log of a Kafka cluster, through librdkafka. The only place that names rdkafka.
 
+mod owned;
+mod stub;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
+
+pub use owned::{Refusal, owned, refusal};
+pub use stub::KafkaLog;
 
 /// How a cluster is reached.
 #[derive(Clone)]
