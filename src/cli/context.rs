@@ -75,8 +75,9 @@ impl Context {
             let error = Error::user("this command works on the embedded log only, not on Kafka");
             return Err(error.hinted("Leave --bootstrap-servers and --registry out."));
         }
-        let config = accept(config::load_or_shipped(self.config.as_deref(), &LoadOptions::offline()))?;
-        Ok(Config { kafka: None, ..config })
+        let mut config = accept(config::load_or_shipped(self.config.as_deref(), &LoadOptions::offline()))?;
+        config.kafka = None;
+        Ok(config)
     }
 
     /// How the log is reached, as the command line or the topology file says, if there is one; none: the embedded log.

@@ -130,9 +130,11 @@ fn check_property(property: &Property) -> Option<Diagnostic> {
             let all = "librdkafka's names are not always Java's: see its CONFIGURATION.md";
             Some(fault.labelled("not known").hinted(closest::meant(name, &COMMON).unwrap_or_else(|| all.to_owned())))
         }
-        Some(Refusal::Value) if value.value().is_some() => {
+        Some(Refusal::Value(words)) if value.value().is_some() => {
             let fault = Diagnostic::error("bad-property", property.value.span(), format!("librdkafka does not take this value of `{name}`"));
-            Some(fault.hinted("see its CONFIGURATION.md for the range of each property"))
+            let known = *value.origin() == Origin::Literal;
+            let hint = if known { words } else { "see its CONFIGURATION.md for what it takes".to_owned() };
+            Some(fault.hinted(hint))
         }
         _ => None,
     }
@@ -162,7 +164,15 @@ fn check_sasl(table: &Kafka, faults: &mut Vec<Diagnostic>) {
         faults.push(fault.hinted("add `\"sasl.mechanism\" = \"PLAIN\"`, SCRAM-SHA-256, SCRAM-SHA-512 or OAUTHBEARER"));
         return;
     };
-    let Some(kind) = known(mechanism).filter(|kind| kind == "PLAIN" || kind.starts_with("SCRAM-")) else { return };
+    let is = |name: &str, wanted: &str| find(&|it| it == name).is_some_and(|property| known(property).is_none_or(|it| it == wanted));
+    let Some(kind) = known(mechanism) else { return };
+    if kind == "OAUTHBEARER" && !is("sasl.oauthbearer.method", "OIDC") && !is("enable.sasl.oauthbearer.unsecure.jwt", "TRUE") {
+        let fault = Diagnostic::error("missing-property", mechanism.value.span(), "OAUTHBEARER does not know where its tokens come from");
+        faults.push(fault.hinted("add `\"sasl.oauthbearer.method\" = \"oidc\"` with its client id, secret and token endpoint"));
+    }
+    if kind != "PLAIN" && !kind.starts_with("SCRAM-") {
+        return;
+    }
     for needed in ["sasl.username", "sasl.password"] {
         if find(&|name| name == needed).is_none() {
             let fault = Diagnostic::error("missing-property", mechanism.value.span(), format!("{kind} needs `{needed}`"));

@@ -130,7 +130,7 @@ fn addresses_that_are_none() {
 #[test]
 fn half_of_a_login_to_the_registry() {
     let registry = |more: &str| said(&format!("bootstrap_servers = [\"b:9092\"]\nregistry = {{ url = \"http://r\", {more} }}"));
-    assert_eq!(registry("username = \"me\""), ["22:45 `username` and `password` of the registry go together | give both, or neither"]);
+    assert_eq!(registry("username = \"me\""), ["22:43 `username` and `password` of the registry go together | give both, or neither"]);
     assert_eq!(registry("ca = { file = \"ca.pem\" }"), ["22:39 `ca` is the path of a file already | as in `ca = \"ca.pem\"`"]);
 }
 
@@ -168,8 +168,12 @@ fn a_mechanism_without_a_login() {
         of_properties("\"security.protocol\" = \"sasl_ssl\", \"sasl.mechanism\" = \"SCRAM-SHA-256\", \"sasl.username\" = \"me\""),
         ["23:69 SCRAM-SHA-256 needs `sasl.password` | add `\"sasl.password\" = { env = \"NAME\" }`"]
     );
-    let oauth = "\"security.protocol\" = \"SASL_SSL\", \"sasl.mechanism\" = \"OAUTHBEARER\", \"sasl.oauthbearer.method\" = \"oidc\"";
-    assert_eq!(of_properties(oauth), [""; 0]);
+    let oauth = "\"security.protocol\" = \"SASL_SSL\", \"sasl.mechanism\" = \"OAUTHBEARER\"";
+    assert_eq!(of_properties(&format!("{oauth}, \"enable.sasl.oauthbearer.unsecure.jwt\" = true")), [""; 0]);
+    assert_eq!(
+        of_properties(oauth),
+        ["23:69 OAUTHBEARER does not know where its tokens come from | add `\"sasl.oauthbearer.method\" = \"oidc\"` with its client id, secret and token endpoint"]
+    );
 }
 
 #[test]
@@ -187,13 +191,16 @@ fn properties_that_librdkafka_does_not_know() {
         ["23:16 librdkafka has no property `security.protokol` | not known | did you mean `security.protocol`?"]
     );
     assert_eq!(
-        of_properties("\"ssl.truststore.location\" = \"x\""),
-        ["23:16 librdkafka has no property `ssl.truststore.location` | not known | librdkafka's names are not always Java's: see its CONFIGURATION.md"]
+        of_properties("\"ssl.truststore\" = \"x\""),
+        ["23:16 librdkafka has no property `ssl.truststore` | not known | librdkafka's names are not always Java's: see its CONFIGURATION.md"]
     );
     assert_eq!(
         of_properties("\"linger.ms\" = \"soon\""),
-        ["23:30 librdkafka does not take this value of `linger.ms` | see its CONFIGURATION.md for the range of each property"]
+        ["23:30 librdkafka does not take this value of `linger.ms` | Invalid value \"soon\" for configuration property \"linger.ms\": expected double"]
     );
+    // What Java calls otherwise.
+    let java = of_properties("\"ssl.truststore.location\" = \"x\"");
+    assert!(java[0].contains("does not take this value") && java[0].contains("ssl.ca.location"), "{java:?}");
     assert_eq!(
         of_properties("\"linger.ms\" = [1]"),
         ["23:30 `linger.ms` must be a string, { env = \"NAME\" } or { file = \"path\" }, not a list | as in `\"linger.ms\" = \"...\"`"]
@@ -252,7 +259,7 @@ fn offline_nothing_is_read_and_for_a_connection_only_what_it_needs() {
     let connecting = LoadOptions { environment, ..LoadOptions::connecting() };
     assert_eq!(load(&text, &connecting).unwrap().kafka.unwrap().log_options("c").properties["client.rack"], "r1");
     let missing = load(&text, &LoadOptions { environment: Environment::of([("RACK", "r1")]), ..LoadOptions::connecting() });
-    assert_eq!(missing.unwrap_err().to_string(), "t.toml:23:79: the environment variable SECRET is not set");
+    assert_eq!(missing.unwrap_err().to_string(), "t.toml:23:71: the environment variable SECRET is not set");
 }
 
 #[test]
@@ -310,7 +317,7 @@ fn transactions_have_settings() {
     );
     assert_eq!(list(engine("transaction_timeout_ms = 10")), ["21:26 `transaction_timeout_ms` cannot be 10 | 1000 to 900000"]);
     assert_eq!(
-        list(engine("commit_at_end = true")),
-        ["21:1 [engine] has no key `commit_at_end` | not known here | did you mean `commit_at_end_of_input`?"]
+        list(engine("commit_at_end_of_inputs = true")),
+        ["21:1 [engine] has no key `commit_at_end_of_inputs` | not known here | did you mean `commit_at_end_of_input`?"]
     );
 }

@@ -71,19 +71,20 @@ pub fn owned(property: &str) -> Option<&'static str> {
 }
 
 /// What librdkafka has against a property.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Refusal {
     /// It has no such property.
     Unknown,
-    /// It has, but not with this value.
-    Value,
+    /// It has, but not with this value, or not as it was built; with its words, which may repeat the value.
+    Value(String),
 }
 
 /// Asks librdkafka whether it would take a property with this value; none: it would.
 pub fn refusal(property: &str, value: &str) -> Option<Refusal> {
     match ClientConfig::new().set(property, value).create_native_config() {
         Err(KafkaError::ClientConfig(RDKafkaConfRes::RD_KAFKA_CONF_UNKNOWN, ..)) => Some(Refusal::Unknown),
-        Err(_) => Some(Refusal::Value),
+        Err(KafkaError::ClientConfig(_, words, ..)) => Some(Refusal::Value(words)),
+        Err(_) => Some(Refusal::Value("a null byte is in it".to_owned())),
         Ok(_) => None,
     }
 }
@@ -114,9 +115,10 @@ mod tests {
     #[test]
     fn librdkafka_is_asked_about_the_others() {
         assert_eq!(refusal("security.protocol", "SASL_SSL"), None);
-        assert_eq!(refusal("security.protocol", "TLS"), Some(Refusal::Value));
+        assert!(matches!(refusal("security.protocol", "TLS"), Some(Refusal::Value(words)) if words.contains("TLS")));
         assert_eq!(refusal("security.protokoll", "SSL"), Some(Refusal::Unknown));
         assert_eq!(refusal("linger.ms", "5"), None);
-        assert_eq!(refusal("linger.ms", "soon"), Some(Refusal::Value));
+        assert!(matches!(refusal("linger.ms", "soon"), Some(Refusal::Value(_))));
+        assert!(matches!(refusal("client.rack", "\0"), Some(Refusal::Value(_))));
     }
 }
