@@ -190,9 +190,9 @@ pub(crate) fn refused(error: installation::Error) -> Error {
                 None => error,
             }
         }
-        E::Engine(
-            R::TopicPartitions { .. } | R::OffsetLost { .. } | R::OffsetOutOfRange { .. } | R::Layout { .. },
-        ) => Error::config(error).hinted("`tidewatch reset` says what it would do before it does anything."),
+        E::Engine(R::TopicPartitions { .. } | R::OffsetLost { .. } | R::OffsetOutOfRange { .. } | R::Layout { .. }) => {
+            Error::config(error).hinted("`tidewatch reset` says what it would do before it does anything.")
+        }
         _ => Error::internal(error),
     }
 }

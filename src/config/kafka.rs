@@ -173,7 +173,8 @@ mod tests {
         for good in ["broker:9092", "10.0.0.1:1", "pkc-4r.eu-west-1.aws.confluent.cloud:9092", "[::1]:9092", "my_broker:65535"] {
             assert_eq!(check_server(good), Ok(()), "{good}");
         }
-        for bad in ["broker", "broker:", ":9092", "broker:0", "broker:65536", "SSL://broker:9092", "a:1,b:2", "a b:1", "::1:9092", "[x]:1"] {
+        for bad in ["broker", "broker:", ":9092", "broker:0", "broker:65536", "SSL://broker:9092", "a:1,b:2", "a b:1", "::1:9092", "[x]:1"]
+        {
             assert!(check_server(bad).is_err(), "{bad}");
         }
     }

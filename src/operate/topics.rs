@@ -36,9 +36,9 @@ pub struct Needed {
 pub fn needed(config: &Config) -> Vec<Needed> {
     let inputs = config.sources.iter().map(|source| (Arc::clone(&source.topic), Role::Input));
     let outputs = config.sinks.iter().map(|sink| (Arc::clone(&sink.topic), Role::Output));
-    let changelogs = config.stores_with_inputs().map(|(store, input)| {
-        (Arc::from(changelog_topic(&config.application_id, store)), Role::Changelog { input: Arc::clone(input) })
-    });
+    let changelogs = config
+        .stores_with_inputs()
+        .map(|(store, input)| (Arc::from(changelog_topic(&config.application_id, store)), Role::Changelog { input: Arc::clone(input) }));
     let dead_letters = (Arc::from(dead_letter_topic(&config.application_id)), Role::DeadLetters);
     let mut seen = BTreeSet::new();
     let all = inputs.chain(outputs).chain(changelogs).chain([dead_letters]);

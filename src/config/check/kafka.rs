@@ -33,7 +33,11 @@ const COMMON: [&str; 16] = [
 /// Reports what is wrong with `[kafka]`, and with what the command line says instead.
 pub(super) fn check(document: &Document, overrides: &Overrides, faults: &mut Vec<Diagnostic>) {
     if let Some(Err(reason)) = overrides.registry.as_deref().map(check_url) {
-        faults.push(whole("bad-address", &format!("the address after --registry is none of a schema registry: {reason}"), "as in `--registry https://registry:8081`"));
+        faults.push(whole(
+            "bad-address",
+            &format!("the address after --registry is none of a schema registry: {reason}"),
+            "as in `--registry https://registry:8081`",
+        ));
     }
     let Some(table) = &document.kafka else {
         return without_table(document, overrides, faults);
@@ -131,7 +135,8 @@ fn check_property(property: &Property) -> Option<Diagnostic> {
             Some(fault.labelled("not known").hinted(closest::meant(name, &COMMON).unwrap_or_else(|| all.to_owned())))
         }
         Some(Refusal::Value(words)) if value.value().is_some() => {
-            let fault = Diagnostic::error("bad-property", property.value.span(), format!("librdkafka does not take this value of `{name}`"));
+            let fault =
+                Diagnostic::error("bad-property", property.value.span(), format!("librdkafka does not take this value of `{name}`"));
             let known = *value.origin() == Origin::Literal;
             let hint = if known { words } else { "see its CONFIGURATION.md for what it takes".to_owned() };
             Some(fault.hinted(hint))

@@ -8,8 +8,8 @@ use super::super::diagnostics::Diagnostic;
 use super::super::document;
 use super::super::external::External;
 use super::super::model::Engine;
-use super::{as_table, kafka};
 use super::reader::{Reader, Value};
+use super::{as_table, kafka};
 use crate::streams::topology::{ErrorPolicy, OnError};
 
 /// What may become of a bad record.

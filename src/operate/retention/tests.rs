@@ -28,8 +28,7 @@ fn world(changes: Option<Duration>) -> (Arc<LocalLog>, Config) {
 }
 
 fn append(log: &LocalLog, partition: i32, at: Timestamp) {
-    let options =
-        ProducerOptions { transactional_id: "p".into(), topics: vec!["youtube_videos".into()], transaction_timeout: DAY };
+    let options = ProducerOptions { transactional_id: "p".into(), topics: vec!["youtube_videos".into()], transaction_timeout: DAY };
     let mut producer = log.producer(options).unwrap();
     producer.init_transactions(Duration::ZERO).unwrap();
     producer.begin().unwrap();

@@ -78,7 +78,10 @@ pub(super) fn parts(config: &Config, tools: &Tools) -> Vec<Part> {
             "setup",
             "creates what is missing",
             "User:SETUP",
-            vec![(&["Create", "Describe", "DescribeConfigs"], Resource::Topics(topics.iter().map(|topic| Arc::clone(&topic.name)).collect()))],
+            vec![(
+                &["Create", "Describe", "DescribeConfigs"],
+                Resource::Topics(topics.iter().map(|topic| Arc::clone(&topic.name)).collect()),
+            )],
         ),
         part(
             "processor",

@@ -84,9 +84,7 @@ fn state(registry: &dyn Registry, subject: &str, schema: &Schema, written: bool)
     }
     match registry.compatible(subject, schema) {
         Ok(()) => Ok(SchemaState::NewVersion { latest: version }),
-        Err(RegistryError::Incompatible { version, source, .. }) => {
-            Ok(SchemaState::Incompatible { version, reason: source.to_string() })
-        }
+        Err(RegistryError::Incompatible { version, source, .. }) => Ok(SchemaState::Incompatible { version, reason: source.to_string() }),
         Err(error) => Err(error),
     }
 }

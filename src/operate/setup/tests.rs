@@ -161,7 +161,10 @@ fn what_differs_is_told_with_the_remedy_and_left_as_it_is() {
     let (cluster, registry) = (Cluster::of(3), registry());
     cluster.has("youtube_videos", TopicConfig { retention: None, replication: Some(3), ..by_default(2) });
     cluster.has("youtube_changes", TopicConfig { replication: Some(3), ..by_default(1) });
-    cluster.has("telegram_outbox", TopicConfig { cleanup: CleanupPolicy::Compact, replication: Some(3), min_insync_replicas: Some(2), ..by_default(2) });
+    cluster.has(
+        "telegram_outbox",
+        TopicConfig { cleanup: CleanupPolicy::Compact, replication: Some(3), min_insync_replicas: Some(2), ..by_default(2) },
+    );
     let short = TopicConfig { delete_retention: Duration::from_secs(60), replication: Some(2), ..TopicConfig::compact(2) };
     cluster.has("youtube-changes-changes-changelog", short);
     let before = cluster.topics.lock().clone();
@@ -218,7 +221,8 @@ fn a_changelog_on_which_run_is_refused_stands_in_the_way() {
 }
 
 const OLDER: &str = r#"{"type":"record","name":"youtube_change","namespace":"tidewatch","fields":[]}"#;
-const UNREADABLE: &str = r#"{"type":"record","name":"youtube_change","namespace":"tidewatch","fields":[{"name":"video_id","type":"long"}]}"#;
+const UNREADABLE: &str =
+    r#"{"type":"record","name":"youtube_change","namespace":"tidewatch","fields":[{"name":"video_id","type":"long"}]}"#;
 
 #[test]
 fn schemas_are_compared_with_the_latest_ones() {
