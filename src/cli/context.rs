@@ -178,8 +178,10 @@ pub(crate) fn refused(error: installation::Error) -> Error {
             Error::unavailable(error)
         }
         E::Directory(_) => Error::user(error),
-        E::Retention(retention::Error::Log(_)) | E::Registry(_) => Error::unavailable(error),
-        E::Topology(config::Error::Register { source: RegistryError::Unavailable { .. }, .. }) => Error::unavailable(error),
+        // A registry that is down is no fault of the topology.
+        E::Retention(retention::Error::Log(_))
+        | E::Registry(_)
+        | E::Topology(config::Error::Register { source: RegistryError::Unavailable { .. }, .. }) => Error::unavailable(error),
         E::Topology(_) => Error::config(error),
         E::MissingTopics { .. } | E::Engine(R::MissingTopic { .. }) => Error::config(error).hinted(SETUP),
         E::Retention(too_short) => {
@@ -193,7 +195,7 @@ pub(crate) fn refused(error: installation::Error) -> Error {
         E::Engine(R::TopicPartitions { .. } | R::OffsetLost { .. } | R::OffsetOutOfRange { .. } | R::Layout { .. }) => {
             Error::config(error).hinted("`tidewatch reset` says what it would do before it does anything.")
         }
-        _ => Error::internal(error),
+        E::Engine(_) => Error::internal(error),
     }
 }
 

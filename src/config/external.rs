@@ -116,7 +116,7 @@ impl External {
 
     /// The value, if it is known: a placeholder is not.
     pub(crate) fn value(&self) -> Option<&str> {
-        self.value.as_ref().map(|value| value.expose_secret())
+        self.value.as_ref().map(ExposeSecret::expose_secret)
     }
 
     /// The value as a secret; none before it was resolved.

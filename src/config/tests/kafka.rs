@@ -1,5 +1,7 @@
 //! `[kafka]`, what the command line says instead of it, and the instance's id.
 
+use secrecy::ExposeSecret as _;
+
 use super::*;
 
 const GOOD: &str = "bootstrap_servers = [\"b:9092\"]\nregistry = { url = \"http://r:8081\" }\n";
@@ -67,7 +69,6 @@ fn a_whole_table() {
     ];
     assert_eq!(log.properties, expected.map(|(name, value)| (name.to_owned(), value.to_owned())).into());
     let registry = kafka.registry_options().unwrap();
-    use secrecy::ExposeSecret as _;
     assert_eq!((&*registry.url, registry.ca), ("https://r", Some("ca.pem".into())));
     assert_eq!(registry.username.unwrap().expose_secret(), "key");
     assert_eq!(registry.password.unwrap().expose_secret(), "sup3rs3cr3t");

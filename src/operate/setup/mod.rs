@@ -44,7 +44,7 @@ pub enum Error {
         subject: String,
         /// The cause.
         #[source]
-        source: RegistryError,
+        source: Box<RegistryError>,
     },
 }
 
@@ -114,7 +114,10 @@ impl Plan {
         }
         for step in self.schemas.iter().filter(|step| step.is_new()) {
             let registered = registry.register(&step.subject, &step.schema);
-            let failed = |source| Error::Register { schema: step.schema_name.to_string(), subject: step.subject.clone(), source };
+            let failed = |source| {
+                let (schema, subject) = (step.schema_name.to_string(), step.subject.clone());
+                Error::Register { schema, subject, source: Box::new(source) }
+            };
             done(Done::Registered(step, registered.map_err(failed)?));
         }
         Ok(())

@@ -129,7 +129,7 @@ impl Comparison<'_> {
         all.into_iter().flatten().collect()
     }
 
-    fn difference(&self, setting: &'static str, found: impl ToString, wanted: impl ToString) -> Difference {
+    fn difference(&self, setting: &'static str, found: &dyn ToString, wanted: &dyn ToString) -> Difference {
         let wanted = wanted.to_string();
         let remedy = match self.tools {
             Some(tools) => {
@@ -159,20 +159,20 @@ impl Comparison<'_> {
             }
             _ => "leave it: a topic never loses partitions".to_owned(),
         };
-        Some(Difference { remedy, refused: self.is_changelog(), ..self.difference("partitions", found, wanted) })
+        Some(Difference { remedy, refused: self.is_changelog(), ..self.difference("partitions", &found, &wanted) })
     }
 
     /// A compacted input is somebody's choice; a compacted output would lose all but the last record of a key.
     fn cleanup(&self) -> Option<Difference> {
         let word = |policy| if policy == CleanupPolicy::Compact { "compact" } else { "delete" };
         let differs = self.found.cleanup != self.wanted.cleanup && *self.role != Role::Input;
-        let difference = || self.difference("cleanup.policy", word(self.found.cleanup), word(self.wanted.cleanup));
+        let difference = || self.difference("cleanup.policy", &word(self.found.cleanup), &word(self.wanted.cleanup));
         differs.then(|| Difference { refused: self.is_changelog(), ..difference() })
     }
 
     fn retention(&self) -> Option<Difference> {
         let found = self.found.retention.filter(|_| self.found.cleanup == CleanupPolicy::Delete && !self.is_changelog())?;
-        Some(self.difference("retention.ms", found.as_millis(), -1))
+        Some(self.difference("retention.ms", &found.as_millis(), &-1))
     }
 
     /// A tombstone that goes too early leaves a key alive in a state that was away for longer.
@@ -180,19 +180,19 @@ impl Comparison<'_> {
         let millis = |duration: Duration| duration.as_millis();
         let (found, wanted) = (self.found.delete_retention, self.wanted.delete_retention);
         let differs = self.is_changelog() && self.found.cleanup == CleanupPolicy::Compact && found < wanted;
-        differs.then(|| self.difference("delete.retention.ms", millis(found), millis(wanted)))
+        differs.then(|| self.difference("delete.retention.ms", &millis(found), &millis(wanted)))
     }
 
     fn replication(&self) -> Option<Difference> {
         let (found, wanted) = (self.found.replication?, self.wanted.replication?);
         let remedy = "kafka-reassign-partitions.sh with a plan that names more brokers for each partition".to_owned();
-        (found < wanted).then(|| Difference { remedy, ..self.difference("replication", found, wanted) })
+        (found < wanted).then(|| Difference { remedy, ..self.difference("replication", &found, &wanted) })
     }
 
     /// Only where there are the copies for it: more than there are would stop all writing.
     fn min_insync(&self) -> Option<Difference> {
         let (found, wanted) = (self.found.min_insync_replicas?, self.wanted.min_insync_replicas?);
         let differs = found < wanted && self.found.replication.is_some_and(|copies| copies > wanted);
-        differs.then(|| self.difference("min.insync.replicas", found, wanted))
+        differs.then(|| self.difference("min.insync.replicas", &found, &wanted))
     }
 }

@@ -69,9 +69,8 @@ pub(crate) fn prepare(
     create_internal: bool,
 ) -> Result<BTreeMap<Arc<str>, i32>> {
     let need = |topic: &Arc<str>| admin.describe(topic)?.ok_or_else(|| Error::MissingTopic { topic: topic.to_string() });
-    let internal = |topic: &Arc<str>, config: &TopicConfig| match create_internal {
-        true => create(admin, topic, config),
-        false => Ok(need(topic)?.config.partitions),
+    let internal = |topic: &Arc<str>, config: &TopicConfig| {
+        if create_internal { create(admin, topic, config) } else { Ok(need(topic)?.config.partitions) }
     };
     for topic in topology.sink_topics() {
         need(topic)?;
