@@ -7,6 +7,7 @@
 )]
 
 mod cli_live;
+mod cli_setup;
 mod cli_usage;
 mod comparison;
 mod conformance;

@@ -109,7 +109,7 @@ impl Streams {
     ) -> Result<Self> {
         let table = TopicTable::new(&options.application_id, &*topology);
         let admin = log.admin();
-        let partitions = topics::prepare(&*admin, &*topology, &table)?;
+        let partitions = topics::prepare(&*admin, &*topology, &table, options.create_internal_topics)?;
         let mut ends = BTreeMap::new();
         for (topic, count) in partitions.iter().filter(|_| options.until_end) {
             for partition in 0..*count {
