@@ -17,3 +17,4 @@ mod layout;
 mod lifecycle;
 mod oracle;
 mod random;
+mod real;
