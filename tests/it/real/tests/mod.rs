@@ -182,15 +182,20 @@ fn a_gate_asks_for_the_password_and_goes_wrong_when_told() {
     assert!(status(&Client { authority: None, ..known.clone() }, &url).is_err(), "an unknown authority was trusted");
     let url = subjects("http", gate.port());
     assert_eq!(status(&known, &url), Ok(200));
-    gate.next(Fault::Status(500));
-    gate.next(Fault::Close);
+    let delay = Duration::from_millis(300);
+    for fault in [Fault::Status(500), Fault::Delay(delay), Fault::Close] {
+        gate.next(fault);
+    }
     assert_eq!(status(&known, &url), Ok(500));
+    let start = Instant::now();
+    assert_eq!(status(&known, &url), Ok(200));
+    assert!(start.elapsed() >= delay);
     gate.always(Some(Fault::Status(503)));
     assert!(status(&known, &url).is_err());
     assert_eq!([status(&known, &url), status(&known, &url)], [Ok(503), Ok(503)]);
     gate.always(None);
     assert_eq!(status(&known, &url), Ok(200));
-    assert_eq!(gate.seen().len(), 8);
+    assert_eq!(gate.seen().len(), 9);
 }
 
 #[test]
