@@ -29,6 +29,9 @@ const CLUSTER_ID: &str = "tidewatch-test-cluster";
 const LOG4J: &str = "status=error\nrootLogger.level=warn\nrootLogger.appenderRef.out.ref=out\nappender.out.type=Console\nappender.out.name=out\n\
                      appender.out.layout.type=PatternLayout\nappender.out.layout.pattern=%d %p %c{1}: %m%n\n";
 
+/// The simple compiler alone: a start takes half the processor time.
+pub(crate) const QUICK_JAVA: &str = "-XX:TieredStopAtLevel=1";
+
 /// How a broker differs from the shared one.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Settings {
@@ -36,6 +39,8 @@ pub(crate) struct Settings {
     pub(crate) properties: Vec<(String, String)>,
     /// Whether it has the listeners [`Listener::SECURED`].
     pub(crate) secured: bool,
+    /// Whether its speed is of interest: Java then takes the time to compile well, which costs as much processor as the whole start does.
+    pub(crate) measured: bool,
 }
 
 /// A broker, ours or the one that `KAFKA_BOOTSTRAP_SERVERS` names.
@@ -52,6 +57,7 @@ struct Own {
     ports: Ports,
     certificates: Option<Certificates>,
     lib: PathBuf,
+    measured: bool,
     folder: tempfile::TempDir,
 }
 
@@ -188,8 +194,8 @@ impl Own {
         }
         fs::write(folder.path().join("server.properties"), properties).unwrap();
         fs::write(folder.path().join("log4j2.properties"), LOG4J).unwrap();
-        let own = Self { process: None, ports, certificates, lib, folder };
-        let mut format = own.java("kafka.tools.StorageTool");
+        let own = Self { process: None, ports, certificates, lib, measured: settings.measured, folder };
+        let mut format = java_command(&own.lib, own.folder.path(), "kafka.tools.StorageTool");
         format.extend(["format", "--standalone", "-t", CLUSTER_ID, "-c"].map(OsString::from));
         format.push(own.folder.path().join("server.properties").into());
         if settings.secured {
@@ -199,15 +205,13 @@ impl Own {
         Ok(own)
     }
 
-    /// The command that runs a class of Kafka.
-    fn java(&self, class: &str) -> Vec<OsString> {
-        java_command(&self.lib, self.folder.path(), class)
-    }
-
     /// Starts the broker and waits until it answers.
     fn run(&mut self) -> Result<(), String> {
         assert!(self.process.is_none(), "the broker runs already");
-        let mut command = self.java("kafka.Kafka");
+        let mut command = java_command(&self.lib, self.folder.path(), "kafka.Kafka");
+        if self.measured {
+            command.retain(|argument| argument != QUICK_JAVA);
+        }
         command.push(self.folder.path().join("server.properties").into());
         let mut process = Process::start("the broker", self.folder.path(), &command);
         let address = self.address(Listener::Plaintext);
@@ -232,7 +236,7 @@ impl Own {
 pub(crate) fn java_command(lib: &Path, folder: &Path, class: &str) -> Vec<OsString> {
     let mut logging = OsString::from("-Dlog4j2.configurationFile=file:");
     logging.push(folder.join("log4j2.properties"));
-    vec!["java".into(), "-Xmx512m".into(), "-cp".into(), lib.join("*").into(), logging, class.into()]
+    vec!["java".into(), QUICK_JAVA.into(), "-Xmx512m".into(), "-cp".into(), lib.join("*").into(), logging, class.into()]
 }
 
 /// Writes the logging settings that [`java_command`] names.

@@ -6,6 +6,7 @@ use std::sync::OnceLock;
 
 use serde_json::json;
 
+use super::broker::QUICK_JAVA;
 use super::http::{Client, get};
 use super::or_skip;
 use super::packages::{Package, java, only_file};
@@ -55,7 +56,8 @@ impl Registry {
     fn run(&mut self) -> Result<(), String> {
         assert!(self.process.is_none(), "the registry runs already");
         let port = format!("-Dquarkus.http.port={}", self.port);
-        let mut command: Vec<OsString> = ["java", "-Xmx512m", "-Dquarkus.http.host=127.0.0.1", &port, "-jar"].map(OsString::from).into();
+        let options = ["java", QUICK_JAVA, "-Xmx512m", "-Dquarkus.http.host=127.0.0.1", &port, "-jar"];
+        let mut command: Vec<OsString> = options.map(OsString::from).into();
         command.push(self.jar.clone().into());
         // A file, so that a restart keeps the schemas and their ids.
         let database = format!("jdbc:h2:file:{}/schemas", self.folder.path().display());

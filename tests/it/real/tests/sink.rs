@@ -33,7 +33,6 @@ fn encoded(id: u32, messages: &[(&str, &str)]) -> Vec<Vec<u8>> {
 
 #[derive(Debug)]
 struct Outbox {
-    topic: String,
     connector: String,
     sink: String,
 }
@@ -52,7 +51,7 @@ fn outbox(broker: &Broker, registry: &Registry, telegram: &Telegram, messages: &
     let url = url.replacen("https://api.telegram.org", &telegram.url(), 1);
     assert!(url.starts_with("http://127.0.0.1:"), "{url}");
     let sink = with(SINK, &[("name", &connector), ("topics", &topic), ("http.url", &url)]);
-    Outbox { topic, connector, sink }
+    Outbox { connector, sink }
 }
 
 fn worker(broker: &Broker, registry: &Registry) -> String {
@@ -60,53 +59,51 @@ fn worker(broker: &Broker, registry: &Registry) -> String {
     with(WORKER, &[("bootstrap.servers", broker.bootstrap_servers()), ("value.converter.apicurio.registry.url", &own_url)])
 }
 
+/// One worker with two connectors, as its start is what takes time.
 #[test]
-fn the_shipped_connector_posts_what_telegram_accepts() {
+fn the_shipped_connector_posts_what_telegram_accepts_and_stops_at_what_it_refuses() {
     let (Some(broker), Some(registry)) = (Broker::shared(), Registry::shared()) else { return };
-    let telegram = Telegram::start(TOKEN);
+    let telegrams = [(); 2].map(|()| Telegram::start(TOKEN));
     let long = "é".repeat(4096);
     let messages = [("-100", "Likes changed: 0 => 1. T"), ("@channel", "5 < 10 & \"other\" truths 🚀"), ("-100", &long)];
-    let outbox = outbox(broker, registry, &telegram, &messages);
+    let [accepting, refusing] = &telegrams;
     // The first answer is a flood: a retry, much sooner than Telegram asked for, must do.
-    telegram.flood(&[3600]);
-    let sink = with(&outbox.sink, &[("retry.backoff.ms", "50")]);
-    let Some(mut connect) = Connect::start(&worker(broker, registry), &[sink], &[("TELEGRAM_BOT_TOKEN", TOKEN)]) else { return };
+    accepting.flood(&[3600]);
+    refusing.forget_chat("4711");
+    let good = outbox(broker, registry, accepting, &messages);
+    let bad = outbox(broker, registry, refusing, &[("4711", "to nobody"), ("-100", "never sent")]);
+    let sinks = [&good, &bad].map(|outbox| with(&outbox.sink, &[("max.retries", "2"), ("retry.backoff.ms", "50")]));
+    let Some(mut connect) = Connect::start(&worker(broker, registry), &sinks, &[("TELEGRAM_BOT_TOKEN", TOKEN)]) else { return };
 
+    assert_arrives(&mut connect, accepting, &good.connector, &messages);
+    assert_stops(&mut connect, refusing, &bad.connector);
+}
+
+fn assert_arrives(connect: &mut Connect, telegram: &Telegram, connector: &str, messages: &[(&str, &str)]) {
     let arrived = telegram.wait_for(messages.len(), 1);
-    let (state, trace) = connect.wait_for_state(&outbox.connector, &["RUNNING", "FAILED"]);
+    let (state, trace) = connect.wait_for_state(connector, &["RUNNING", "FAILED"]);
     assert!(arrived && state == "RUNNING", "{state} {trace}\n{:?}\n{}", telegram.refused(), connect.said());
     let accepted = telegram.accepted();
     let sent: Vec<(&str, &str)> = accepted.iter().map(|message| (message.parameter("chat_id"), message.parameter("text"))).collect();
-    assert_eq!(sent, messages, "of {}", outbox.topic);
-    let others: Vec<(&str, &str)> = accepted[0].parameters.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
-    assert_eq!(
-        others,
-        [
-            ("chat_id", "-100"),
-            ("disable_notification", "false"),
-            ("disable_web_page_preview", "false"),
-            ("event_id", "event-0"),
-            ("message_thread_id", "0"),
-            ("parse_mode", ""),
-            ("text", "Likes changed: 0 => 1. T"),
-        ]
-    );
+    assert_eq!(sent, messages);
+    let parameters: Vec<(&str, &str)> = accepted[0].parameters.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    let expected = [
+        ("chat_id", "-100"),
+        ("disable_notification", "false"),
+        ("disable_web_page_preview", "false"),
+        ("event_id", "event-0"),
+        ("message_thread_id", "0"),
+        ("parse_mode", ""),
+        ("text", "Likes changed: 0 => 1. T"),
+    ];
+    assert_eq!(parameters, expected);
     assert_eq!(telegram.refused(), [(429, "Too Many Requests: retry after 3600".to_owned())]);
 }
 
-/// What the documentation says that it cannot do. Should this fail, the documentation must change.
-#[test]
-fn a_refusal_stops_the_connector_after_its_retries_and_tells_the_token() {
-    let (Some(broker), Some(registry)) = (Broker::shared(), Registry::shared()) else { return };
-    let telegram = Telegram::start(TOKEN);
-    telegram.forget_chat("4711");
-    let outbox = outbox(broker, registry, &telegram, &[("4711", "to nobody"), ("-100", "never sent")]);
-    let sink = with(&outbox.sink, &[("max.retries", "2"), ("retry.backoff.ms", "50")]);
-    let Some(mut connect) = Connect::start(&worker(broker, registry), &[sink], &[("TELEGRAM_BOT_TOKEN", TOKEN)]) else { return };
-
-    let (state, trace) = connect.wait_for_state(&outbox.connector, &["FAILED"]);
-    assert_eq!(state, "FAILED");
+/// What connect/README.md says that the connector cannot do. Should this fail, the text must change.
+fn assert_stops(connect: &mut Connect, telegram: &Telegram, connector: &str) {
+    let (_, trace) = connect.wait_for_state(connector, &["FAILED"]);
     assert_eq!(telegram.refused(), vec![(400, "Bad Request: chat not found".to_owned()); 3], "{trace}");
     assert_eq!(telegram.accepted(), []);
-    assert!(connect.said().contains(TOKEN), "{}", connect.said());
+    assert!(connect.said().contains(TOKEN), "the token is no longer logged: {}", connect.said());
 }
