@@ -29,7 +29,7 @@ impl Connect {
     /// Starts a worker with the texts of a worker file and of connector files. Where it listens, what it loads and where it keeps its
     /// offsets is set here, in the place of what the worker file says.
     pub(crate) fn start(worker: &str, connectors: &[String], environment: &[(&str, &str)]) -> Option<Self> {
-        let (lib, plugins) = or_skip(Self::parts())?;
+        let (lib, plugins) = Self::parts()?;
         let mut last = String::new();
         for _ in 0..ATTEMPTS {
             let folder = tempfile::Builder::new().prefix("tidewatch-connect-").tempdir().unwrap();
@@ -57,8 +57,12 @@ impl Connect {
         panic!("{ATTEMPTS} times somebody else took a port that was free: {last}");
     }
 
-    /// Kafka's jars, and a `plugin.path` of the connector and the converter.
-    fn parts() -> Result<(PathBuf, String), String> {
+    /// Kafka's jars, and a `plugin.path` of the connector and the converter. A test asks before it starts what it needs besides.
+    pub(crate) fn parts() -> Option<(PathBuf, String)> {
+        or_skip(Self::find_parts())
+    }
+
+    fn find_parts() -> Result<(PathBuf, String), String> {
         java()?;
         let sink = std::env::var("TIDEWATCH_CONNECT_HTTP_SINK").ok().filter(|folder| !folder.is_empty());
         let sink = sink.ok_or("TIDEWATCH_CONNECT_HTTP_SINK names no folder with the jar of Aiven's http-connector-for-apache-kafka")?;

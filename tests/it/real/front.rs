@@ -1,7 +1,8 @@
 //! What may stand in front of a registry: a gate that asks for a password, goes wrong when told to, and counts; and TLS around it.
 
 use std::collections::VecDeque;
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::fmt::Write as _;
+use std::io::{BufRead as _, BufReader, Read as _, Write};
 use std::net::TcpStream;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -97,9 +98,9 @@ fn forward(port: u16, request: &Request) -> std::io::Result<Answer> {
     let mut head = format!("{} {} HTTP/1.0\r\ncontent-length: {}\r\n", request.method, request.target, request.body.len());
     let own = ["content-length", "connection", "transfer-encoding", "authorization", "expect", "upgrade", "http2-settings"];
     for (name, value) in request.headers.iter().filter(|(name, _)| !own.contains(&name.as_str())) {
-        head.push_str(&format!("{name}: {value}\r\n"));
+        write!(head, "{name}: {value}\r\n").unwrap();
     }
-    (&stream).write_all(&[head.as_bytes(), b"\r\n", &request.body].concat())?;
+    Write::write_all(&mut &stream, &[head.as_bytes(), b"\r\n", &request.body].concat())?;
     let mut reader = BufReader::new(&stream);
     let mut line = String::new();
     reader.read_line(&mut line)?;

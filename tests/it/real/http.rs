@@ -1,6 +1,7 @@
 //! HTTP on the loopback, just enough for tests: a server of one handler, and a client that waits.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::io::{BufRead as _, BufReader, Read as _, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
@@ -35,7 +36,7 @@ impl Answer {
     }
 
     /// The same with one more header.
-    pub(crate) fn with_header(mut self, name: &str, value: impl ToString) -> Self {
+    pub(crate) fn with_header(mut self, name: &str, value: impl fmt::Display) -> Self {
         self.headers.push((name.to_owned(), value.to_string()));
         self
     }
@@ -140,7 +141,7 @@ fn read_chunks(reader: &mut BufReader<&TcpStream>) -> std::io::Result<Vec<u8>> {
 fn write_answer(mut to: impl Write, answer: &Answer) -> std::io::Result<()> {
     let mut head = format!("HTTP/1.1 {} Answer\r\ncontent-length: {}\r\n", answer.status, answer.body.len());
     for (name, value) in &answer.headers {
-        head.push_str(&format!("{name}: {value}\r\n"));
+        fmt::Write::write_fmt(&mut head, format_args!("{name}: {value}\r\n")).unwrap();
     }
     head.push_str("\r\n");
     // In one piece, or the two would wait for each other's acknowledgement.

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::KafkaError;
 use rdkafka::message::{Headers as _, Message as _};
+use rdkafka::metadata::{MetadataPartition, MetadataTopic};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 
@@ -41,7 +42,8 @@ pub(crate) fn read(client: &ClientConfig, topic: &str) -> Vec<Stored> {
     config.set("group.id", "unused").set("enable.auto.commit", "false").set("isolation.level", "read_committed");
     let consumer: BaseConsumer = config.set("enable.partition.eof", "true").create().unwrap();
     let metadata = consumer.fetch_metadata(Some(topic), PATIENCE).unwrap();
-    let partitions: Vec<i32> = metadata.topics().iter().flat_map(|topic| topic.partitions()).map(|partition| partition.id()).collect();
+    let topics = metadata.topics().iter();
+    let partitions: Vec<i32> = topics.flat_map(MetadataTopic::partitions).map(MetadataPartition::id).collect();
     assert!(!partitions.is_empty(), "no topic {topic}");
     let mut assignment = TopicPartitionList::new();
     for &partition in &partitions {
@@ -63,14 +65,15 @@ pub(crate) fn read(client: &ClientConfig, topic: &str) -> Vec<Stored> {
                 timestamp: message.timestamp().to_millis(),
                 key: message.key().map(<[u8]>::to_vec),
                 value: message.payload().map(<[u8]>::to_vec),
-                headers: message.headers().into_iter().flat_map(|headers| headers.iter()).map(header).collect(),
+                headers: message
+                    .headers()
+                    .into_iter()
+                    .flat_map(|headers| headers.iter())
+                    .map(|header| (header.key.to_owned(), header.value.map(<[u8]>::to_vec)))
+                    .collect(),
             }),
         }
     }
     records.sort_by_key(|record| (record.partition, record.offset));
     records
-}
-
-fn header(header: rdkafka::message::Header<'_, &[u8]>) -> (String, Option<Vec<u8>>) {
-    (header.key.to_owned(), header.value.map(<[u8]>::to_vec))
 }

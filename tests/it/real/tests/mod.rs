@@ -89,9 +89,8 @@ fn assert_refused(config: &ClientConfig, expected: RDKafkaErrorCode) {
     let mut told = Vec::new();
     while !told.contains(&expected) {
         assert!(Instant::now() < deadline, "{config:?} was told {told:?}");
-        match consumer.poll(Duration::from_millis(100)) {
-            Some(Err(KafkaError::MessageConsumption(code) | KafkaError::Global(code))) => told.push(code),
-            _ => {}
+        if let Some(Err(KafkaError::MessageConsumption(code) | KafkaError::Global(code))) = consumer.poll(Duration::from_millis(100)) {
+            told.push(code);
         }
     }
 }

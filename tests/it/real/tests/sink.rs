@@ -62,6 +62,7 @@ fn worker(broker: &Broker, registry: &Registry) -> String {
 /// One worker with two connectors, as its start is what takes time.
 #[test]
 fn the_shipped_connector_posts_what_telegram_accepts_and_stops_at_what_it_refuses() {
+    let Some(_) = Connect::parts() else { return };
     let (Some(broker), Some(registry)) = (Broker::shared(), Registry::shared()) else { return };
     let telegrams = [(); 2].map(|()| Telegram::start(TOKEN));
     let long = "é".repeat(4096);
