@@ -19,3 +19,4 @@ mod layout;
 mod lifecycle;
 mod oracle;
 mod random;
+mod real;
