@@ -2,7 +2,9 @@
 
 use tidewatch::streams::log::{Class, Isolation, Log, Offset, Partition, Polled, Producer, ProducerRecord, RecordBatch, TopicConfig};
 
-use super::scene::{PATIENCE, Scene, append, assert_silent, begin, class, commit, deliver, eventually, next, read_to, record, show, until_equal};
+use super::scene::{
+    PATIENCE, Scene, append, assert_silent, begin, class, commit, deliver, eventually, next, read_to, record, show, until_equal,
+};
 
 pub(super) fn records_are_seen_when_their_transaction_commits(log: &dyn Log, unique: &str) {
     let scene = Scene::new(log, unique);
