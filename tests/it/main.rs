@@ -13,6 +13,7 @@ mod comparison;
 mod conformance;
 mod data;
 mod demo;
+mod deployment;
 mod installation;
 mod kills;
 mod layout;

@@ -2,9 +2,7 @@
 
 use tidewatch::streams::log::{Class, Isolation, Log, Offset, Partition, Polled, ProducerRecord, RecordBatch, TopicConfig};
 
-use super::scene::{
-    MOMENT, PATIENCE, Scene, assert_silent, begin, class, commit, eventually, next, poll_error, read_to, record, show,
-};
+use super::scene::{MOMENT, PATIENCE, Scene, assert_silent, begin, class, commit, eventually, next, poll_error, read_to, record, show};
 
 pub(super) fn a_batch_holds_one_partition_in_order(log: &dyn Log, unique: &str) {
     let scene = Scene::new(log, unique);

@@ -2,7 +2,9 @@
 
 use tidewatch::streams::log::{Class, Isolation, Log, Offset, Partition, Polled, Producer, ProducerRecord, RecordBatch, TopicConfig};
 
-use super::scene::{PATIENCE, Scene, append, assert_silent, begin, class, commit, deliver, next, record, read_to, show};
+use super::scene::{
+    PATIENCE, Scene, append, assert_silent, begin, class, commit, deliver, eventually, next, read_to, record, show, until_equal,
+};
 
 pub(super) fn records_are_seen_when_their_transaction_commits(log: &dyn Log, unique: &str) {
     let scene = Scene::new(log, unique);
@@ -47,8 +49,9 @@ pub(super) fn the_oldest_open_transaction_holds_back_the_last_stable_offset(log:
     scene.settled(&at, 2);
     begin(&mut *first, &[("a", "1")]);
     begin(&mut *second, &[("b", "2")]);
+    assert_eq!(scene.marks(&at), (0, 2, 4), "the older of the two");
     second.commit(PATIENCE).unwrap();
-    super::scene::until_equal((0, 2, 5), || scene.marks(&at));
+    until_equal((0, 2, 5), || scene.marks(&at));
     assert_eq!(scene.read(&at, Isolation::ReadCommitted), (vec!["0:z=0".into()], 2));
     append(&mut *first, &[("a", "3")]);
     first.abort(PATIENCE).unwrap();
@@ -137,6 +140,6 @@ pub(super) fn commits_and_aborts_take_turns(log: &dyn Log, unique: &str) {
     let mut consumer = scene.reader(Isolation::ReadCommitted);
     consumer.assign(&at, Offset(31)).unwrap();
     let mut batch = RecordBatch::default();
-    super::scene::eventually("a record", || consumer.poll(PATIENCE, &mut batch).unwrap() == Polled::Records);
+    eventually("a record", || consumer.poll(PATIENCE, &mut batch).unwrap() == Polled::Records);
     assert_eq!(batch.iter().map(show).collect::<Vec<_>>(), ["36:k=18"]);
 }

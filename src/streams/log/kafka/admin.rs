@@ -10,18 +10,23 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::metadata::MetadataTopic;
 use rdkafka::topic_partition_list::{Offset as NativeOffset, TopicPartitionList};
 
+use super::consumer::KafkaConsumer;
 use super::context::Ear;
 use super::error::{self, Call};
 use super::wait::wait;
 use super::{Options, settings};
 use crate::streams::clock::Timestamp;
 use crate::streams::log::{
-    Admin, Class, CleanupPolicy, Committed, ConsumerOptions, Error, Isolation, Offset, Result, TopicConfig, TopicDescription,
-    TopicPartition,
+    Admin, Class, CleanupPolicy, Committed, Consumer, ConsumerOptions, Error, Isolation, Offset, Polled, RecordBatch, Result, TopicConfig,
+    TopicDescription, TopicPartition,
 };
 
 /// How long a question may take, the connection included.
 const TIMEOUT: Duration = Duration::from_secs(15);
+
+/// How long one look at a partition waits, and how many in a row may bring nothing.
+const LOOK: Duration = Duration::from_millis(100);
+const SILENT_LOOKS_MAX: u32 = 150;
 
 /// The admin side of a cluster.
 pub(super) struct KafkaAdmin {
@@ -108,6 +113,31 @@ impl KafkaAdmin {
         let wanted = ConsumerOptions { group: Some(group.into()), instance_id: None, isolation: Isolation::ReadCommitted };
         let config = settings::consumer(&self.options, &wanted);
         BaseConsumer::from_config_and_context(&config, Ear::default()).map_err(|cause| self.failure(format!("speaking for {group}"), cause))
+    }
+
+    /// The first committed record from `offset` on that is not older than `timestamp`. A broker's own answer counts markers, which carry
+    /// the time at which they were written, and records that were aborted: for what was imported it is far too early.
+    fn first_record(&self, partition: &TopicPartition, offset: Offset, timestamp: Timestamp) -> Result<Option<Offset>> {
+        let (_, end) = self.watermarks(partition, Isolation::ReadCommitted)?;
+        let wanted = ConsumerOptions { group: None, instance_id: None, isolation: Isolation::ReadCommitted };
+        let mut consumer = KafkaConsumer::new(&self.options, &wanted)?;
+        consumer.assign(partition, offset)?;
+        let mut batch = RecordBatch::default();
+        let mut silent = 0;
+        while consumer.position(partition).is_some_and(|position| position < end) {
+            if consumer.poll(LOOK, &mut batch)? == Polled::Records {
+                silent = 0;
+                if let Some(record) = batch.iter().find(|record| record.timestamp >= timestamp) {
+                    return Ok(Some(record.offset));
+                }
+            } else if silent < SILENT_LOOKS_MAX {
+                silent += 1;
+            } else {
+                let operation = format!("looking for a time in {partition}");
+                return Err(Error::new(Class::Retriable, operation, format!("nothing came from offset {offset} on")));
+            }
+        }
+        Ok(None)
     }
 
     fn delete_group(&self, group: &str) -> Result<()> {
@@ -221,7 +251,8 @@ impl Admin for KafkaAdmin {
         let found = self.uncommitted.offsets_for_times(list, TIMEOUT).map_err(failed)?;
         let Some(element) = found.find_partition(topic, number) else { return Ok(None) };
         element.error().map_err(failed)?;
-        Ok(if let NativeOffset::Offset(offset) = element.offset() { Some(Offset(offset)) } else { None })
+        let NativeOffset::Offset(offset) = element.offset() else { return Ok(None) };
+        self.first_record(partition, Offset(offset), timestamp)
     }
 
     fn group_offsets(&self, group: &str) -> Result<Vec<(TopicPartition, Committed)>> {

@@ -102,13 +102,19 @@ impl KafkaConsumer {
         error::of(Call::Other, operation, cause, self.ear().reason())
     }
 
-    fn needs_group(&self, operation: &str) -> Result<()> {
-        let refused = || Error::new(Class::Fatal, operation, "the consumer was made without a group");
-        self.group.as_ref().map(|_| ()).ok_or_else(refused)
-    }
-
     fn entry(&mut self, partition: &TopicPartition) -> Option<&mut Assigned> {
         self.assigned.iter_mut().find(|assigned| assigned.partition == *partition)
+    }
+
+    /// What needs an assignment, or a group, is refused without.
+    fn needs_group(&self, operation: &str) -> Result<()> {
+        let refused = || Err(Error::new(Class::Fatal, operation, "the consumer has no group"));
+        self.group.as_ref().map_or_else(refused, |_| Ok(()))
+    }
+
+    fn needs_assigned(&self, operation: &str, partition: &TopicPartition) -> Result<()> {
+        let refused = || Err(Error::new(Class::Fatal, operation, format!("partition {partition} is not assigned")));
+        self.assigned.iter().find(|assigned| assigned.partition == *partition).map_or_else(refused, |_| Ok(()))
     }
 
     /// Forgets what was read ahead of a partition.
@@ -317,6 +323,7 @@ impl Consumer for KafkaConsumer {
     }
 
     fn seek(&mut self, partition: &TopicPartition, offset: Offset) -> Result<()> {
+        self.needs_assigned("seeking", partition)?;
         self.drop_held(partition);
         let kept = self.kept.contains(partition);
         let Some(assigned) = self.entry(partition) else { return Ok(()) };
@@ -336,6 +343,7 @@ impl Consumer for KafkaConsumer {
     }
 
     fn pause(&mut self, partition: &TopicPartition) -> Result<()> {
+        self.needs_assigned("pausing", partition)?;
         let Some(assigned) = self.entry(partition) else { return Ok(()) };
         assigned.paused = true;
         let position = assigned.position;
@@ -349,6 +357,7 @@ impl Consumer for KafkaConsumer {
     }
 
     fn resume(&mut self, partition: &TopicPartition) -> Result<()> {
+        self.needs_assigned("resuming", partition)?;
         let Some(assigned) = self.entry(partition) else { return Ok(()) };
         assigned.paused = false;
         let list = one(partition, None)?;
@@ -421,7 +430,8 @@ impl Drop for KafkaConsumer {
         self.ear().closing.store(true, Ordering::Release);
         // A revocation that was told but not granted would make the close wait for ever.
         let asked: Vec<_> = self.ear().rebalances.lock().drain(..).collect();
-        let pending = asked.into_iter().filter_map(|it| if let Rebalance::Revoke { partitions, .. } = it { Some(partitions) } else { None });
+        let pending =
+            asked.into_iter().filter_map(|it| if let Rebalance::Revoke { partitions, .. } = it { Some(partitions) } else { None });
         let revoked: Vec<_> = std::mem::take(&mut self.revoked).into_iter().chain(pending.flatten()).collect();
         if !revoked.is_empty()
             && let Err(error) = give_up(&self.consumer, &revoked)

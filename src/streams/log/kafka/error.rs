@@ -43,6 +43,8 @@ fn classify(call: Call, code: Code, flags: Flags) -> Class {
     match (call, code) {
         // Whatever the flags say.
         (_, Code::ProducerFenced | Code::Fenced | Code::FencedInstanceId | Code::InvalidProducerEpoch) => Class::Fenced,
+        // Refused by the client itself, in the wrong order: nothing was done.
+        (_, Code::State) => Class::Fatal,
         // Nothing but a retriable error leaves the outcome of a commit known.
         (Call::Commit, _) => {
             if flags.retriable {
@@ -104,7 +106,8 @@ pub(super) fn passes(code: Code) -> bool {
 pub(super) fn of(call: Call, operation: impl Into<String>, error: KafkaError, reason: Option<String>) -> Error {
     let class = class(call, &error);
     let code = error.rdkafka_error_code();
-    let silent = matches!(code, Some(Code::OperationTimedOut | Code::AllBrokersDown | Code::BrokerTransportFailure | Code::RequestTimedOut));
+    let silent =
+        matches!(code, Some(Code::OperationTimedOut | Code::AllBrokersDown | Code::BrokerTransportFailure | Code::RequestTimedOut));
     let message = match reason.filter(|_| silent) {
         Some(reason) => format!("the cluster did not answer; last it was: {reason}"),
         None if silent => "the cluster did not answer".to_owned(),
@@ -142,6 +145,11 @@ mod tests {
     }
 
     #[test]
+    fn a_commit_of_no_transaction_was_none() {
+        assert_eq!(classify(Call::Commit, Code::State, NONE), Class::Fatal);
+    }
+
+    #[test]
     fn a_rebalance_that_overtakes_the_offsets_is_ordinary() {
         for code in [Code::IllegalGeneration, Code::RebalanceInProgress, Code::UnknownMemberId] {
             assert_eq!(classify(Call::SendOffsets, code, ABORTABLE), Class::Rebalanced, "{code:?}");
@@ -154,6 +162,7 @@ mod tests {
         assert_eq!(classify(Call::Produce, Code::MessageTimedOut, NONE), Class::Abortable);
         assert_eq!(classify(Call::Produce, Code::OperationTimedOut, NONE), Class::Retriable);
         assert_eq!(classify(Call::Produce, Code::MessageSizeTooLarge, NONE), Class::Record);
+        assert_eq!(classify(Call::Produce, Code::InvalidRecord, ABORTABLE), Class::Record);
         assert_eq!(classify(Call::Produce, Code::TopicAuthorizationFailed, NONE), Class::Fatal);
         assert_eq!(classify(Call::SendOffsets, Code::TransactionalIdAuthorizationFailed, NONE), Class::Fatal);
         assert_eq!(classify(Call::SendOffsets, Code::CoordinatorNotAvailable, NONE), Class::Retriable);

@@ -79,8 +79,8 @@ pub(super) fn consumer(options: &Options, wanted: &ConsumerOptions) -> ClientCon
     );
     config.set("session.timeout.ms", ms(options.session_timeout));
     config.set("max.poll.interval.ms", ms(MAX_POLL_INTERVAL));
-    // Without a group nothing can be assigned. Nobody joins this one and nothing is committed for it.
-    config.set("group.id", wanted.group.as_deref().unwrap_or(&options.client_id));
+    // Without a group librdkafka assigns nothing. This one has no members and no offsets: nobody subscribes or commits under it.
+    config.set("group.id", wanted.group.as_deref().map_or_else(|| format!("{}-reader", options.client_id), str::to_owned));
     if let Some(instance) = &wanted.instance_id {
         config.set("group.instance.id", &**instance);
     }
@@ -98,6 +98,8 @@ pub(super) fn producer(options: &Options, wanted: &ProducerOptions) -> ClientCon
             ("acks", "all"),
             // Java and ksqlDB hash so; librdkafka's default does not.
             ("partitioner", "murmur2_random"),
+            // A topic that does not exist is said to be so before the records for it time out, which would look like an outage.
+            ("topic.metadata.propagation.max.ms", "5000"),
             // A request that was sent twice then costs at least 400 ms: the engine's guard tells it by that.
             ("retry.backoff.ms", "500"),
             ("retry.backoff.max.ms", "1000"),
