@@ -33,6 +33,7 @@ impl StreamThread {
             self.start_restore(task)?;
         }
         self.report(0);
+        self.parts.shared.status.lock().member = true;
         Ok(())
     }
 
@@ -46,6 +47,7 @@ impl StreamThread {
     /// Partitions that may be another's already: nothing is committed for them.
     pub(super) fn lost(&mut self, partitions: &[TopicPartition]) -> Result<()> {
         tracing::warn!(thread = self.index, partitions = list(partitions), "partitions lost");
+        self.parts.shared.status.lock().member = false;
         self.abort();
         for task in self.tasks.values_mut() {
             task.discard();
@@ -281,9 +283,8 @@ impl StreamThread {
         status.commit_total += commits;
         for task in self.tasks.values() {
             let (state, source, committed) = (task.state(), task.source().clone(), task.committed);
-            let known = status
-                .tasks
-                .insert(task.id(), TaskStatus { state, source, committed, counters: task.counters().clone(), restoring: Vec::new() });
+            let (counters, paused) = (task.counters().clone(), task.paused_for.clone());
+            let known = status.tasks.insert(task.id(), TaskStatus { state, source, committed, counters, restoring: Vec::new(), paused });
             drop(known);
         }
         for (id, source) in &self.restoring {
@@ -293,6 +294,7 @@ impl StreamThread {
                 committed: crate::streams::log::Offset(0),
                 counters: crate::streams::task::Counters::default(),
                 restoring: Vec::new(),
+                paused: None,
             });
         }
     }

@@ -172,10 +172,10 @@ impl Streams {
         state
     }
 
-    /// Whether this instance has tasks and all of them process.
+    /// Whether the group has given this instance its partitions (a spare one: none) and all of its tasks process.
     fn all_running(&self) -> bool {
         let status = self.parts.shared.status.lock();
-        !status.tasks.is_empty() && status.tasks.values().all(|task| task.state == crate::streams::task::State::Running)
+        status.member && status.tasks.values().all(|task| task.state == crate::streams::task::State::Running)
     }
 
     fn transition_to(&self, to: ClientState) -> Result<()> {
