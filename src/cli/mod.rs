@@ -4,12 +4,14 @@ pub mod check;
 mod context;
 mod demo;
 mod error;
+mod http;
 mod import;
 mod logging;
 mod replay;
 mod reset;
 mod run;
 mod shutdown;
+mod status;
 mod tap;
 mod temporary;
 mod terminal;
@@ -72,6 +74,8 @@ enum Command {
     Reset(reset::Args),
     /// Show the records of a topic, decoded
     Tap(tap::Args),
+    /// Ask whether the process that owns the state directory is ready: exit code 0 if so, else 1
+    Status(status::Args),
 }
 
 /// Runs the command that the process was started with.
@@ -103,6 +107,7 @@ fn execute(command: Command, context: &Context, shutdown: &Shutdown) -> Result {
         Command::Import(args) => import::execute(&args, context, shutdown),
         Command::Reset(args) => reset::execute(&args, context),
         Command::Tap(args) => tap::execute(args, context, shutdown),
+        Command::Status(args) => status::execute(&args, context, shutdown),
         // Answered before: it has an exit code of its own.
         Command::Check(_) => Ok(()),
     }

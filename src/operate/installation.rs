@@ -88,6 +88,11 @@ impl Installation {
         Arc::<EmbeddedRegistry>::clone(&self.registry)
     }
 
+    /// The schemas, with what only the embedded registry can tell.
+    pub fn schemas(&self) -> Arc<EmbeddedRegistry> {
+        Arc::clone(&self.registry)
+    }
+
     /// The directory.
     pub fn directory(&self) -> &StateDirectory {
         &self.directory
