@@ -144,6 +144,11 @@ async fn guard(request: Request, next: Next) -> Response {
     if !matches!(*request.method(), Method::GET | Method::HEAD) && request.headers().contains_key(header::ORIGIN) {
         return registry::fault(StatusCode::FORBIDDEN, 403, "a browser may only read here");
     }
+    // A body that says how long it is need not be waited for; any other is cut off while it is read.
+    let length = request.headers().get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
+    if length.is_some_and(|length| length > BODY_BYTES_MAX) {
+        return registry::fault(StatusCode::PAYLOAD_TOO_LARGE, 413, "the body is too long");
+    }
     let answer = timeout(ANSWER_TIME, next.run(request)).await;
     answer.unwrap_or_else(|_| registry::fault(StatusCode::SERVICE_UNAVAILABLE, 50_002, "the answer took too long"))
 }
@@ -172,12 +177,11 @@ async fn serve(stream: TcpStream, router: Router) {
     http.timer(TokioTimer::new()).header_read_timeout(HEADER_TIME).max_buf_size(HEADER_BYTES_MAX).max_headers(HEADERS_MAX);
     let router = router.into_service::<hyper::body::Incoming>();
     let mut connection = pin!(http.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router)));
-    let ended = match timeout(CONNECTION_TIME, connection.as_mut()).await {
-        Ok(ended) => ended,
-        Err(_) => {
-            connection.as_mut().graceful_shutdown();
-            timeout(ANSWER_TIME, connection).await.unwrap_or(Ok(()))
-        }
+    let ended = if let Ok(ended) = timeout(CONNECTION_TIME, connection.as_mut()).await {
+        ended
+    } else {
+        connection.as_mut().graceful_shutdown();
+        timeout(ANSWER_TIME, connection).await.unwrap_or(Ok(()))
     };
     if let Err(error) = ended {
         tracing::debug!(%error, "an HTTP client went away");

@@ -62,6 +62,7 @@ async fn answer(
     }
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "it is what `map_err` hands over")]
 fn failed(error: RegistryError) -> Fault {
     match &error {
         RegistryError::Incompatible { .. } => (StatusCode::CONFLICT, 409, chain(&error)),

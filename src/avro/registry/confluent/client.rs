@@ -1,6 +1,6 @@
 //! The requests: `schema_registry_converter` asks and registers, what it has no call for goes to the same place by the same kind of client.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::sync::Arc;
 
 use reqwest::{Certificate, ClientBuilder, Url, redirect};
@@ -247,7 +247,8 @@ fn encoded(subject: &str) -> String {
         if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
             segment.push(char::from(byte));
         } else {
-            segment.push_str(&format!("%{byte:02X}"));
+            // Writing to a string cannot fail.
+            write!(segment, "%{byte:02X}").unwrap_or_default();
         }
         segment
     })
