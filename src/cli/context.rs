@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::shutdown::Shutdown;
 use super::{Error, Result};
+use crate::avro::RegistryError;
 use crate::config::{self, Config, Diagnostics, LoadOptions, Style};
 use crate::operate::installation::{self, Installation};
 use crate::operate::socket::{self, Failure};
@@ -132,6 +133,7 @@ pub(crate) fn refused(error: installation::Error) -> Error {
             Error::unavailable(error)
         }
         E::Directory(_) => Error::user(error),
+        E::Topology(config::Error::Register { source: RegistryError::Unavailable { .. }, .. }) => Error::unavailable(error),
         E::Topology(_) => Error::config(error),
         E::Engine(
             R::MissingTopic { .. } | R::TopicPartitions { .. } | R::OffsetLost { .. } | R::OffsetOutOfRange { .. } | R::Layout { .. },

@@ -124,6 +124,7 @@ impl StreamThread {
                 self.restore_all()
             }
             Action::Rejoin => {
+                self.report_nothing();
                 let tasks = std::mem::take(&mut self.tasks);
                 tasks.into_values().for_each(close_task);
                 let restoring: Vec<_> = self.restoring.keys().copied().collect();
@@ -275,6 +276,13 @@ impl StreamThread {
         }
         self.beat(ENDED);
         committed.map(|_| ())
+    }
+
+    /// Takes back what was published of this thread's tasks: they may be another member's when it has joined again.
+    fn report_nothing(&self) {
+        let mut status = self.parts.shared.status.lock();
+        status.member = false;
+        status.tasks.retain(|id, _| !self.tasks.contains_key(id) && !self.restoring.contains_key(id));
     }
 
     /// Publishes what this thread's tasks are at.
