@@ -257,21 +257,18 @@ impl Streams {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{MemoryBackend, TaskStatus};
+    use super::super::TaskStatus;
+    use super::super::tests::{World, counting};
     use super::*;
     use crate::streams::clock::ManualClock;
-    use crate::streams::log::TopicConfig;
-    use crate::streams::log::local::LocalLog;
     use crate::streams::task::{Counters, State, TaskId};
-    use crate::streams::topology::TopologyBuilder;
+    use crate::streams::topology::ErrorPolicy;
 
     #[test]
     fn a_member_without_partitions_is_running_and_one_that_restores_is_not() {
-        let log = LocalLog::in_memory();
-        log.admin().create_topic("app-dead-letters", &TopicConfig::keep(1)).unwrap();
-        let topology = Arc::new(TopologyBuilder::<String>::new().build().unwrap());
-        let clock = Arc::new(ManualClock::default());
-        let streams = Streams::new(topology, log, Arc::new(MemoryBackend::default()), clock, Options::new("app", "instance")).unwrap();
+        let World { log, backend } = World::new(1);
+        let topology = counting(ErrorPolicy::default());
+        let streams = Streams::new(topology, log, backend, Arc::new(ManualClock::default()), Options::new("app", "instance")).unwrap();
         streams.transition_to(ClientState::Rebalancing).unwrap();
         assert_eq!(streams.state(), ClientState::Rebalancing, "nobody has told it its partitions yet");
         streams.parts.shared.status.lock().member = true;

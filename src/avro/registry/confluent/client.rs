@@ -88,7 +88,7 @@ impl Client {
             Err(error) => match (Failure::of_client(&error), key) {
                 (Failure::Missing, _) => Ok(None),
                 (Failure::NotThere, SchemaKey::Guid(_)) if self.is_registry().await => Err(Trouble::NoGuids { url: self.place.clone() }),
-                (failure, _) => Err(self.trouble(failure, "a schema", &self.looking_up(key))),
+                (failure, _) => Err(self.trouble(failure.of_a_lookup(), "schema", &self.looking_up(key))),
             },
         }
     }

@@ -119,6 +119,16 @@ impl Failure {
         }
     }
 
+    /// Who only asks can do nothing wrong: a refusal is the registry's trouble, and never the record's that names the schema.
+    pub(super) fn of_a_lookup(self) -> Self {
+        match self {
+            Self::Conflict(said) | Self::Invalid(said) | Self::Refused(said) => {
+                Self::Unavailable(format!("it refuses the look-up: {said}"))
+            }
+            other => other,
+        }
+    }
+
     /// From an error of the HTTP client, without its URL.
     pub(super) fn of_transport(error: &reqwest::Error) -> Self {
         let what = if error.is_timeout() {
