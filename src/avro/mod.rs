@@ -27,4 +27,4 @@ pub use row::{Field, NameSet, Row, Shape, Type, Value};
 pub use schema::{Error, Schema, Unsupported};
 pub use serdes::{AvroDeserializer, AvroSerializer};
 pub use shipped::{SHIPPED, shipped};
-pub use wire::SchemaId;
+pub use wire::{Guid, SchemaId, SchemaKey};

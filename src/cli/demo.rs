@@ -8,10 +8,11 @@ use super::context::{Context, refused};
 use super::shutdown::Shutdown;
 use super::temporary::Temporary;
 use super::terminal::{Out, say};
-use super::{Error, Result, replay, run};
+use super::{Error, Result, http, replay, run};
 use crate::config::Config;
 use crate::operate::append::Appender;
 use crate::operate::channel::{self, Channel};
+use crate::operate::health::Reported;
 use crate::operate::installation::{self, Installation};
 use crate::operate::tally::{self, Messages, Texts};
 use crate::operate::{owner, tap};
@@ -40,7 +41,7 @@ const MESSAGE_INTERVAL: Duration = Duration::from_millis(600);
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// Replay this file of observations and stop when all is committed (see `import` for its columns)
-    #[arg(long, value_name = "FILE.csv[.gz]")]
+    #[arg(long, value_name = "FILE.csv[.gz]", conflicts_with = "http")]
     from: Option<PathBuf>,
     /// Print one JSON object that counts what is in the topics, instead of the messages
     #[arg(long, requires = "from")]
@@ -51,6 +52,8 @@ pub(super) struct Args {
     /// Stop after this time, such as 30s or 5m
     #[arg(long = "for", value_name = "TIME", value_parser = duration, conflicts_with = "from")]
     limit: Option<Duration>,
+    #[command(flatten)]
+    listen: http::Listen,
 }
 
 fn duration(text: &str) -> Result<Duration, String> {
@@ -72,17 +75,21 @@ fn simulate(args: &Args, context: &Context, shutdown: &Shutdown) -> Result {
     let path = temporary.as_ref().map_or_else(|| context.state_dir(), |temporary| temporary.path().to_owned());
     let installation = context.own(&path)?;
     let engine = installation.engine(&config, |_| ()).map_err(refused)?;
-    let status = run::Reported::default();
-    let server = run::serve(&installation, &config, &status)?;
-    let mut show = Show::open(&installation, &config, args.seed, Arc::clone(&context.clock))?;
+    let reported = Reported::default();
+    let server = run::serve(&installation, &config, &reported)?;
+    let http = args.listen.serve(&installation, &reported)?;
+    let mut show = Show::open(&installation, &config, args.seed, Arc::clone(&context.clock), reported)?;
     let failed = |error| refused(installation::Error::Engine(error));
     engine.start().map_err(failed)?;
     say(&format!("A simulated channel (seed {}), faster than real time. Ctrl-C ends it.", args.seed));
+    if let Some(http) = &http {
+        say(&format!("HTTP on http://{}", http.address()));
+    }
     let shown = show.run(&engine, shutdown, args.limit);
     // Order: the engine ends first, so that its last messages are committed when they are looked for.
     let closed = engine.close().map_err(failed);
     let shown = shown.and_then(|()| show.print(Duration::ZERO));
-    drop(server);
+    drop((http, server));
     // What stopped the engine is the cause of whatever else went wrong.
     closed?;
     shown?;
@@ -101,10 +108,12 @@ struct Show {
     out: Out,
     observations: u64,
     messages: Messages,
+    /// For those who ask how the engine is.
+    reported: Reported,
 }
 
 impl Show {
-    fn open(installation: &Installation, config: &Config, seed: u64, clock: Arc<dyn Clock>) -> Result<Self> {
+    fn open(installation: &Installation, config: &Config, seed: u64, clock: Arc<dyn Clock>, reported: Reported) -> Result<Self> {
         let (log, registry) = (installation.log(), installation.registry());
         let targets = owner::targets(config);
         let target = owner::target(&targets, None).map_err(Error::user)?;
@@ -124,7 +133,7 @@ impl Show {
             return Err(Error::user("the topology writes no messages").hinted("A sink with value = \"telegram_message\" does."));
         }
         let (out, messages) = (Out::new(), Messages::default());
-        Ok(Self { channel, appender, position, clock, readers, registry, out, observations: 0, messages })
+        Ok(Self { channel, appender, position, clock, readers, registry, out, observations: 0, messages, reported })
     }
 
     /// Appends and prints until it is told to stop, the time is over, or the engine fails.
@@ -133,6 +142,7 @@ impl Show {
         let over = |now: Duration| shutdown.requested() || limit.is_some_and(|limit| now.saturating_sub(begin) >= limit);
         let mut due = begin;
         while !over(self.clock.monotonic()) && matches!(engine.state(), ClientState::Rebalancing | ClientState::Running) {
+            self.reported.take(engine);
             due = due.max(self.clock.monotonic()) + self.observe()?;
             loop {
                 let before = self.messages.total();

@@ -4,6 +4,7 @@ pub mod check;
 mod context;
 mod demo;
 mod error;
+mod http;
 mod import;
 mod logging;
 mod replay;
@@ -11,6 +12,7 @@ mod reset;
 mod run;
 mod setup;
 mod shutdown;
+mod status;
 mod tap;
 mod temporary;
 mod terminal;
@@ -82,6 +84,8 @@ enum Command {
     Reset(reset::Args),
     /// Show the records of a topic, decoded
     Tap(tap::Args),
+    /// Ask whether the process that owns the state directory is ready: exit code 0 if so, else 1
+    Status(status::Args),
 }
 
 /// Runs the command that the process was started with.
@@ -115,6 +119,7 @@ fn execute(command: Command, context: &Context, shutdown: &Shutdown) -> Result {
         Command::Setup(args) => setup::execute(&args, context),
         Command::Reset(args) => reset::execute(&args, context),
         Command::Tap(args) => tap::execute(args, context, shutdown),
+        Command::Status(args) => status::execute(&args, context, shutdown),
         // Answered before: it has an exit code of its own.
         Command::Check(_) => Ok(()),
     }

@@ -9,6 +9,7 @@ use super::shutdown::Shutdown;
 use super::temporary::Temporary;
 use super::terminal::{Out, Progress, say};
 use super::{Error, Result, import, run};
+use crate::operate::health::Reported;
 use crate::operate::owner;
 use crate::operate::tally::{self, Tally};
 use crate::streams::runtime::Status;
@@ -20,7 +21,7 @@ pub(super) fn execute(file: &Path, json: bool, context: &Context, shutdown: &Shu
     let temporary = if context.state_dir.is_none() { Some(Temporary::new().map_err(Error::unavailable)?) } else { None };
     let path = temporary.as_ref().map_or_else(|| context.state_dir(), |temporary| temporary.path().to_owned());
     let installation = context.own(&path)?;
-    let status = run::Reported::default();
+    let status = Reported::default();
     let server = run::serve(&installation, &config, &status)?;
     let targets = owner::targets(&config);
     let target = owner::target(&targets, None).map_err(Error::user)?;

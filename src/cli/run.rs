@@ -2,12 +2,11 @@
 
 use std::sync::Arc;
 
-use parking_lot::Mutex;
-
 use super::context::{Context, refused};
 use super::shutdown::Shutdown;
-use super::{Error, Result};
+use super::{Error, Result, http};
 use crate::config::{Config, LoadOptions};
+use crate::operate::health::Reported;
 use crate::operate::installation::{self, Installation};
 use crate::operate::owner::{self, Owner};
 use crate::operate::socket::Server;
@@ -35,6 +34,8 @@ pub(super) struct Args {
     /// Run just this part (there is only one so far)
     #[arg(long, value_enum, value_name = "PART")]
     only: Option<Part>,
+    #[command(flatten)]
+    listen: http::Listen,
 }
 
 pub(super) fn execute(args: &Args, context: &Context, shutdown: &Shutdown) -> Result {
@@ -45,19 +46,17 @@ pub(super) fn execute(args: &Args, context: &Context, shutdown: &Shutdown) -> Re
     let installation = context.own_for(&config)?;
     let adjust = |options: &mut Options| (options.until_end, options.leave_on_stop) = (args.until_end, args.leave_on_stop);
     let engine = installation.engine(&config, adjust).map_err(refused)?;
-    let status = Arc::default();
-    let server = serve(&installation, &config, &status)?;
+    let reported = Reported::default();
+    let server = serve(&installation, &config, &reported)?;
+    let http = args.listen.serve(&installation, &reported)?;
     let directory = installation.directory();
     let instance = config.engine.instance_id.as_deref().unwrap_or(directory.instance_id());
     let brokers = config.kafka.as_ref().map(|kafka| kafka.bootstrap_servers.join(","));
     tracing::info!(application = %config.application_id, directory = %directory.path().display(), instance, brokers, "starting");
-    let ended = drive(&engine, shutdown, &status, |_| ());
-    drop(server);
+    let ended = drive(&engine, shutdown, &reported, |_| ());
+    drop((http, server));
     ended
 }
-
-/// What the engine last reported, for those who ask through the socket.
-pub(super) type Reported = Arc<Mutex<(String, Status)>>;
 
 /// Starts the engine and stays until it has ended; a request to stop is passed on. `each` sees what it reports, several times a second.
 pub(super) fn drive(engine: &Streams, shutdown: &Shutdown, reported: &Reported, mut each: impl FnMut(&Status)) -> Result {
@@ -70,7 +69,7 @@ pub(super) fn drive(engine: &Streams, shutdown: &Shutdown, reported: &Reported, 
             tracing::info!("stopping");
             engine.stop();
         }
-        *reported.lock() = (engine.state().to_string(), status.clone());
+        reported.set(engine.state(), status.clone());
         each(status);
     });
     ended.map_err(failed)
@@ -79,7 +78,7 @@ pub(super) fn drive(engine: &Streams, shutdown: &Shutdown, reported: &Reported, 
 /// Answers other commands through the socket in the directory.
 pub(super) fn serve(installation: &Installation, config: &Config, reported: &Reported) -> Result<Server> {
     let owner =
-        Owner { log: installation.log(), registry: installation.registry(), targets: owner::targets(config), status: Arc::clone(reported) };
+        Owner { log: installation.log(), registry: installation.registry(), targets: owner::targets(config), reported: reported.clone() };
     let server = Server::start(installation.directory().path(), Arc::new(owner));
     server.map_err(|error| Error::unavailable(error).hinted("The socket in the state directory could not be opened."))
 }

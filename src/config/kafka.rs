@@ -114,7 +114,7 @@ impl Kafka {
         let registry = self.registry.as_ref()?;
         Some(ConfluentOptions {
             url: registry.url.expose(),
-            username: registry.username.as_ref().and_then(External::secret),
+            username: registry.username.as_ref().map(External::expose),
             password: registry.password.as_ref().and_then(External::secret),
             ca: registry.ca.clone(),
             timeout: REGISTRY_TIMEOUT,

@@ -80,7 +80,7 @@ impl Connection {
     pub fn to(kafka: &Kafka, client_id: &str) -> Result<Self, Error> {
         let log = KafkaLog::new(kafka.log_options(client_id))?;
         let registry: Arc<dyn Registry> = match kafka.registry_options() {
-            Some(options) => Arc::new(ConfluentRegistry::new(options)?),
+            Some(options) => Arc::new(ConfluentRegistry::new(&options)?),
             None => Arc::new(NoRegistry),
         };
         Ok(Self { registry, log })
@@ -98,8 +98,8 @@ impl Connection {
 pub struct Installation {
     // Order: the lock goes last, when everything below is closed.
     connection: Connection,
-    /// Whether the log lies in the directory.
-    embedded: bool,
+    /// The schemas of a log that lies in the directory; none on a cluster.
+    embedded: Option<Arc<EmbeddedRegistry>>,
     clock: Arc<dyn Clock>,
     budget: Budget,
     directory: StateDirectory,
@@ -115,7 +115,8 @@ impl Installation {
         let rocks = Rocks::open(&path, &options).map_err(|source| Error::Storage { path: path.display().to_string(), source })?;
         let log = LocalLog::open(Arc::new(rocks))?;
         let registry = Arc::new(EmbeddedRegistry::open(Arc::<LocalLog>::clone(&log), Arc::clone(&clock))?);
-        Ok(Self { connection: Connection { registry, log }, embedded: true, clock, budget, directory })
+        let embedded = Some(Arc::clone(&registry));
+        Ok(Self { connection: Connection { registry, log }, embedded, clock, budget, directory })
     }
 
     /// Takes the directory for the state and the id of an instance that works on the cluster of `config`; without one, with the log in it.
@@ -125,7 +126,7 @@ impl Installation {
         let budget = Budget::new(BLOCK_CACHE_BYTES, WRITE_BUFFER_BYTES);
         let instance = config.engine.instance_id.as_deref().unwrap_or(directory.instance_id());
         let connection = Connection::to(kafka, &format!("{}-{instance}", config.application_id))?;
-        Ok(Self { connection, embedded: false, clock, budget, directory })
+        Ok(Self { connection, embedded: None, clock, budget, directory })
     }
 
     /// The log with its schemas.
@@ -143,6 +144,11 @@ impl Installation {
         Arc::clone(&self.connection.registry)
     }
 
+    /// The embedded log's schemas, with what only their registry can tell; none on a cluster.
+    pub fn schemas(&self) -> Option<Arc<EmbeddedRegistry>> {
+        self.embedded.clone()
+    }
+
     /// The directory.
     pub fn directory(&self) -> &StateDirectory {
         &self.directory
@@ -151,7 +157,7 @@ impl Installation {
     /// Creates what is missing of the topics that `config` reads and writes, and that of its dead letters. On Kafka that is `setup`'s: there
     /// what is missing is refused, for a process that only processes needs no right to create.
     pub fn create_topics(&self, config: &Config) -> Result<(), Error> {
-        if !self.embedded {
+        if self.embedded.is_none() {
             let needed = topics::needed(config);
             return self.connection.require_topics(needed.iter().map(|needed| &*needed.name));
         }
@@ -175,7 +181,7 @@ impl Installation {
         retention::check(&*self.connection.log, config, &*self.clock)?;
         let topology = config::build(config, self.registry())?;
         let mut options = config.runtime_options(self.directory.instance_id());
-        options.create_internal_topics = self.embedded;
+        options.create_internal_topics = self.embedded.is_some();
         adjust(&mut options);
         let stores = rocks::Options::new(Profile::State, self.budget.clone());
         let backend = Arc::new(RocksBackend::new(self.directory.state_path(), stores));

@@ -2,6 +2,8 @@
 
 pub mod append;
 pub mod channel;
+pub mod health;
+pub mod http;
 pub mod import;
 pub mod installation;
 pub mod observations;

@@ -121,8 +121,8 @@ pub struct Texts<'a> {
 impl Texts<'_> {
     /// The text of a message; none where it cannot be read.
     pub fn of(&mut self, record: &RecordRef<'_>) -> Option<String> {
-        let (id, body) = wire::split(record.value?, record.headers).ok()?;
-        let schema = self.registry.schema(id).ok()??;
+        let (key, body) = wire::split(record.value?, record.headers).ok()?;
+        let schema = self.registry.lookup(key).ok()??;
         match to_json(&schema, body).ok()?.get_mut("text")?.take() {
             serde_json::Value::String(text) => Some(text),
             _ => None,

@@ -22,7 +22,7 @@ fn refused(installation: &Installation, arguments: &[&str], code: i32) -> String
 fn help_goes_to_stdout_and_usage_errors_to_stderr() {
     let installation = Installation::new();
     let help = installation.succeed(&["--help"]);
-    for command in ["demo", "run", "import", "setup", "check", "reset", "tap"] {
+    for command in ["demo", "run", "import", "setup", "check", "reset", "tap", "status"] {
         assert!(help.stdout.contains(&format!("  {command} ")), "{}", help.stdout);
         let help = installation.succeed(&[command, "--help"]);
         assert!(
@@ -32,7 +32,16 @@ fn help_goes_to_stdout_and_usage_errors_to_stderr() {
         );
         assert_eq!(help.stderr, "");
     }
-    for wrong in [&["tap"][..], &["fly"], &["run", "--threads", "0"], &["demo", "--json"], &["reset"], &["run", "--only", "poll"]] {
+    for wrong in [
+        &["tap"][..],
+        &["fly"],
+        &["run", "--threads", "0"],
+        &["demo", "--json"],
+        &["reset"],
+        &["run", "--only", "poll"],
+        &["run", "--http", "here"],
+        &["demo", "--from", "x", "--http", "0"],
+    ] {
         let said = refused(&installation, wrong, 2);
         assert!(said.starts_with("error: "), "{wrong:?}: {said}");
     }

@@ -147,6 +147,12 @@ impl Live {
         find(&self.stdout, text, PATIENCE).unwrap_or_else(|seen| panic!("no {text:?} on stdout, but {seen:#?}; stderr: {:#?}", self.said()))
     }
 
+    /// Waits for a line of stderr that contains `text`.
+    #[track_caller]
+    pub(crate) fn wait_for_said(&self, text: &str) -> String {
+        find(&self.stderr, text, PATIENCE).unwrap_or_else(|seen| panic!("no {text:?} on stderr, but {seen:#?}"))
+    }
+
     /// What is on stderr and was not looked at yet.
     pub(crate) fn said(&self) -> Vec<String> {
         self.stderr.try_iter().collect()

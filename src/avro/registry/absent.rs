@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{Registered, Registry, RegistryError};
-use crate::avro::{Schema, SchemaId};
+use crate::avro::{Guid, Schema, SchemaId};
 
 /// No registry: it knows nothing and takes nothing.
 #[derive(Clone, Copy, Debug, Default)]
@@ -19,6 +19,10 @@ impl Registry for NoRegistry {
     }
 
     fn schema(&self, _: SchemaId) -> Result<Option<Arc<Schema>>, RegistryError> {
+        none()
+    }
+
+    fn schema_by_guid(&self, _: Guid) -> Result<Option<Arc<Schema>>, RegistryError> {
         none()
     }
 

@@ -9,7 +9,7 @@ use parking_lot::{Mutex, RwLock};
 
 use super::state::{self, State};
 use super::{Registered, Registry, RegistryError};
-use crate::avro::{Schema, SchemaId, check_readable};
+use crate::avro::{Guid, Schema, SchemaId, check_readable};
 use crate::streams::clock::Clock;
 use crate::streams::log::{
     Class, Consumer, ConsumerOptions, Error as LogError, Headers, Isolation, Log, Polled, ProducerOptions, ProducerRecord, RecordBatch,
@@ -95,6 +95,18 @@ impl EmbeddedRegistry {
         Ok(())
     }
 
+    /// All subjects, sorted.
+    pub fn subjects(&self) -> Result<Vec<String>, RegistryError> {
+        self.refresh()?;
+        Ok(self.state.read().subjects())
+    }
+
+    /// All versions of a subject, ascending; none where there is no such subject.
+    pub fn all_versions(&self, subject: &str) -> Result<Vec<Registered>, RegistryError> {
+        self.refresh()?;
+        Ok(self.state.read().versions(subject).collect())
+    }
+
     /// The id of a schema that the subject has.
     fn known(&self, subject: &str, schema: &Schema) -> Option<SchemaId> {
         self.state.read().versions(subject).find(|registered| registered.schema.text() == schema.text()).map(|registered| registered.id)
@@ -159,6 +171,14 @@ impl Registry for EmbeddedRegistry {
         }
         self.refresh()?;
         Ok(self.state.read().schema(id))
+    }
+
+    fn schema_by_guid(&self, guid: Guid) -> Result<Option<Arc<Schema>>, RegistryError> {
+        if let Some(schema) = self.state.read().schema_by_guid(guid) {
+            return Ok(Some(schema));
+        }
+        self.refresh()?;
+        Ok(self.state.read().schema_by_guid(guid))
     }
 
     fn latest(&self, subject: &str) -> Result<Option<Registered>, RegistryError> {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::{Registered, RegistryError};
-use crate::avro::{Schema, SchemaId};
+use crate::avro::{Guid, Schema, SchemaId};
 use crate::streams::log::Offset;
 
 /// All schemas and subjects.
@@ -14,6 +14,7 @@ use crate::streams::log::Offset;
 pub(super) struct State {
     schemas: HashMap<SchemaId, Arc<Schema>>,
     ids: HashMap<String, SchemaId>,
+    guids: HashMap<Guid, SchemaId>,
     /// By subject and version; a deleted version keeps its number.
     subjects: BTreeMap<String, BTreeMap<u32, Version>>,
     highest: u32,
@@ -81,6 +82,7 @@ impl State {
         let id = SchemaId(value.id);
         self.highest = self.highest.max(value.id);
         self.ids.entry(schema.text().to_owned()).or_insert(id);
+        self.guids.entry(Guid::of_text(schema.text())).or_insert(id);
         self.schemas.entry(id).or_insert_with(|| Arc::new(schema));
         self.subjects.entry(value.subject).or_default().insert(value.version, Version { id, deleted: value.deleted });
         Ok(())
@@ -88,6 +90,16 @@ impl State {
 
     pub(super) fn schema(&self, id: SchemaId) -> Option<Arc<Schema>> {
         self.schemas.get(&id).map(Arc::clone)
+    }
+
+    pub(super) fn schema_by_guid(&self, guid: Guid) -> Option<Arc<Schema>> {
+        self.schema(*self.guids.get(&guid)?)
+    }
+
+    /// The subjects that have a version that is not deleted, sorted.
+    pub(super) fn subjects(&self) -> Vec<String> {
+        let alive = |versions: &BTreeMap<u32, Version>| versions.values().any(|version| !version.deleted);
+        self.subjects.iter().filter(|(_, versions)| alive(versions)).map(|(subject, _)| subject.clone()).collect()
     }
 
     /// The versions of a subject that are not deleted, ascending.

@@ -45,6 +45,18 @@ fn a_schema_keeps_its_id_and_ids_are_global() {
 }
 
 #[test]
+fn a_schema_has_a_guid_that_follows_from_its_text() {
+    let log = FakeLog::default();
+    let registry = open(&log);
+    let guid = Guid::of_text(a().text());
+    assert_eq!(registry.schema_by_guid(guid).unwrap(), None);
+    open(&log).register("x-value", &a()).unwrap();
+    assert_eq!(registry.schema_by_guid(guid).unwrap().as_deref(), Some(&a()));
+    assert_eq!(registry.lookup(SchemaKey::Guid(guid)).unwrap().as_deref(), Some(&a()));
+    assert_eq!(registry.schema_by_guid(Guid([1; 16])).unwrap(), None);
+}
+
+#[test]
 fn the_topic_is_in_confluents_form_and_is_all_there_is() {
     let log = FakeLog::default();
     open(&log).register("x-value", &a()).unwrap();

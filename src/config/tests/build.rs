@@ -5,7 +5,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use super::*;
-use crate::avro::{Registered, Registry, RegistryError, Schema, SchemaId};
+use crate::avro::{Guid, Registered, Registry, RegistryError, Schema, SchemaId};
 use crate::streams::runtime;
 
 /// A registry that only counts.
@@ -19,6 +19,10 @@ impl Registry for Counting {
     }
 
     fn schema(&self, _id: SchemaId) -> Result<Option<Arc<Schema>>, RegistryError> {
+        Ok(None)
+    }
+
+    fn schema_by_guid(&self, _guid: Guid) -> Result<Option<Arc<Schema>>, RegistryError> {
         Ok(None)
     }
 

@@ -52,8 +52,8 @@ impl Whole {
     fn read(&mut self, topic: &str) -> Vec<(Vec<u8>, serde_json::Value)> {
         let decode = |record: TestRecord| {
             let value = record.value.unwrap();
-            let (id, body) = wire::split(&value, Headers::EMPTY).unwrap();
-            let schema = self.registry.schema(id).unwrap().unwrap();
+            let (key, body) = wire::split(&value, Headers::EMPTY).unwrap();
+            let schema = self.registry.lookup(key).unwrap().unwrap();
             (record.key.unwrap(), to_json(&schema, body).unwrap())
         };
         self.driver.read(topic).unwrap().into_iter().map(decode).collect()

@@ -3,9 +3,8 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use parking_lot::Mutex;
-
 use super::append::Target;
+use super::health::Reported;
 use super::import::{Import, Watch};
 use super::observations::Fault;
 use super::socket::{Failure, Handler, Reply, Request, Response};
@@ -13,7 +12,6 @@ use super::{import, tap};
 use crate::avro::Registry;
 use crate::config::Config;
 use crate::streams::log::Log;
-use crate::streams::runtime::{RestoreProgress, Status};
 
 /// Answers with the log that this process owns.
 #[derive(Debug)]
@@ -25,7 +23,7 @@ pub struct Owner {
     /// Where observations may go, by the name of the source.
     pub targets: Vec<(String, Target)>,
     /// What the engine last reported.
-    pub status: Arc<Mutex<(String, Status)>>,
+    pub reported: Reported,
 }
 
 /// The targets of a configuration, by the name of the source.
@@ -76,8 +74,8 @@ impl Handler for Owner {
             Request::Tap(request) => self.tap(&request, reply),
             Request::Import { path, source } => self.import(&path, source.as_deref(), reply),
             Request::Status => {
-                let status = self.status();
-                reply.say(&Response::Status(status));
+                let health = serde_json::to_value(self.reported.health()).map_err(|error| Failure::of(&error, false))?;
+                reply.say(&Response::Status(health));
                 Ok(())
             }
         }
@@ -104,27 +102,6 @@ impl Owner {
         })?;
         reply.say(&Response::Imported(outcome));
         Ok(())
-    }
-
-    fn status(&self) -> serde_json::Value {
-        let (state, status) = &*self.status.lock();
-        let tasks: serde_json::Map<_, _> = status
-            .tasks
-            .iter()
-            .map(|(id, task)| {
-                let restoring: i64 = task.restoring.iter().map(RestoreProgress::remaining).sum();
-                let value = serde_json::json!({
-                    "state": task.state.to_string(),
-                    "input": task.source.to_string(),
-                    "committed": task.committed.0,
-                    "processed": task.counters.process_total,
-                    "dead_letters": task.counters.dead_letter_records_total,
-                    "restore_remaining": restoring,
-                });
-                (id.to_string(), value)
-            })
-            .collect();
-        serde_json::json!({ "pid": std::process::id(), "state": state, "commits": status.commit_total, "tasks": tasks })
     }
 }
 

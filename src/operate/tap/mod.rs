@@ -118,7 +118,7 @@ pub struct Tapped {
     /// Names and values, in order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub headers: Vec<(String, Option<String>)>,
-    /// The id of the schema that the value was written with.
+    /// The id of the schema that the value was written with; none where a header names it by GUID.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub schema: Option<u32>,
     /// The decoded value; JSON or text that is not Avro as it is, other bytes as `0x` and hexadecimal digits, a tombstone as null.
@@ -238,7 +238,7 @@ fn decode(registry: &dyn Registry, partition: &TopicPartition, record: &RecordRe
     let (schema, value) = match record.value {
         None => (None, serde_json::Value::Null),
         Some(value) => match avro_value(registry, record, value) {
-            Some((schema, value)) => (Some(schema), value),
+            Some((schema, value)) => (schema, value),
             None => (None, json(value).unwrap_or_else(|| text(value).into())),
         },
     };
@@ -256,10 +256,10 @@ fn decode(registry: &dyn Registry, partition: &TopicPartition, record: &RecordRe
 }
 
 /// The value as JSON, if it is Avro in the Confluent wire format with a schema that the registry knows.
-fn avro_value(registry: &dyn Registry, record: &RecordRef<'_>, value: &[u8]) -> Option<(u32, serde_json::Value)> {
-    let (id, body) = wire::split(value, record.headers).ok()?;
-    let schema = registry.schema(id).ok()??;
-    Some((id.0, avro::to_json(&schema, body).ok()?))
+fn avro_value(registry: &dyn Registry, record: &RecordRef<'_>, value: &[u8]) -> Option<(Option<u32>, serde_json::Value)> {
+    let (key, body) = wire::split(value, record.headers).ok()?;
+    let schema = registry.lookup(key).ok()??;
+    Some((key.id().map(|id| id.0), avro::to_json(&schema, body).ok()?))
 }
 
 /// An object or an array in JSON.

@@ -69,7 +69,8 @@ pub enum Polled {
     Nothing,
     /// The batch was filled: at least one record, all of one partition ([`RecordBatch::source`]).
     Records,
-    /// The group gave this member more partitions. None is read before it is [`assign`](Consumer::assign)ed.
+    /// The group gave this member more partitions. None is read before it is [`assign`](Consumer::assign)ed. An empty list tells a member that
+    /// there is none for it: a spare one is ready as well.
     Assigned(Vec<TopicPartition>),
     /// The group wants partitions back. They are this member's until it [`unassign`](Consumer::unassign)s each of them.
     Revoked(Vec<TopicPartition>),

@@ -34,6 +34,7 @@ impl StreamThread {
             self.start_restore(task)?;
         }
         self.report(0);
+        self.parts.shared.status.lock().member = true;
         Ok(())
     }
 
@@ -49,6 +50,7 @@ impl StreamThread {
     /// Partitions that may be another's already: nothing is committed for them.
     pub(super) fn lost(&mut self, partitions: &[TopicPartition]) -> Result<()> {
         tracing::warn!(thread = self.index, partitions = list(partitions), "partitions lost");
+        self.parts.shared.status.lock().member = false;
         self.abort();
         for task in self.tasks.values_mut() {
             task.discard();
@@ -125,6 +127,7 @@ impl StreamThread {
                 self.restore_all()
             }
             Action::Rejoin => {
+                self.report_nothing();
                 let tasks = std::mem::take(&mut self.tasks);
                 tasks.into_values().for_each(close_task);
                 let restoring: Vec<_> = self.restoring.keys().copied().collect();
@@ -278,15 +281,21 @@ impl StreamThread {
         committed.map(|_| ())
     }
 
+    /// Takes back what was published of this thread's tasks: they may be another member's when it has joined again.
+    fn report_nothing(&self) {
+        let mut status = self.parts.shared.status.lock();
+        status.member = false;
+        status.tasks.retain(|id, _| !self.tasks.contains_key(id) && !self.restoring.contains_key(id));
+    }
+
     /// Publishes what this thread's tasks are at.
     pub(super) fn report(&self, commits: u64) {
         let mut status = self.parts.shared.status.lock();
         status.commit_total += commits;
         for task in self.tasks.values() {
             let (state, source, committed) = (task.state(), task.source().clone(), task.committed);
-            let known = status
-                .tasks
-                .insert(task.id(), TaskStatus { state, source, committed, counters: task.counters().clone(), restoring: Vec::new() });
+            let (counters, paused) = (task.counters().clone(), task.paused_for.clone());
+            let known = status.tasks.insert(task.id(), TaskStatus { state, source, committed, counters, restoring: Vec::new(), paused });
             drop(known);
         }
         for (id, source) in &self.restoring {
@@ -296,6 +305,7 @@ impl StreamThread {
                 committed: crate::streams::log::Offset(0),
                 counters: crate::streams::task::Counters::default(),
                 restoring: Vec::new(),
+                paused: None,
             });
         }
     }

@@ -63,6 +63,8 @@ pub struct TaskStatus {
     pub counters: Counters,
     /// Restores under way.
     pub restoring: Vec<RestoreProgress>,
+    /// Why its input stands still, where something that it needs is out of reach.
+    pub paused: Option<String>,
 }
 
 /// The engine as its threads last reported it.
@@ -70,6 +72,8 @@ pub struct TaskStatus {
 pub struct Status {
     /// All tasks of this instance.
     pub tasks: BTreeMap<TaskId, TaskStatus>,
+    /// Whether the group has given this instance its partitions, be it none: more instances than partitions leave some without.
+    pub member: bool,
     /// Transactions committed.
     pub commit_total: u64,
     /// Records applied by finished restores.

@@ -187,12 +187,14 @@ impl StreamThread {
         let Some(task) = self.tasks.values_mut().find(|task| task.source() == source) else { return Ok(()) };
         let mut failed = None;
         let mut stopped_at: Option<Offset> = None;
+        let paused_before = task.paused_for.take();
         for record in self.batch.iter() {
             match task.process(&record, &mut self.transaction) {
                 Ok(Processed::Done) => {}
                 Ok(Processed::Unavailable(reason)) => {
                     tracing::warn!(task = %task.id(), offset = %record.offset, reason, "input paused: something it needs is out of reach");
                     stopped_at = Some(record.offset);
+                    task.paused_for = Some(reason);
                     break;
                 }
                 Err(error) => {
@@ -210,6 +212,9 @@ impl StreamThread {
             task.paused_until = Some(self.parts.clock.monotonic() + self.parts.options.unavailable_backoff);
             self.consumer.seek(&source, offset)?;
             self.consumer.pause(&source)?;
+        }
+        if stopped_at.is_some() || paused_before.is_some() {
+            self.report(0);
         }
         Ok(())
     }

@@ -175,10 +175,10 @@ impl Streams {
         state
     }
 
-    /// Whether this instance has tasks and all of them process.
+    /// Whether the group has given this instance its partitions (a spare one: none) and all of its tasks process.
     fn all_running(&self) -> bool {
         let status = self.parts.shared.status.lock();
-        !status.tasks.is_empty() && status.tasks.values().all(|task| task.state == crate::streams::task::State::Running)
+        (status.member || !status.tasks.is_empty()) && status.tasks.values().all(|task| task.state == crate::streams::task::State::Running)
     }
 
     fn transition_to(&self, to: ClientState) -> Result<()> {
@@ -276,5 +276,40 @@ impl Streams {
     pub fn close(&self) -> Result<()> {
         self.stop();
         self.join(|_| ())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::TaskStatus;
+    use super::super::tests::{World, counting};
+    use super::*;
+    use crate::streams::clock::ManualClock;
+    use crate::streams::task::{Counters, State, TaskId};
+    use crate::streams::topology::ErrorPolicy;
+
+    #[test]
+    fn a_member_without_partitions_is_running_and_one_that_restores_is_not() {
+        let World { log, backend } = World::new(1);
+        let topology = counting(ErrorPolicy::default());
+        let streams = Streams::new(topology, log, backend, Arc::new(ManualClock::default()), Options::new("app", "instance")).unwrap();
+        streams.transition_to(ClientState::Rebalancing).unwrap();
+        assert_eq!(streams.state(), ClientState::Rebalancing, "nobody has told it its partitions yet");
+        streams.parts.shared.status.lock().member = true;
+        assert_eq!(streams.state(), ClientState::Running);
+        let task = TaskStatus {
+            state: State::Restoring,
+            source: TopicPartition::new("in", 0),
+            committed: Offset(0),
+            counters: Counters::default(),
+            restoring: Vec::new(),
+            paused: None,
+        };
+        streams.parts.shared.status.lock().tasks.insert(TaskId { subtopology: 0, partition: 0 }, task);
+        assert_eq!(streams.state(), ClientState::Rebalancing);
+        for task in streams.parts.shared.status.lock().tasks.values_mut() {
+            task.state = State::Running;
+        }
+        assert_eq!(streams.state(), ClientState::Running);
     }
 }

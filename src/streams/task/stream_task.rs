@@ -86,6 +86,8 @@ pub struct StreamTask {
     pub(crate) committed: Offset,
     /// While set, the input stands still until this point of the monotonic clock.
     pub(crate) paused_until: Option<Duration>,
+    /// What its input waits for; kept until a record has gone through.
+    pub(crate) paused_for: Option<String>,
 }
 
 impl StreamTask {
@@ -106,6 +108,7 @@ impl StreamTask {
             blueprints: blueprints.clone(),
             committed: Offset(0),
             paused_until: None,
+            paused_for: None,
         };
         task.start_nodes()?;
         Ok(task)

@@ -126,18 +126,16 @@ impl KafkaConsumer {
 
     /// What the group asks for next.
     fn news(&mut self) -> Option<Polled> {
-        loop {
-            let news = self.ear().rebalances.lock().pop_front()?;
-            match news {
-                Rebalance::Assign(partitions) if partitions.is_empty() => {}
-                Rebalance::Assign(partitions) => return Some(Polled::Assigned(partitions)),
-                Rebalance::Revoke { partitions, lost } => {
-                    self.revoked.extend(partitions.iter().cloned());
-                    self.kept.extend(partitions.iter().cloned());
-                    return Some(if lost { Polled::Lost(partitions) } else { Polled::Revoked(partitions) });
-                }
+        let news = self.ear().rebalances.lock().pop_front()?;
+        Some(match news {
+            // None at all is news as well: a member without work.
+            Rebalance::Assign(partitions) => Polled::Assigned(partitions),
+            Rebalance::Revoke { partitions, lost } => {
+                self.revoked.extend(partitions.iter().cloned());
+                self.kept.extend(partitions.iter().cloned());
+                if lost { Polled::Lost(partitions) } else { Polled::Revoked(partitions) }
             }
-        }
+        })
     }
 
     fn has_news(&self) -> bool {

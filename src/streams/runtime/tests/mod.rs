@@ -84,7 +84,7 @@ fn counts() -> StoreSpec {
     StoreSpec { name: "counts".into(), layout: StoreLayout { kind: "count".into(), fields: [("n".to_owned(), "long".to_owned())].into() } }
 }
 
-fn counting(errors: ErrorPolicy) -> Arc<Topology<String>> {
+pub(super) fn counting(errors: ErrorPolicy) -> Arc<Topology<String>> {
     let topology = TopologyBuilder::new()
         .errors(errors)
         .source("in", Source::new("input", Start::Earliest, || Text, String::new))
@@ -96,13 +96,13 @@ fn counting(errors: ErrorPolicy) -> Arc<Topology<String>> {
 }
 
 /// A log with the topics, and stores, that outlive an engine.
-struct World {
-    log: Arc<LocalLog>,
-    backend: Arc<MemoryBackend>,
+pub(super) struct World {
+    pub(super) log: Arc<LocalLog>,
+    pub(super) backend: Arc<MemoryBackend>,
 }
 
 impl World {
-    fn new(partitions: i32) -> Self {
+    pub(super) fn new(partitions: i32) -> Self {
         let log = LocalLog::in_memory();
         for topic in ["input", "output"] {
             log.admin().create_topic(topic, &TopicConfig::keep(partitions)).unwrap();
