@@ -6,7 +6,6 @@ use std::fmt::Write as _;
 use std::fs;
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::sync::OnceLock;
 use std::time::Duration;
 
@@ -15,7 +14,7 @@ use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 
-use super::packages::{Package, java, succeed};
+use super::packages::{Package, java};
 use super::process::{Process, free_port, port_was_taken};
 use super::security::{Certificates, Listener, scram_arguments};
 use super::{PATIENCE, block_on, or_skip};
@@ -201,7 +200,10 @@ impl Own {
         if settings.secured {
             format.extend(scram_arguments().into_iter().map(OsString::from));
         }
-        succeed("kafka-storage format", Command::new("java").args(format.iter().skip(1))).unwrap_or_else(|said| panic!("{said}"));
+        // As a process that goes with the tests, so that its folder does too.
+        let mut formatting = Process::start("kafka-storage format", own.folder.path(), &format);
+        let status = formatting.end();
+        assert!(status.success(), "{status}: {}", formatting.said());
         Ok(own)
     }
 

@@ -85,12 +85,17 @@ impl Process {
     /// Sends a signal and waits until the process is gone.
     pub(crate) fn stop(mut self, signal: &str) -> ExitStatus {
         self.signal(signal);
+        self.end()
+    }
+
+    /// Waits until the process has ended by itself.
+    pub(crate) fn end(&mut self) -> ExitStatus {
         let deadline = Instant::now() + PATIENCE;
         loop {
             if let Some(status) = self.ended() {
                 return status;
             }
-            assert!(Instant::now() < deadline, "{} does not end on SIG{signal}:\n{}", self.name, self.said());
+            assert!(Instant::now() < deadline, "{} does not end:\n{}", self.name, self.said());
             std::thread::sleep(Duration::from_millis(10));
         }
     }
