@@ -22,4 +22,5 @@ mod lifecycle;
 mod oracle;
 mod random;
 mod real;
+mod real_parts;
 mod registry;

@@ -1,9 +1,10 @@
-//! The client against a real schema registry, which `SCHEMA_REGISTRY_URL` names.
-
-use std::time::{SystemTime, UNIX_EPOCH};
+//! The client against a real schema registry.
 
 use serde_json::json;
 use tidewatch::avro::{ConfluentOptions, ConfluentRegistry, Guid, Registry as _, RegistryError, Schema, SchemaId, SchemaKey};
+
+use crate::real::registry::Registry;
+use crate::real::unique;
 
 /// Lets the subject take only schemas that read what was written: not every registry does so unasked.
 fn be_backward(url: &str, subject: &str) {
@@ -19,13 +20,8 @@ fn record(kind: &str) -> Schema {
 
 #[test]
 fn a_real_registry_takes_gives_and_refuses() {
-    let Ok(url) = std::env::var("SCHEMA_REGISTRY_URL") else {
-        eprintln!("SKIPPED: no real schema registry was asked; SCHEMA_REGISTRY_URL names one");
-        return;
-    };
-    // The registry outlives the test: each run has a subject of its own.
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos();
-    let subject = format!("tidewatch-test-{now}-value");
+    let Some(real) = Registry::shared() else { return };
+    let (url, subject) = (real.url(), format!("{}-value", unique("client")));
     let connect = || ConfluentRegistry::new(&ConfluentOptions::new(&url)).unwrap();
     let registry = connect();
 

@@ -16,8 +16,6 @@ pub(crate) mod records;
 pub(crate) mod registry;
 pub(crate) mod security;
 pub(crate) mod telegram;
-#[cfg(test)]
-mod tests;
 
 use std::collections::BTreeSet;
 use std::future::Future;

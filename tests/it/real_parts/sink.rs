@@ -8,9 +8,9 @@ use crate::real::registry::Registry;
 use crate::real::telegram::Telegram;
 use crate::real::{records, unique};
 
-const WORKER: &str = include_str!("../../../../connect/worker.properties");
-const SINK: &str = include_str!("../../../../connect/telegram-sink.properties");
-const SCHEMA: &str = include_str!("../../../../schemas/telegram_message.avsc");
+const WORKER: &str = include_str!("../../../connect/worker.properties");
+const SINK: &str = include_str!("../../../connect/telegram-sink.properties");
+const SCHEMA: &str = include_str!("../../../schemas/telegram_message.avsc");
 const TOKEN: &str = "12345:AAsecretsecret";
 
 /// Messages as the topology writes them: what the row does not have is the schema's default.

@@ -12,13 +12,13 @@ use rdkafka::error::KafkaError;
 use rdkafka::types::RDKafkaErrorCode;
 use serde_json::{Value, json};
 
-use super::broker::{Broker, Settings};
-use super::front::{Fault, Gate, Tls};
-use super::http::{Client, get};
-use super::python::{python, python_json};
-use super::registry::{Registry, confluent_url};
-use super::security::{Listener, PASSWORD, USER};
-use super::{PATIENCE, records, unique};
+use crate::real::broker::{Broker, Settings};
+use crate::real::front::{Fault, Gate, Tls};
+use crate::real::http::{Client, get};
+use crate::real::python::{python, python_json};
+use crate::real::registry::{Registry, confluent_url};
+use crate::real::security::{Listener, PASSWORD, USER};
+use crate::real::{PATIENCE, records, unique};
 
 const VIDEO: &str =
     r#"{"type": "record", "name": "video", "fields": [{"name": "TITLE", "type": "string"}, {"name": "VIEWS", "type": "int"}]}"#;
