@@ -12,6 +12,7 @@ mod external;
 mod model;
 mod parse;
 mod plan;
+mod registry;
 mod schemas;
 #[cfg(test)]
 mod tests;
@@ -21,7 +22,8 @@ use std::path::Path;
 pub use build::{Error, build};
 pub use diagnostics::{Diagnostic, Diagnostics, Severity, SourceFile, Style};
 pub use external::{Environment, External, Origin, Resolve, env_var};
-pub use model::{Config, Engine, Processor, Sink, Source};
+pub use model::{Config, Engine, Processor, Sink, SinkInput, Source, ValueFormat};
+pub use registry::RegistryLookup;
 
 /// The name of the topology file where none is given.
 pub const DEFAULT_PATH: &str = "topology.toml";
@@ -36,6 +38,8 @@ pub struct LoadOptions {
     pub resolve: Resolve,
     /// Where `{ env = … }` looks.
     pub environment: Environment,
+    /// Where the schemas are looked up that the file leaves to the registry.
+    pub registry: RegistryLookup,
 }
 
 impl LoadOptions {
@@ -46,7 +50,13 @@ impl LoadOptions {
 
     /// Reads nothing from outside: names stand for values.
     pub fn offline() -> Self {
-        Self { resolve: Resolve::Placeholders, environment: Environment::of([]) }
+        Self { resolve: Resolve::Placeholders, environment: Environment::of([]), registry: RegistryLookup::none() }
+    }
+
+    /// The same with a registry; it is not asked where values from outside are not read.
+    #[must_use]
+    pub fn with_registry(self, registry: RegistryLookup) -> Self {
+        Self { registry, ..self }
     }
 }
 

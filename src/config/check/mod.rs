@@ -4,6 +4,8 @@ mod graph;
 mod nodes;
 mod outside;
 mod rules;
+mod sinks;
+mod sources;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -13,6 +15,7 @@ use super::LoadOptions;
 use super::diagnostics::{Diagnostic, Diagnostics, SourceFile};
 use super::document::Document;
 use super::model::{Config, Processor, Sink, Source};
+use super::registry::Subjects;
 use super::schemas::Schemas;
 
 /// Checks the document of `file`, of which `faults` are known already; `folder` is where its schemas and files are looked for.
@@ -36,7 +39,8 @@ pub(super) fn check(
     let graph = graph::connect(&document, &mut faults);
     rules::check(&graph, &document, &mut faults);
     let mut schemas = Schemas::beside(folder);
-    let checked = nodes::check(&document, &graph, &file.text, &mut schemas, &mut faults);
+    let mut subjects = Subjects::new(options);
+    let checked = nodes::check(&document, &graph, &file.text, (&mut schemas, &mut subjects), &mut faults);
     let diagnostics = Diagnostics::new(file.clone(), faults);
     if diagnostics.has_errors() {
         return Err(diagnostics);
@@ -61,12 +65,15 @@ fn assemble(document: Document, graph: &graph::Graph, checked: Checked, warnings
         warnings,
     };
     for (source, checked) in document.sources.into_iter().zip(sources) {
-        let (schema, shape) = checked?;
+        let (checked, shape) = checked?;
         config.sources.push(Source {
             name: source.name.into_inner().into(),
             topic: source.item.topic?.into_inner().into(),
-            schema_name: source.item.value?.into_inner().into(),
-            schema,
+            key: checked.key,
+            format: checked.format,
+            schema_name: checked.schema_name,
+            schema: checked.schema,
+            aliases: checked.aliases,
             shape,
             start: source.item.start?,
             on_error: source.item.on_error,
@@ -82,17 +89,14 @@ fn assemble(document: Document, graph: &graph::Graph, checked: Checked, warnings
         config.processors.push(Processor { name, input, plan: plans.get_mut(*place)?.take()? });
     }
     for (sink, checked) in document.sinks.into_iter().zip(sinks) {
-        let (schema, shapes) = checked?;
-        let inputs = sink.item.inputs?;
-        if inputs.len() != shapes.len() {
-            return None;
-        }
+        let checked = checked?;
         config.sinks.push(Sink {
             name: sink.name.into_inner().into(),
-            inputs: inputs.into_iter().map(|input| input.into_inner().into()).zip(shapes).collect(),
+            inputs: checked.inputs,
             topic: sink.item.topic?.into_inner().into(),
-            schema_name: sink.item.value?.into_inner().into(),
-            schema,
+            format: checked.format,
+            schema_name: checked.schema_name,
+            schema: checked.schema,
         });
     }
     Some(config)

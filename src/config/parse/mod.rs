@@ -3,6 +3,7 @@
 mod engine;
 mod nodes;
 mod reader;
+mod values;
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};

@@ -44,6 +44,8 @@ fn report(from: &str, to: &str) -> String {
 
 mod build;
 mod fields;
+mod foreign;
+mod formats;
 mod file;
 mod graph;
 mod random;

@@ -4,7 +4,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::*;
-use crate::avro::{EmbeddedRegistry, Schema, shipped};
+use crate::avro::{EmbeddedRegistry, KeyFormat, Schema, shipped};
+use crate::config::ValueFormat;
 use crate::operate::tap;
 use crate::streams::clock::ManualClock;
 use crate::streams::log::local::LocalLog;
@@ -45,7 +46,7 @@ impl Fixture {
         let log = LocalLog::in_memory();
         let registry = EmbeddedRegistry::open(Arc::<LocalLog>::clone(&log), Arc::new(ManualClock::default())).unwrap();
         let schema = Schema::parse(shipped("youtube_video").unwrap()).unwrap();
-        let target = Target { application_id: "app".into(), topic: "videos".into(), schema };
+        let target = Target { application_id: "app".into(), topic: "videos".into(), schema, format: ValueFormat::Avro, key: KeyFormat::String };
         for topic in ["videos", &dead_letter_topic("app")] {
             log.admin().create_topic(topic, &TopicConfig::keep(2)).unwrap();
         }

@@ -34,6 +34,8 @@ pub fn targets(config: &Config) -> Vec<(String, Target)> {
         application_id: Arc::clone(&config.application_id),
         topic: Arc::clone(&source.topic),
         schema: source.schema.clone(),
+        format: source.format,
+        key: source.key,
     };
     config.sources.iter().map(|source| (source.name.to_string(), target(source))).collect()
 }

@@ -1,0 +1,87 @@
+//! The schema registry as a topology file needs it: for the schemas that the file leaves to it.
+
+use std::fmt;
+use std::ops::Range;
+use std::sync::Arc;
+
+use super::LoadOptions;
+use super::diagnostics::Diagnostic;
+use super::external::Resolve;
+use crate::avro::{Registry, Schema};
+use crate::streams::processor::BoxError;
+
+type Connect = dyn Fn() -> Result<Arc<dyn Registry>, BoxError> + Send + Sync;
+
+/// A registry, or how to get one: it is only connected to where a file needs it.
+#[derive(Clone, Default)]
+pub struct RegistryLookup(Option<Arc<Connect>>);
+
+impl RegistryLookup {
+    /// There is none.
+    pub fn none() -> Self {
+        Self(None)
+    }
+
+    /// This one.
+    pub fn of(registry: Arc<dyn Registry>) -> Self {
+        Self::connecting(move || Ok(Arc::clone(&registry)))
+    }
+
+    /// What `connect` gives; it is called once per check, and only if need be.
+    pub fn connecting(connect: impl Fn() -> Result<Arc<dyn Registry>, BoxError> + Send + Sync + 'static) -> Self {
+        Self(Some(Arc::new(connect)))
+    }
+}
+
+impl fmt::Debug for RegistryLookup {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.0.is_some() { "RegistryLookup(some)" } else { "RegistryLookup(none)" })
+    }
+}
+
+/// What one check asks of the registry.
+pub(super) struct Subjects<'a> {
+    options: &'a LoadOptions,
+    connected: Option<Result<Arc<dyn Registry>, String>>,
+}
+
+impl<'a> Subjects<'a> {
+    pub(super) fn new(options: &'a LoadOptions) -> Self {
+        Self { options, connected: None }
+    }
+
+    /// The latest schema of a subject, for what stands at `span`.
+    pub(super) fn latest(&mut self, subject: &str, span: &Range<usize>) -> Result<Schema, Diagnostic> {
+        let fault = |message: String, hint: &str| {
+            Diagnostic::error("registry-schema", span.clone(), message).labelled("asks the registry").hinted(hint)
+        };
+        if self.options.resolve == Resolve::Placeholders {
+            let hint = "`check --offline` and `demo` read nothing from outside: run `check` without --offline, or name a file of the schema and a \
+                        `key` that needs none";
+            return Err(fault(format!("the schema of {subject} is in the registry, which is not asked offline"), hint));
+        }
+        let Some(connect) = &self.options.registry.0 else {
+            let hint = "the embedded log has none before it runs: [kafka] names one under `registry`; else name a file, as in \
+                        `schema = \"orders.avsc\"`";
+            return Err(fault(format!("the schema of {subject} is in a registry, and there is none to ask"), hint));
+        };
+        let failed = |cause: &str| {
+            fault(format!("the registry cannot be asked for {subject}: {cause}"), "see that it runs, and that its address and credentials are right")
+        };
+        let connected = self.connected.get_or_insert_with(|| connect().map_err(|error| chain(&*error)));
+        let registry = connected.as_ref().map_err(|cause| failed(cause))?;
+        match registry.latest(subject) {
+            Ok(Some(registered)) => Ok(Schema::clone(&registered.schema)),
+            Ok(None) => Err(fault(
+                format!("the registry has no subject {subject}"),
+                "it is there once a producer has registered its schema; until then name a file, as in `schema = \"orders.avsc\"`",
+            )),
+            Err(error) => Err(failed(&chain(&error))),
+        }
+    }
+}
+
+/// An error with its causes on one line.
+pub(super) fn chain(error: &dyn std::error::Error) -> String {
+    std::iter::successors(error.source(), |error| error.source()).fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
+}
