@@ -50,23 +50,22 @@ impl<'a> Subjects<'a> {
         Self { options, connected: None }
     }
 
-    /// The latest schema of a subject, for what stands at `span`.
-    pub(super) fn latest(&mut self, subject: &str, span: &Range<usize>) -> Result<Schema, Diagnostic> {
-        let fault = |message: String, hint: &str| {
+    /// The latest schema of a subject, for what stands at `span`; `instead` is what the file may say to need none.
+    pub(super) fn latest(&mut self, subject: &str, span: &Range<usize>, instead: &str) -> Result<Schema, Diagnostic> {
+        let fault = |message: String, hint: String| {
             Diagnostic::error("registry-schema", span.clone(), message).labelled("asks the registry").hinted(hint)
         };
         if self.options.resolve == Resolve::Placeholders {
-            let hint = "`check --offline` and `demo` read nothing from outside: run `check` without --offline, or name a file of the schema and a \
-                        `key` that needs none";
+            let hint = format!("`check --offline`, `demo` and `graph` read nothing from outside: run `check` without --offline, or {instead}");
             return Err(fault(format!("the schema of {subject} is in the registry, which is not asked offline"), hint));
         }
         let Some(connect) = &self.options.registry.0 else {
-            let hint = "the embedded log has none before it runs: [kafka] names one under `registry`; else name a file, as in \
-                        `schema = \"orders.avsc\"`";
+            let hint = format!("[kafka] names one under `registry`; without it {instead}");
             return Err(fault(format!("the schema of {subject} is in a registry, and there is none to ask"), hint));
         };
         let failed = |cause: &str| {
-            fault(format!("the registry cannot be asked for {subject}: {cause}"), "see that it runs, and that its address and credentials are right")
+            let hint = "see that it runs, and that its address and credentials are right".to_owned();
+            fault(format!("the registry cannot be asked for {subject}: {cause}"), hint)
         };
         let connected = self.connected.get_or_insert_with(|| connect().map_err(|error| chain(&*error)));
         let registry = connected.as_ref().map_err(|cause| failed(cause))?;
@@ -74,7 +73,7 @@ impl<'a> Subjects<'a> {
             Ok(Some(registered)) => Ok(Schema::clone(&registered.schema)),
             Ok(None) => Err(fault(
                 format!("the registry has no subject {subject}"),
-                "it is there once a producer has registered its schema; until then name a file, as in `schema = \"orders.avsc\"`",
+                format!("it is there once a producer has registered its schema; else {instead}"),
             )),
             Err(error) => Err(failed(&chain(&error))),
         }

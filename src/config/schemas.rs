@@ -10,6 +10,9 @@ use super::document::{Described, SchemaRef, Text};
 use super::registry::{self, Subjects};
 use crate::avro::{self, Schema};
 
+/// What needs no registry.
+const INSTEAD: &str = "name a file, as in `schema = \"orders.avsc\"`";
+
 /// The schemas that a topology file may name.
 #[derive(Debug)]
 pub(super) struct Schemas {
@@ -42,7 +45,7 @@ impl Schemas {
             }
             SchemaRef::Registry => {
                 let subject = format!("{}-value", topic?.get_ref());
-                let schema = subjects.latest(&subject, &value.span).map_err(|fault| faults.push(fault)).ok()?;
+                let schema = subjects.latest(&subject, &value.span, INSTEAD).map_err(|fault| faults.push(fault)).ok()?;
                 if schema.record().is_none() {
                     let fault = Diagnostic::error("registry-schema", value.span.clone(), format!("the schema of {subject} is no record"));
                     faults.push(fault.hinted("a value is a record, so that its fields have names"));

@@ -32,7 +32,7 @@ pub(super) fn check(
     let key = key(item, subjects, faults);
     let value = item.value.as_ref()?;
     let (schema_name, schema) = schemas.refer(value, item.topic.as_ref(), subjects, faults)?;
-    let (schema, aliases) = aliases(source, value, schema, faults);
+    let (schema, aliases) = aliases(source, value, schema, faults)?;
     Some(Checked { format: value.format, schema_name, schema, key: key?, aliases })
 }
 
@@ -44,7 +44,7 @@ fn key(source: &Source, subjects: &mut Subjects<'_>, faults: &mut Vec<Diagnostic
         return Some(*format);
     };
     let subject = format!("{}-key", source.topic.as_ref()?.get_ref());
-    let schema = subjects.latest(&subject, &word.span()).map_err(|fault| faults.push(fault)).ok()?;
+    let schema = subjects.latest(&subject, &word.span(), "say what the keys are, as in `key = \"long\"`").map_err(|fault| faults.push(fault)).ok()?;
     match AvroKey::of(&schema) {
         Ok(key) => Some(KeyFormat::Avro(key)),
         Err(error) => {
@@ -55,8 +55,9 @@ fn key(source: &Source, subjects: &mut Subjects<'_>, faults: &mut Vec<Diagnostic
     }
 }
 
-/// The names of fields in the topic. A schema of the registry has those names itself: there an alias renames the field.
-fn aliases(source: &Named<Source>, value: &Described, schema: Schema, faults: &mut Vec<Diagnostic>) -> (Schema, Aliases) {
+/// The names of fields in the topic. A schema of the registry has those names itself: there an alias renames the field, and none is returned where
+/// it cannot: what is said of fields further down would only follow from it.
+fn aliases(source: &Named<Source>, value: &Described, schema: Schema, faults: &mut Vec<Diagnostic>) -> Option<(Schema, Aliases)> {
     let mut aliases = Aliases::new();
     let mut seen: Vec<&Text> = Vec::new();
     let is_topics_own = matches!(value.schema, SchemaRef::Registry);
@@ -75,15 +76,18 @@ fn aliases(source: &Named<Source>, value: &Described, schema: Schema, faults: &m
         }
         aliases.insert(name.get_ref().clone(), in_topic.get_ref().clone());
     }
-    if !is_topics_own || aliases.is_empty() {
-        return (schema, aliases);
+    if !is_topics_own || source.item.alias.is_empty() {
+        return Some((schema, aliases));
+    }
+    if aliases.len() < source.item.alias.len() {
+        return None;
     }
     match renamed(&schema, &aliases) {
-        Ok(renamed) => (renamed, aliases),
+        Ok(renamed) => Some((renamed, aliases)),
         Err(message) => {
             let span = source.item.alias.first().map_or_else(|| value.span.clone(), |(name, _)| name.span());
             faults.push(Diagnostic::error("bad-alias", span, message).hinted("letters, digits and `_`, no digit first"));
-            (schema, aliases)
+            None
         }
     }
 }

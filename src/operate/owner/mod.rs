@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use super::append::Target;
+use super::append::{self, Target};
 use super::import::{Import, Watch};
 use super::observations::Fault;
 use super::socket::{Failure, Handler, Reply, Request, Response};
@@ -101,7 +101,10 @@ impl Owner {
         let target = target(&self.targets, source).map_err(|error| Failure::of(&error, true))?;
         let import = Import { log: &*self.log, registry: &*self.registry, target, path };
         let outcome = import.run(Box::new(|_| ()), &mut Told { reply, bad_rows: Vec::new() }).map_err(|error| {
-            let by_user = matches!(&error, import::Error::File(file) if file.is_by_user());
+            let by_user = match &error {
+                import::Error::File(file) => file.is_by_user(),
+                import::Error::Append(error) => matches!(error, append::Error::Format { .. }),
+            };
             Failure::of(&error, by_user)
         })?;
         reply.say(&Response::Imported(outcome));

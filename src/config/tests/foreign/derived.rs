@@ -102,20 +102,61 @@ fn changes_are_written_with_it_and_a_longer_watch_is_compatible() {
 
 #[test]
 fn paths_that_would_have_one_name() {
-    insta::assert_snapshot!(orders(&ORDERS.replace("\"at\", ", "\"order_price\", ")).unwrap_err(), @"");
+    insta::assert_snapshot!(orders(&ORDERS.replace("\"at\", ", "\"order_price\", ")).unwrap_err(), @r"
+      x no schema can be derived for `changes`: `previous.order.price` and `previous.order_price` would both be written as
+      | `order_price_previous`
+        ,-[t.toml:21:8]
+     21 | [sinks.changes]
+        :        ^^^|^^^
+        :           `-- no schema of its own
+        `----
+      help: name a schema under `value`, or give each input a sink and a topic of its own
+
+    t.toml: 1 error
+    ");
 }
 
 #[test]
 fn messages_and_raw_rows_have_no_derived_schema() {
-    insta::assert_snapshot!(orders(&ORDERS.replace("value = \"telegram_message\"\n", "")).unwrap_err(), @"");
-    insta::assert_snapshot!(orders(&ORDERS.replace("input = \"dear\"\ntopic", "input = \"orders\"\ntopic")).unwrap_err(), @"");
+    insta::assert_snapshot!(orders(&ORDERS.replace("value = \"telegram_message\"\n", "")).unwrap_err(), @r#"
+      x [sinks.outbox] has no `value`
+        ,-[t.toml:24:8]
+     24 | [sinks.outbox]
+        :        ^^^|^^
+        :           `-- in this table
+        `----
+      help: add `value = "telegram_message"`: a schema is derived for what comes from a `latest` node only
+
+    t.toml: 1 error
+    "#);
+    insta::assert_snapshot!(orders(&ORDERS.replace("input = \"dear\"\ntopic", "input = \"orders\"\ntopic")).unwrap_err(), @r"
+      x [sinks.changes] has no `value`
+        ,-[t.toml:21:8]
+     21 | [sinks.changes]
+        :        ^^^|^^^
+        :           `-- in this table
+        `----
+      help: add `value` with the name of a schema: one is derived for what comes from a `latest` node only
+
+    t.toml: 1 error
+    ");
 }
 
 #[test]
 fn inputs_with_different_fields() {
     let more = "[processors.more]\ntype = \"latest\"\ninput = \"orders\"\nwatch = [\"open\"]\n";
     let text = ORDERS.replace("input = \"dear\"\ntopic", "inputs = [\"dear\", \"more\"]\ntopic") + more;
-    insta::assert_snapshot!(orders(&text).unwrap_err(), @"");
+    insta::assert_snapshot!(orders(&text).unwrap_err(), @r"
+      x the inputs of `changes` have different fields, so that no one schema can be derived
+        ,-[t.toml:21:8]
+     21 | [sinks.changes]
+        :        ^^^|^^^
+        :           `-- no schema of its own
+        `----
+      help: name a schema under `value`, or give each input a sink and a topic of its own
+
+    t.toml: 1 error
+    ");
 }
 
 #[test]
