@@ -27,7 +27,7 @@ pub use encoder::{EncodeError, Encoder, Misfit};
 pub use json::{row_to_json, to_json};
 pub use json_reader::{Found, JsonDeserializer, JsonError};
 pub use json_writer::JsonSerializer;
-pub use key::{AvroKey, Key, KeyChecker, KeyError, KeyFormat, NotAKey};
+pub use key::{AvroKey, Key, KeyChecker, KeyError, KeyFormat, KeyedDeserializer, NotAKey};
 pub use registry::{EmbeddedRegistry, Registered, Registry, RegistryError};
 pub use row::{Field, NameSet, Row, Shape, Type, Value};
 pub use schema::{Error, Schema, Unsupported};

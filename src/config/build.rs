@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use super::model::{self, Config, Sink, ValueFormat};
 use crate::avro::{
-    AvroDeserializer, AvroSerializer, CompileError, Encoder, JsonDeserializer, JsonSerializer, KeyChecker, KeyFormat, Misfit, Registry, RegistryError,
-    Row, Shape,
+    AvroDeserializer, AvroSerializer, CompileError, Encoder, JsonDeserializer, JsonSerializer, KeyChecker, KeyFormat, KeyedDeserializer,
+    Misfit, Registry, RegistryError, Row, Shape, Value,
 };
+use crate::streams::processor::Deserializer;
 use crate::streams::topology::{self, Source, Topology, TopologyBuilder};
 
 /// Why a checked configuration could not be built.
@@ -65,19 +66,17 @@ pub fn build(config: &Config, registry: Arc<dyn Registry>) -> Result<Topology<Ro
 
 /// A source as the engine has it.
 fn source_node(source: &model::Source, registry: &Arc<dyn Registry>) -> Result<Source<Row>, Error> {
-    let (topic, blank) = (Arc::clone(&source.topic), source.shape.clone());
-    let value = move || Row::of(&blank);
     let mut node = match source.format {
         ValueFormat::Avro => {
             let (registry, schema, shape) = (Arc::clone(registry), source.schema.clone(), source.shape.clone());
             let aliases = source.aliases.clone();
             let deserializer = move || AvroDeserializer::new(Arc::clone(&registry), schema.clone(), shape.clone(), aliases.clone());
-            Source::new(topic, source.start, deserializer, value)
+            reading(source, deserializer)
         }
         ValueFormat::Json => {
             let deserializer = JsonDeserializer::new(&source.schema, &source.shape, &source.aliases);
             let deserializer = deserializer.map_err(|error| Error::Json { source_name: Arc::clone(&source.name), source: error })?;
-            Source::new(topic, source.start, move || deserializer.clone(), value)
+            reading(source, move || deserializer.clone())
         }
     };
     if KeyChecker::is_needed(source.key) {
@@ -88,6 +87,17 @@ fn source_node(source: &model::Source, registry: &Arc<dyn Registry>) -> Result<S
         Some(on_error) => node.on_error(on_error),
         None => node,
     })
+}
+
+/// A source that reads values with what `deserializer` makes, and keys where the topology has a use for them.
+fn reading<D: Deserializer<Row> + 'static>(source: &model::Source, deserializer: impl Fn() -> D + Send + Sync + 'static) -> Source<Row> {
+    let (topic, start, key) = (Arc::clone(&source.topic), source.start, source.key);
+    let mut blank = Row::of(&source.shape);
+    if source.reads_key {
+        blank.values.push(Value::Null);
+        return Source::new(topic, start, move || KeyedDeserializer::new(deserializer(), key), move || blank.clone());
+    }
+    Source::new(topic, start, deserializer, move || blank.clone())
 }
 
 /// Declares a sink: one node for each shape that comes in, since an encoder is compiled for one.

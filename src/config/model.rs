@@ -79,6 +79,8 @@ pub struct Source {
     pub aliases: Aliases,
     /// The fields that the topology needs of it.
     pub shape: Shape,
+    /// Whether it needs the key too: then that is the row's last value.
+    pub reads_key: bool,
     /// Where a group without committed offsets begins.
     pub start: Start,
     /// What becomes of bytes that are no value, where it differs from the file's `[errors]`.

@@ -56,7 +56,8 @@ impl<'a> Subjects<'a> {
             Diagnostic::error("registry-schema", span.clone(), message).labelled("asks the registry").hinted(hint)
         };
         if self.options.resolve == Resolve::Placeholders {
-            let hint = format!("`check --offline`, `demo` and `graph` read nothing from outside: run `check` without --offline, or {instead}");
+            let hint =
+                format!("`check --offline`, `demo` and `graph` read nothing from outside: run `check` without --offline, or {instead}");
             return Err(fault(format!("the schema of {subject} is in the registry, which is not asked offline"), hint));
         }
         let Some(connect) = &self.options.registry.0 else {

@@ -62,7 +62,8 @@ impl Schemas {
         let file = self.beside.as_deref().unwrap_or(Path::new("")).join(path.get_ref());
         let text = std::fs::read_to_string(&file).map_err(|error| {
             Diagnostic::error("bad-schema", path.span(), format!("{} cannot be read: {error}", file.display()))
-                .labelled("a file").hinted("paths are relative to the topology file; without .avsc it is the name of a schema in schemas/")
+                .labelled("a file")
+                .hinted("paths are relative to the topology file; without .avsc it is the name of a schema in schemas/")
         })?;
         Schema::parse(&text).map_err(|error| invalid(path, &file.display().to_string(), &error))
     }

@@ -69,7 +69,13 @@ struct Leaf<'a> {
 }
 
 impl Leaf<'_> {
-    fn insert(&self, into: &mut Vec<Field>, names: &[&str], depth: usize, (counter, scalar): (&mut usize, Scalar)) -> Result<(), CompileError> {
+    fn insert(
+        &self,
+        into: &mut Vec<Field>,
+        names: &[&str],
+        depth: usize,
+        (counter, scalar): (&mut usize, Scalar),
+    ) -> Result<(), CompileError> {
         let Some(name) = names.get(depth) else { return Ok(()) };
         let is_leaf = depth + 1 == names.len();
         let slot = (self.slot, self.missing(names.len(), depth)?);
@@ -86,7 +92,12 @@ impl Leaf<'_> {
             name: (*name).into(),
             path: names.get(..=depth).unwrap_or_default().join(".").into(),
             nullable: self.may_be_null(names.len(), depth),
-            wanted: if is_leaf { self.levels.last().map(|level| describe(self.schema, level.node)).unwrap_or_default() } else { "an object".to_owned() }.into(),
+            wanted: if is_leaf {
+                self.levels.last().map(|level| describe(self.schema, level.node)).unwrap_or_default()
+            } else {
+                "an object".to_owned()
+            }
+            .into(),
             slots: vec![slot],
             node: Node::Object(Vec::new()),
         };

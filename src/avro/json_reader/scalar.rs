@@ -18,7 +18,10 @@ pub(super) enum Scalar {
     Float,
     Double,
     Text,
-    Symbol { symbols: Vec<String>, default: Option<String> },
+    Symbol {
+        symbols: Vec<String>,
+        default: Option<String>,
+    },
     Bytes,
     Fixed(usize),
     Strings,

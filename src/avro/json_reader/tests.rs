@@ -47,7 +47,10 @@ fn what_is_missing_has_its_default() {
     assert_eq!(field("o.price", "\"o\": {}").unwrap_err(), "field o.price is missing, and the schema has no default for it");
     assert_eq!(field("o.count", "\"o\": {\"price\": 1}"), Ok(json!(1)));
     assert_eq!(field("o.in.b", "\"o\": {\"price\": 1}"), Ok(json!(true)));
-    assert_eq!(field("o.in.b", "\"o\": {\"price\": 1, \"in\": {}}").unwrap_err(), "field o.in.b is missing, and the schema has no default for it");
+    assert_eq!(
+        field("o.in.b", "\"o\": {\"price\": 1, \"in\": {}}").unwrap_err(),
+        "field o.in.b is missing, and the schema has no default for it"
+    );
 }
 
 #[test]

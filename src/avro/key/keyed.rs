@@ -1,7 +1,7 @@
 //! Rows that have the key of their record, for nodes that read it without a store.
 
 use super::KeyFormat;
-use crate::avro::Row;
+use crate::avro::{Row, Value};
 use crate::streams::log::RecordRef;
 use crate::streams::processor::{Deserializer, SerdeError};
 
@@ -27,7 +27,7 @@ impl<D: Deserializer<Row>> Deserializer<Row> for KeyedDeserializer<D> {
         let read = match record.key {
             Some(bytes) => self.format.read(bytes).map(|read| read.copy_to(&mut key)),
             None => {
-                key = crate::avro::Value::Null;
+                key = Value::Null;
                 Ok(())
             }
         };

@@ -7,13 +7,15 @@ use super::cursor::Cursor;
 use super::decoder::describe;
 use super::schema::Kind;
 use super::wire::PREFIX_LENGTH;
-use super::{Reason, Schema, Type};
+use super::{Reason, Schema, Type, Value};
 
 mod checker;
+mod keyed;
 #[cfg(test)]
 mod tests;
 
 pub use checker::KeyChecker;
+pub use keyed::KeyedDeserializer;
 
 /// How the keys of a topic are written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -51,6 +53,17 @@ pub enum Key<'a> {
     Long(i64),
     /// Bytes.
     Bytes(&'a [u8]),
+}
+
+impl Key<'_> {
+    /// Makes `into` this key, reusing its buffer.
+    pub fn copy_to(self, into: &mut Value) {
+        match self {
+            Self::Text(text) => into.set_str(text),
+            Self::Long(number) => *into = Value::Long(number),
+            Self::Bytes(bytes) => into.set_bytes(bytes),
+        }
+    }
 }
 
 /// Why bytes are no key of their format.

@@ -65,7 +65,7 @@ fn assemble(document: Document, graph: &graph::Graph, checked: Checked, warnings
         warnings,
     };
     for (source, checked) in document.sources.into_iter().zip(sources) {
-        let (checked, shape) = checked?;
+        let (checked, shape, reads_key) = checked?;
         config.sources.push(Source {
             name: source.name.into_inner().into(),
             topic: source.item.topic?.into_inner().into(),
@@ -75,6 +75,7 @@ fn assemble(document: Document, graph: &graph::Graph, checked: Checked, warnings
             schema: checked.schema,
             aliases: checked.aliases,
             shape,
+            reads_key,
             start: source.item.start?,
             on_error: source.item.on_error,
         });

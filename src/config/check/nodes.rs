@@ -11,13 +11,17 @@ use super::super::registry::Subjects;
 use super::super::schemas::Schemas;
 use super::graph::{Graph, Node};
 use super::{sinks, sources};
-use crate::avro::{KeyFormat, Shape};
+use crate::avro::{Field, KeyFormat, Schema, Shape};
 use crate::processors::{OptionFault, message_shape};
+
+/// What nodes call the key of a record.
+const KEY: &str = "key";
 
 /// What became of the nodes, in the order of the document; none where there was a fault.
 #[derive(Debug)]
 pub(super) struct Checked {
-    pub(super) sources: Vec<Option<(sources::Checked, Shape)>>,
+    /// With the fields that are needed of it, and whether its key is.
+    pub(super) sources: Vec<Option<(sources::Checked, Shape, bool)>>,
     pub(super) plans: Vec<Option<Plan>>,
     pub(super) sinks: Vec<Option<sinks::Checked>>,
 }
@@ -35,8 +39,8 @@ pub(super) fn check(
     let mut nodes = Nodes {
         document,
         graph,
-        sources: sources.iter().map(|source| source.as_ref().map(|source| source.schema.shape().clone())).collect(),
-        keys: sources.iter().map(|source| source.as_ref().map(|source| source.key).unwrap_or_default()).collect(),
+        sources: sources.iter().map(|source| source.as_ref().map(with_key)).collect(),
+        checked: &sources,
         plans: Vec::new(),
         assumed: BTreeMap::new(),
     };
@@ -48,14 +52,37 @@ pub(super) fn check(
     // The same nodes with fewer fields: whatever was said, was said above.
     nodes.plan();
     let sinks = sinks::checked(&nodes, sinks);
-    let sources = sources.into_iter().zip(nodes.sources).map(|(source, shape)| Some((source?, shape?)));
-    let sources: Vec<Option<(sources::Checked, Shape)>> = sources.collect();
+    let (shapes, plans) = (nodes.sources, nodes.plans);
+    let sources = sources.into_iter().zip(shapes).map(|(source, shape)| {
+        let (source, mut shape) = (source?, shape?);
+        let reads_key = without_key(&source.schema, &mut shape);
+        Some((source, shape, reads_key))
+    });
+    let sources: Vec<Option<(sources::Checked, Shape, bool)>> = sources.collect();
     for (source, checked) in document.sources.iter().zip(&sources) {
-        if let Some((checked, shape)) = checked {
+        if let Some((checked, shape, _)) = checked {
             sources::check_read(source, checked, shape, faults);
         }
     }
-    Checked { sources, plans: nodes.plans, sinks }
+    Checked { sources, plans, sinks }
+}
+
+/// The fields of a source's rows: those of its values, and `key` behind them unless a field has that name.
+fn with_key(source: &sources::Checked) -> Shape {
+    let mut shape = source.schema.shape().clone();
+    if shape.index_of(KEY).is_none() {
+        shape.fields.push(Field::new(KEY, source.key.ty(), true));
+    }
+    shape
+}
+
+/// Takes the key from the fields of a source's rows; returns whether it was there.
+fn without_key(schema: &Schema, shape: &mut Shape) -> bool {
+    let found = schema.shape().index_of(KEY).is_none() && shape.fields.last().is_some_and(|field| &*field.path == KEY);
+    if found {
+        shape.fields.pop();
+    }
+    found
 }
 
 /// The nodes while they are checked.
@@ -63,14 +90,13 @@ pub(super) struct Nodes<'a> {
     pub(super) document: &'a Document,
     pub(super) graph: &'a Graph,
     sources: Vec<Option<Shape>>,
-    /// How the keys of each source are written.
-    keys: Vec<KeyFormat>,
+    checked: &'a [Option<sources::Checked>],
     plans: Vec<Option<Plan>>,
     /// What `latest` nodes that are wrong would pass on if they watched everything: so that what is wrong behind them is found too.
     assumed: BTreeMap<usize, Shape>,
 }
 
-impl Nodes<'_> {
+impl<'a> Nodes<'a> {
     /// The shape of what a node passes on; none where that is not known.
     pub(super) fn shape(&self, node: Node) -> Option<Shape> {
         // Along a cycle this would never end.
@@ -94,7 +120,8 @@ impl Nodes<'_> {
         for place in self.graph.order.iter().copied() {
             let Some(node) = self.document.processors.get(place) else { continue };
             let input = self.graph.inputs.get(place).copied().flatten();
-            let (Some(kind), Some((input, key))) = (&node.item.kind, input.and_then(|input| Some((self.shape(input)?, self.key(input))))) else {
+            let (Some(kind), Some((input, key))) = (&node.item.kind, input.and_then(|input| Some((self.shape(input)?, self.key(input)))))
+            else {
                 continue;
             };
             let planned = plan::compile(node.name.get_ref(), kind, &input, key);
@@ -113,9 +140,22 @@ impl Nodes<'_> {
         faults
     }
 
+    fn source(&self, place: usize) -> Option<&'a sources::Checked> {
+        self.checked.get(place)?.as_ref()
+    }
+
+    /// The fields of what a node passes on that a sink can write: the key of a record is not one of its value's.
+    pub(super) fn written(&self, node: Node) -> Option<Shape> {
+        let mut shape = self.shape(node)?;
+        if let Some(source) = self.raw(Some(node)).and_then(|place| self.source(place)) {
+            without_key(&source.schema, &mut shape);
+        }
+        Some(shape)
+    }
+
     /// The shapes of the inputs of a sink; none where one is not known.
     pub(super) fn sink_shapes(&self, sink: usize) -> Option<Vec<Shape>> {
-        self.graph.sinks.get(sink)?.iter().map(|node| self.shape((*node)?)).collect()
+        self.graph.sinks.get(sink)?.iter().map(|node| self.written((*node)?)).collect()
     }
 
     /// Whether what a node passes on is only assumed.
@@ -126,7 +166,7 @@ impl Nodes<'_> {
     /// How the keys of what a node passes on are written: as those of its source, or as the id of a chat.
     pub(super) fn key(&self, node: Node) -> KeyFormat {
         match self.behind_filters(node) {
-            Some(Node::Source(source)) => self.keys.get(source).copied().unwrap_or_default(),
+            Some(Node::Source(source)) => self.source(source).map(|source| source.key).unwrap_or_default(),
             Some(Node::Processor(place)) => {
                 let is_latest = self.document.processors.get(place).is_some_and(|node| matches!(node.item.kind, Some(Kind::Latest(_))));
                 let input = self.graph.inputs.get(place).copied().flatten().filter(|_| is_latest);
@@ -145,10 +185,15 @@ impl Nodes<'_> {
                 needed.extend(plan.fields());
             }
         }
-        // Which fields a sink takes is the encoder's business: it gets them all.
-        let whole: BTreeSet<usize> = self.graph.sinks.iter().flatten().filter_map(|node| self.raw(*node)).collect();
-        for (place, shape) in self.sources.iter_mut().enumerate().filter(|(place, _)| !whole.contains(place)) {
-            let (Some(shape), Some(needed)) = (shape, needed.get(place)) else { continue };
+        // Which fields of a value a sink takes is the encoder's business: it gets them all.
+        for place in self.graph.sinks.iter().flatten().filter_map(|node| self.raw(*node)) {
+            let fields = self.source(place).map_or(0, |source| source.schema.shape().fields.len());
+            if let Some(needed) = needed.get_mut(place) {
+                needed.extend(0..fields);
+            }
+        }
+        for (shape, needed) in self.sources.iter_mut().zip(&needed) {
+            let Some(shape) = shape else { continue };
             let kept = shape.fields.iter().enumerate().filter(|(index, _)| needed.contains(index)).map(|(_, field)| field.clone());
             shape.fields = kept.collect();
         }

@@ -91,7 +91,7 @@ fn fits(nodes: &Nodes<'_>, place: usize, (schema_name, schema): (&str, &Schema),
     let (Some(value), Some(names)) = (&sink.item.value, &sink.item.inputs) else { return };
     for (name, node) in names.iter().zip(inputs).filter_map(|(name, node)| Some((name, (*node)?))) {
         // Against a shape that is only assumed, a schema cannot be held.
-        let Some(shape) = nodes.shape(node).filter(|_| !nodes.is_assumed(node)) else { continue };
+        let Some(shape) = nodes.written(node).filter(|_| !nodes.is_assumed(node)) else { continue };
         let misfits = Encoder::compile_keyed(schema, &shape, nodes.key(node)).err().unwrap_or_default();
         for misfit in &misfits {
             let message = format!("schema {schema_name} does not fit what comes from `{}`: {misfit}", name.get_ref());

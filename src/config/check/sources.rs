@@ -44,7 +44,10 @@ fn key(source: &Source, subjects: &mut Subjects<'_>, faults: &mut Vec<Diagnostic
         return Some(*format);
     };
     let subject = format!("{}-key", source.topic.as_ref()?.get_ref());
-    let schema = subjects.latest(&subject, &word.span(), "say what the keys are, as in `key = \"long\"`").map_err(|fault| faults.push(fault)).ok()?;
+    let schema = subjects
+        .latest(&subject, &word.span(), "say what the keys are, as in `key = \"long\"`")
+        .map_err(|fault| faults.push(fault))
+        .ok()?;
     match AvroKey::of(&schema) {
         Ok(key) => Some(KeyFormat::Avro(key)),
         Err(error) => {
@@ -64,7 +67,11 @@ fn aliases(source: &Named<Source>, value: &Described, schema: Schema, faults: &m
     for (name, in_topic) in &source.item.alias {
         if let Some(other) = seen.iter().find(|other| other.get_ref() == in_topic.get_ref()) {
             let other = other.get_ref();
-            let fault = Diagnostic::error("bad-alias", in_topic.span(), format!("two fields of `{}` are `{other}` in the topic", source.name.get_ref()));
+            let fault = Diagnostic::error(
+                "bad-alias",
+                in_topic.span(),
+                format!("two fields of `{}` are `{other}` in the topic", source.name.get_ref()),
+            );
             faults.push(fault.labelled("second time").hinted("a field of the topic has one name in the topology"));
             continue;
         }
@@ -100,10 +107,15 @@ fn unknown(source: &Named<Source>, name: &Text, schema: &Schema) -> Option<Diagn
     }
     let path = name.get_ref();
     let fault = |message: String| Diagnostic::error("bad-alias", name.span(), format!("`alias` of `{}`: {message}", source.name.get_ref()));
-    let parts: Vec<&str> = paths(shape).filter(|known| known.strip_prefix(path.as_str()).is_some_and(|rest| rest.starts_with('.'))).collect();
+    let parts: Vec<&str> =
+        paths(shape).filter(|known| known.strip_prefix(path.as_str()).is_some_and(|rest| rest.starts_with('.'))).collect();
     Some(match parts.as_slice() {
-        [] => fault(format!("the schema has no field `{path}`")).labelled("unknown field").hinted(closest::hint(path, &paths(shape).collect::<Vec<_>>())),
-        [first, ..] => fault(format!("`{path}` is a group of fields")).labelled("a group").hinted(format!("name one of them, as in `{first}`")),
+        [] => fault(format!("the schema has no field `{path}`"))
+            .labelled("unknown field")
+            .hinted(closest::hint(path, &paths(shape).collect::<Vec<_>>())),
+        [first, ..] => {
+            fault(format!("`{path}` is a group of fields")).labelled("a group").hinted(format!("name one of them, as in `{first}`"))
+        }
     })
 }
 

@@ -32,10 +32,9 @@ fn with(text: &str, registry: RegistryLookup) -> String {
 
 #[test]
 fn formats_and_keys_have_these_names() {
-    for (word, key) in
-        [("string", KeyFormat::String), ("long", KeyFormat::Long), ("int", KeyFormat::Int), ("bytes", KeyFormat::Bytes)]
-    {
-        let config = offline(&spoilt(VALUE, &format!("value = {{ format = \"json\", schema = \"youtube_video\" }}\nkey = \"{word}\""))).unwrap();
+    for (word, key) in [("string", KeyFormat::String), ("long", KeyFormat::Long), ("int", KeyFormat::Int), ("bytes", KeyFormat::Bytes)] {
+        let config =
+            offline(&spoilt(VALUE, &format!("value = {{ format = \"json\", schema = \"youtube_video\" }}\nkey = \"{word}\""))).unwrap();
         assert_eq!((config.sources[0].format, config.sources[0].key), (ValueFormat::Json, key));
     }
     let config = offline(BASE).unwrap();
@@ -226,12 +225,16 @@ fn an_alias_that_is_no_text_or_stands_twice() {
 #[test]
 fn an_alias_of_a_group() {
     let folder = tempfile::tempdir().unwrap();
-    let schema = r#"{"type":"record","name":"r","fields":[{"name":"o","type":{"type":"record","name":"o","fields":[{"name":"a","type":"long"}]}}]}"#;
+    let schema =
+        r#"{"type":"record","name":"r","fields":[{"name":"o","type":{"type":"record","name":"o","fields":[{"name":"a","type":"long"}]}}]}"#;
     std::fs::write(folder.path().join("o.avsc"), schema).unwrap();
     let text = spoilt(VALUE, "value = { format = \"json\", schema = \"o.avsc\" }\nalias = { o = \"X\" }");
     let faults = load_text(&SourceFile::new("t.toml", text), Some(folder.path()), &LoadOptions::offline()).unwrap_err();
     let fault = faults.iter().next().unwrap();
-    assert_eq!((fault.message.as_str(), fault.hint.as_deref()), ("`alias` of `videos`: `o` is a group of fields", Some("name one of them, as in `o.a`")));
+    assert_eq!(
+        (fault.message.as_str(), fault.hint.as_deref()),
+        ("`alias` of `videos`: `o` is a group of fields", Some("name one of them, as in `o.a`"))
+    );
 }
 
 const OF_REGISTRY: &str = "value = { format = \"avro\", schema = \"registry\" }";
@@ -403,7 +406,8 @@ fn names_for_the_fields_of_a_schema_of_the_registry() {
 
 #[test]
 fn a_key_that_fits_no_field() {
-    let text = spoilt(VALUE, &format!("{VALUE}\nkey = \"bytes\"")) + "[sinks.changes]\ninput = \"changes\"\ntopic = \"c\"\nvalue = \"youtube_change\"\n";
+    let text = spoilt(VALUE, &format!("{VALUE}\nkey = \"bytes\""))
+        + "[sinks.changes]\ninput = \"changes\"\ntopic = \"c\"\nvalue = \"youtube_change\"\n";
     insta::assert_snapshot!(offline(&text).unwrap_err().render(Style::Plain), @r#"
       x schema youtube_change does not fit what comes from `changes`: field video_id (string) cannot be filled from the
       | record's key (bytes)

@@ -44,9 +44,9 @@ fn report(from: &str, to: &str) -> String {
 
 mod build;
 mod fields;
+mod file;
 mod foreign;
 mod formats;
-mod file;
 mod graph;
 mod random;
 mod values;

@@ -46,7 +46,8 @@ impl Fixture {
         let log = LocalLog::in_memory();
         let registry = EmbeddedRegistry::open(Arc::<LocalLog>::clone(&log), Arc::new(ManualClock::default())).unwrap();
         let schema = Schema::parse(shipped("youtube_video").unwrap()).unwrap();
-        let target = Target { application_id: "app".into(), topic: "videos".into(), schema, format: ValueFormat::Avro, key: KeyFormat::String };
+        let target =
+            Target { application_id: "app".into(), topic: "videos".into(), schema, format: ValueFormat::Avro, key: KeyFormat::String };
         for topic in ["videos", &dead_letter_topic("app")] {
             log.admin().create_topic(topic, &TopicConfig::keep(2)).unwrap();
         }

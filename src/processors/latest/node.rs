@@ -102,11 +102,7 @@ impl Latest {
     /// Fills what is not a watched field.
     fn finish(&mut self, key: Key<'_>, head: Option<&Head>, now: Seen, changed: u64, removed: bool) {
         if let [first, .., previous_at, current_at, changed_names, removed_flag] = self.event.values.as_mut_slice() {
-            match key {
-                Key::Text(text) => first.set_str(text),
-                Key::Long(number) => *first = Value::Long(number),
-                Key::Bytes(bytes) => first.set_bytes(bytes),
-            }
+            key.copy_to(first);
             *previous_at = head.map_or(Value::Null, |head| Value::Long(head.last.timestamp.0));
             *current_at = Value::Long(now.timestamp.0);
             if let Value::Names(set) = changed_names {

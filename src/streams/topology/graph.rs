@@ -11,8 +11,8 @@ use super::{NodeKind, Topology};
 use crate::streams::clock::Timestamp;
 use crate::streams::log::{Headers, RecordRef};
 use crate::streams::processor::{
-    BoxError, Deserializer, InitContext, KeyCheck, KeyValueStore, Processor, ProcessorContext, Punctuation, PunctuationType, Record, RecordContext,
-    SerdeError, Serializer, StoreId,
+    BoxError, Deserializer, InitContext, KeyCheck, KeyValueStore, Processor, ProcessorContext, Punctuation, PunctuationType, Record,
+    RecordContext, SerdeError, Serializer, StoreId,
 };
 
 /// Where in the topology a record failed.

@@ -32,7 +32,10 @@ fn json_and_a_schema_of_the_registry() {
     assert_eq!(changes.len(), 3);
     assert_eq!(changes[0].0, 42_i64.to_be_bytes());
     let change = &changes[0].1;
-    assert_eq!((&change["key"], &change["balance_amount_previous"], &change["balance_amount_current"]), (&json!(42), &json!(30), &json!(5)));
+    assert_eq!(
+        (&change["key"], &change["balance_amount_previous"], &change["balance_amount_current"]),
+        (&json!(42), &json!(30), &json!(5))
+    );
     assert!(whole.dead().is_empty());
 }
 

@@ -181,3 +181,53 @@ fn a_schema_id_that_nobody_knows_is_asked_for_a_few_times() {
     }
     assert_eq!(dead[0].2, "node counts failed: the schema registry knows no schema 999, which the key names");
 }
+
+/// Without state: the key is read from the record, where somebody asks for it.
+const DIRECT: &str = r#"application_id = "app"
+[sources.counts]
+topic = "counts"
+key = "long"
+value = { format = "json", schema = "counts.avsc" }
+start = "earliest"
+[processors.odd]
+type = "filter"
+input = "counts"
+when = "key != 4"
+[processors.tell]
+type = "notify"
+input = "odd"
+chat_id = "1"
+text = "{{ key }}: {{ n }}"
+[sinks.outbox]
+input = "tell"
+topic = "telegram_outbox"
+value = "telegram_message"
+[sinks.copies]
+input = "odd"
+topic = "copies"
+value = { format = "json", schema = "copy.avsc" }
+"#;
+
+#[test]
+fn nodes_right_behind_a_source_see_the_key() {
+    let ground = Ground::new();
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("counts.avsc"), SCHEMA).unwrap();
+    let copy =
+        SCHEMA.replace("[{", r#"[{"name":"id","type":"int","tidewatch":"key"},{"name":"key","type":["null","long"],"default":null},{"#);
+    std::fs::write(folder.path().join("copy.avsc"), copy).unwrap();
+    let config = ground.load(DIRECT, Some(folder.path()));
+    assert!(config.sources[0].reads_key);
+    let mut whole = ground.start(&config);
+    for key in [3, 4, 5_i64] {
+        count(&mut whole, &key.to_be_bytes(), key * 10);
+    }
+    assert_eq!(whole.texts(), ["3: 30", "5: 50"]);
+    let copies = whole.driver.read("copies").unwrap();
+    assert_eq!(copies[1].value.as_deref().unwrap(), br#"{"id":5,"key":null,"n":50}"#, "a sink takes the key only by its attribute");
+    whole.pipe("counts", None, Some(br#"{"n": 1}"#));
+    assert!(whole.texts().is_empty() && whole.dead().is_empty(), "no key is a null: no comparison with it is true");
+    let unread = DIRECT.replace("key != 4", "n > 0").replace("{{ key }}", "");
+    let config = Ground::new().load(&unread, Some(folder.path()));
+    assert!(!config.sources[0].reads_key, "nobody asks for it");
+}
