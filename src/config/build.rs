@@ -123,12 +123,11 @@ fn declare_sink(sink: &Sink, registry: &dyn Registry, mut builder: TopologyBuild
     for (number, ((shape, key), inputs)) in shapes.into_iter().enumerate() {
         let encoder = Encoder::compile_keyed(&sink.schema, shape, key).map_err(|misfits| misfit(sink, misfits))?;
         let name = if number == 0 { format!("sinks.{}", sink.name) } else { format!("sinks.{}.{}", sink.name, number + 1) };
-        builder = match id {
-            Some(id) => builder.sink(&name, &inputs, &sink.topic, move || AvroSerializer::new(id, encoder.clone())),
-            None => {
-                let schema = sink.schema.clone();
-                builder.sink(&name, &inputs, &sink.topic, move || JsonSerializer::new(schema.clone(), encoder.clone()))
-            }
+        builder = if let Some(id) = id {
+            builder.sink(&name, &inputs, &sink.topic, move || AvroSerializer::new(id, encoder.clone()))
+        } else {
+            let schema = sink.schema.clone();
+            builder.sink(&name, &inputs, &sink.topic, move || JsonSerializer::new(schema.clone(), encoder.clone()))
         };
     }
     Ok(builder)

@@ -1,6 +1,7 @@
 //! Reads one value: serde hands out its parts, and no tree is built of them.
 
 use std::fmt;
+use std::sync::Arc;
 
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
@@ -52,7 +53,7 @@ impl Run<'_> {
             for (slot, default) in &field.slots {
                 match default {
                     Some(value) => self.set(*slot, value),
-                    None => return self.fail(JsonError::Missing { path: field.path.clone() }),
+                    None => return self.fail(JsonError::Missing { path: Arc::clone(&field.path) }),
                 }
             }
         }
@@ -70,7 +71,7 @@ struct Object<'p, 'r, 'v> {
 impl Object<'_, '_, '_> {
     fn refuse<E: serde::de::Error>(self, found: Found) -> Result<(), E> {
         match self.within {
-            Some(field) => self.run.fail(JsonError::Type { path: field.path.clone(), found, wanted: field.wanted.clone() }),
+            Some(field) => self.run.fail(JsonError::Type { path: Arc::clone(&field.path), found, wanted: Arc::clone(&field.wanted) }),
             None => self.run.fail(JsonError::NotAnObject { found }),
         }
     }
@@ -118,7 +119,7 @@ impl<'de> Visitor<'de> for Object<'_, '_, '_> {
                 field.slots.iter().for_each(|(slot, _)| self.run.set(*slot, &Value::Null));
                 Ok(())
             }
-            Some(field) => self.run.fail(JsonError::Null { path: field.path.clone() }),
+            Some(field) => self.run.fail(JsonError::Null { path: Arc::clone(&field.path) }),
             None => self.refuse(Found::Null),
         }
     }
@@ -187,7 +188,7 @@ impl Leaf<'_, '_, '_> {
         let Self { field, scalar, run } = self;
         let place = field.slots.first().and_then(|(slot, _)| run.values.get_mut(*slot));
         let Some(Err(refused)) = place.map(|place| read(scalar, place)) else { return Ok(()) };
-        let (path, wanted) = (field.path.clone(), field.wanted.clone());
+        let (path, wanted) = (Arc::clone(&field.path), Arc::clone(&field.wanted));
         run.fail(match refused {
             Refused::Type => JsonError::Type { path, found, wanted },
             Refused::Range => JsonError::Range { path, found, wanted },
@@ -213,7 +214,7 @@ impl<'de> Visitor<'de> for Leaf<'_, '_, '_> {
 
     fn visit_unit<E: serde::de::Error>(self) -> Result<(), E> {
         if !self.field.nullable {
-            return self.run.fail(JsonError::Null { path: self.field.path.clone() });
+            return self.run.fail(JsonError::Null { path: Arc::clone(&self.field.path) });
         }
         self.settle(Found::Null, |_, place| {
             *place = Value::Null;

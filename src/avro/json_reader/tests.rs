@@ -1,4 +1,4 @@
-//! JSON against the types of a schema, and against what serde_json makes of it.
+//! JSON against the types of a schema, and against what `serde_json` makes of it.
 
 use proptest::prelude::*;
 use serde_json::json;

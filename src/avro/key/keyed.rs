@@ -24,12 +24,11 @@ impl<D: Deserializer<Row>> Deserializer<Row> for KeyedDeserializer<D> {
         // The inner one gives the row its own width: the key stands aside meanwhile, and keeps its buffer.
         let mut key = into.values.pop().unwrap_or_default();
         let filled = self.inner.deserialize(bytes, record, into);
-        let read = match record.key {
-            Some(bytes) => self.format.read(bytes).map(|read| read.copy_to(&mut key)),
-            None => {
-                key = Value::Null;
-                Ok(())
-            }
+        let read = if let Some(bytes) = record.key {
+            self.format.read(bytes).map(|read| read.copy_to(&mut key))
+        } else {
+            key = Value::Null;
+            Ok(())
         };
         into.values.push(key);
         filled?;

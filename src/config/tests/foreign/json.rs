@@ -43,8 +43,8 @@ fn refused(key: Option<&[u8]>, value: &[u8]) -> String {
     assert_eq!((&changes[0].1["n_previous"], &changes[0].1["n_current"]), (&json!(1), &json!(2)));
     let dead = whole.dead();
     assert_eq!(dead.len(), 1, "it is kept once");
-    assert_eq!((dead[0].0.as_deref(), dead[0].1.as_deref()), (key, Some(value)), "as it was");
-    dead[0].2.clone()
+    assert_eq!((dead[0].key.as_deref(), dead[0].value.as_deref()), (key, Some(value)), "as it was");
+    dead[0].reason.clone()
 }
 
 #[test]

@@ -58,8 +58,8 @@ fn refused(whole: &mut Foreign, good: &[u8], bad: &[u8]) -> String {
     assert_eq!(whole.read("changes").len(), 1, "the neighbours pass");
     let dead = whole.dead();
     assert_eq!(dead.len(), 1, "it is kept once");
-    assert_eq!(dead[0].0.as_deref(), Some(bad), "as it was");
-    dead[0].2.clone()
+    assert_eq!(dead[0].key.as_deref(), Some(bad), "as it was");
+    dead[0].reason.clone()
 }
 
 #[test]
@@ -86,7 +86,7 @@ fn a_tombstone_is_looked_at_too() {
     whole.pipe("counts", Some(b"7"), None);
     whole.pipe("counts", Some(&7_i32.to_be_bytes()), None);
     assert_eq!(whole.texts(), ["7: 1"]);
-    assert_eq!(whole.dead()[0].2, "node counts failed: the key has 1 bytes; an int has 4");
+    assert_eq!(whole.dead()[0].reason, "node counts failed: the key has 1 bytes; an int has 4");
 }
 
 #[test]
@@ -118,7 +118,7 @@ fn any_bytes_are_bytes() {
 fn no_key_where_state_needs_one() {
     let mut whole = counts(Ground::new(), "long", "removed");
     whole.pipe("counts", None, Some(br#"{"n": 1}"#));
-    assert_eq!(whole.dead()[0].2, "node changes failed: a record without a key has no previous observation in changes");
+    assert_eq!(whole.dead()[0].reason, "node changes failed: a record without a key has no previous observation in changes");
 }
 
 fn avro_key(id: SchemaId, body: &[u8]) -> Vec<u8> {
@@ -179,7 +179,7 @@ fn a_schema_id_that_nobody_knows_is_asked_for_a_few_times() {
             dead = whole.dead();
         }
     }
-    assert_eq!(dead[0].2, "node counts failed: the schema registry knows no schema 999, which the key names");
+    assert_eq!(dead[0].reason, "node counts failed: the schema registry knows no schema 999, which the key names");
 }
 
 /// Without state: the key is read from the record, where somebody asks for it.

@@ -30,6 +30,13 @@ struct Foreign {
     minute: i64,
 }
 
+/// A dead letter: the record, and the chain of what was wrong with it on one line.
+struct Dead {
+    key: Option<Vec<u8>>,
+    value: Option<Vec<u8>>,
+    reason: String,
+}
+
 /// A log and its registry, before a topology is there.
 struct Ground {
     log: Arc<dyn Log>,
@@ -90,13 +97,13 @@ impl Foreign {
         self.read("telegram_outbox").into_iter().map(|(_, value)| value["text"].as_str().unwrap().to_owned()).collect()
     }
 
-    /// The dead letters that were not read before: key, value, and the chain of what was wrong on one line.
-    fn dead(&mut self) -> Vec<(Option<Vec<u8>>, Option<Vec<u8>>, String)> {
+    /// The dead letters that were not read before.
+    fn dead(&mut self) -> Vec<Dead> {
         let records = self.driver.read(&format!("{}-dead-letters", self.application_id)).unwrap();
         let one = |record: TestRecord| {
             let header = |name: &str| record.headers.iter().find(|(known, _)| known == name).and_then(|(_, value)| value.clone());
             let trace = String::from_utf8(header("__streams.errors.stacktrace").unwrap()).unwrap();
-            (record.key.clone(), record.value.clone(), trace.replace("\ncaused by: ", ": "))
+            Dead { key: record.key.clone(), value: record.value.clone(), reason: trace.replace("\ncaused by: ", ": ") }
         };
         records.into_iter().map(one).collect()
     }
