@@ -50,10 +50,10 @@ impl LoadOptions {
 
     /// Reads nothing from outside: names stand for values.
     pub fn offline() -> Self {
-        Self { resolve: Resolve::Placeholders, environment: Environment::of([]), registry: RegistryLookup::none() }
+        Self { resolve: Resolve::Placeholders, environment: Environment::of([]), registry: RegistryLookup::offline() }
     }
 
-    /// The same with a registry; it is not asked where values from outside are not read.
+    /// The same with a registry, also where values from outside are not read.
     #[must_use]
     pub fn with_registry(self, registry: RegistryLookup) -> Self {
         Self { registry, ..self }

@@ -4,9 +4,7 @@ use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::LoadOptions;
 use super::diagnostics::Diagnostic;
-use super::external::Resolve;
 use crate::avro::{Registry, Schema};
 use crate::streams::processor::BoxError;
 
@@ -14,12 +12,27 @@ type Connect = dyn Fn() -> Result<Arc<dyn Registry>, BoxError> + Send + Sync;
 
 /// A registry, or how to get one: it is only connected to where a file needs it.
 #[derive(Clone, Default)]
-pub struct RegistryLookup(Option<Arc<Connect>>);
+pub struct RegistryLookup(Lookup);
+
+#[derive(Clone, Default)]
+enum Lookup {
+    /// There is no registry.
+    #[default]
+    None,
+    /// There may be one, but it is not to be asked.
+    Offline,
+    Connect(Arc<Connect>),
+}
 
 impl RegistryLookup {
     /// There is none.
     pub fn none() -> Self {
-        Self(None)
+        Self(Lookup::None)
+    }
+
+    /// It is not to be asked.
+    pub fn offline() -> Self {
+        Self(Lookup::Offline)
     }
 
     /// This one.
@@ -29,25 +42,29 @@ impl RegistryLookup {
 
     /// What `connect` gives; it is called once per check, and only if need be.
     pub fn connecting(connect: impl Fn() -> Result<Arc<dyn Registry>, BoxError> + Send + Sync + 'static) -> Self {
-        Self(Some(Arc::new(connect)))
+        Self(Lookup::Connect(Arc::new(connect)))
     }
 }
 
 impl fmt::Debug for RegistryLookup {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(if self.0.is_some() { "RegistryLookup(some)" } else { "RegistryLookup(none)" })
+        f.write_str(match self.0 {
+            Lookup::None => "RegistryLookup(none)",
+            Lookup::Offline => "RegistryLookup(offline)",
+            Lookup::Connect(_) => "RegistryLookup(some)",
+        })
     }
 }
 
 /// What one check asks of the registry.
 pub(super) struct Subjects<'a> {
-    options: &'a LoadOptions,
+    lookup: &'a RegistryLookup,
     connected: Option<Result<Arc<dyn Registry>, String>>,
 }
 
 impl<'a> Subjects<'a> {
-    pub(super) fn new(options: &'a LoadOptions) -> Self {
-        Self { options, connected: None }
+    pub(super) fn new(lookup: &'a RegistryLookup) -> Self {
+        Self { lookup, connected: None }
     }
 
     /// The latest schema of a subject, for what stands at `span`; `instead` is what the file may say to need none.
@@ -55,14 +72,17 @@ impl<'a> Subjects<'a> {
         let fault = |message: String, hint: String| {
             Diagnostic::error("registry-schema", span.clone(), message).labelled("asks the registry").hinted(hint)
         };
-        if self.options.resolve == Resolve::Placeholders {
-            let hint =
-                format!("`check --offline`, `demo` and `graph` read nothing from outside: run `check` without --offline, or {instead}");
-            return Err(fault(format!("the schema of {subject} is in the registry, which is not asked offline"), hint));
-        }
-        let Some(connect) = &self.options.registry.0 else {
-            let hint = format!("[kafka] names one under `registry`; without it {instead}");
-            return Err(fault(format!("the schema of {subject} is in a registry, and there is none to ask"), hint));
+        let connect = match &self.lookup.0 {
+            Lookup::Connect(connect) => connect,
+            Lookup::Offline => {
+                let hint =
+                    format!("`check --offline` and `demo` ask for nothing from outside: run `check` without --offline, or {instead}");
+                return Err(fault(format!("the schema of {subject} is in the registry, which is not asked offline"), hint));
+            }
+            Lookup::None => {
+                let hint = format!("[kafka] names one under `registry`; without it {instead}");
+                return Err(fault(format!("the schema of {subject} is in a registry, and there is none to ask"), hint));
+            }
         };
         let failed = |cause: &str| {
             let hint = "see that it runs, and that its address and credentials are right".to_owned();

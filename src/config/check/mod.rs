@@ -39,7 +39,7 @@ pub(super) fn check(
     let graph = graph::connect(&document, &mut faults);
     rules::check(&graph, &document, &mut faults);
     let mut schemas = Schemas::beside(folder);
-    let mut subjects = Subjects::new(options);
+    let mut subjects = Subjects::new(&options.registry);
     let checked = nodes::check(&document, &graph, &file.text, (&mut schemas, &mut subjects), &mut faults);
     let diagnostics = Diagnostics::new(file.clone(), faults);
     if diagnostics.has_errors() {

@@ -287,8 +287,8 @@ fn a_registry_that_is_not_there() {
        :         ^^^^^^^^^^^^^^^^^^^^|^^^^^^^^^^^^^^^^^^^
        :                             `-- asks the registry
        `----
-      help: `check --offline`, `demo` and `graph` read nothing from outside: run `check` without --offline, or name a
-            file, as in `schema = "orders.avsc"`
+      help: `check --offline` and `demo` ask for nothing from outside: run `check` without --offline, or name a file, as
+            in `schema = "orders.avsc"`
 
     t.toml: 1 error
     "#);
@@ -345,8 +345,8 @@ fn keys_of_the_registry() {
        :       ^^^|^^
        :          `-- asks the registry
        `----
-      help: `check --offline`, `demo` and `graph` read nothing from outside: run `check` without --offline, or say what
-            the keys are, as in `key = "long"`
+      help: `check --offline` and `demo` ask for nothing from outside: run `check` without --offline, or say what the keys
+            are, as in `key = "long"`
 
     t.toml: 1 error
     "#);
