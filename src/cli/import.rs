@@ -8,7 +8,7 @@ use super::shutdown::Shutdown;
 use super::terminal::{ImportTalk, say};
 use super::{Error, Result};
 use crate::config::LoadOptions;
-use crate::operate::append::Target;
+use crate::operate::append::{self, Target};
 use crate::operate::import::{self, Import, Outcome};
 use crate::operate::installation::Connection;
 use crate::operate::owner;
@@ -82,6 +82,9 @@ pub(super) fn into(connection: &Connection, target: &Target, file: &Path, contex
         import::Error::File(file) if file.is_by_user() => Error::user(error),
         import::Error::File(_) => {
             Error::unavailable(error).hinted("What was read before is committed; the same import goes on from there.")
+        }
+        import::Error::Append(append::Error::Format { .. }) => {
+            Error::user(error).hinted("Name another source with --source, or write to the topic with a producer of its own.")
         }
         import::Error::Append(_) => Error::internal(error),
     })

@@ -8,7 +8,8 @@ use std::time::Duration;
 use toml::Spanned;
 
 use super::external::External;
-use super::model::Engine;
+use super::model::{Engine, ValueFormat};
+use crate::avro::KeyFormat;
 use crate::processors::latest::{Emit, Nulls, OnFirst, Order};
 use crate::streams::topology::{ErrorPolicy, OnError, Start};
 
@@ -71,9 +72,43 @@ pub(super) struct Named<T> {
 #[derive(Debug)]
 pub(super) struct Source {
     pub(super) topic: Option<Text>,
-    pub(super) value: Option<Text>,
+    pub(super) value: Option<Described>,
+    /// Text where the file does not say.
+    pub(super) key: Option<Spanned<KeyWord>>,
+    /// A field's name in the topology and its name in the topic.
+    pub(super) alias: Vec<(Text, Text)>,
     pub(super) start: Option<Start>,
     pub(super) on_error: Option<OnError>,
+}
+
+/// What stands under `value`: the format of a topic's values and what describes them.
+#[derive(Debug)]
+pub(super) struct Described {
+    pub(super) format: ValueFormat,
+    pub(super) schema: SchemaRef,
+    /// What is marked where the whole of it is wrong.
+    pub(super) span: Range<usize>,
+}
+
+/// Where a schema is.
+#[derive(Clone, Debug)]
+pub(super) enum SchemaRef {
+    /// `schemas/NAME.avsc`, or a shipped one.
+    Named(Text),
+    /// A file, relative to the topology file.
+    File(Text),
+    /// The latest of the topic's subject.
+    Registry,
+    /// Made of what comes in: a sink that names none.
+    Derived,
+}
+
+/// What stands under `key`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum KeyWord {
+    Plain(KeyFormat),
+    /// A single value, whose schema the registry has.
+    Avro,
 }
 
 /// `[processors.NAME]`.
@@ -136,7 +171,7 @@ pub(super) struct Sink {
     /// None where there is neither `input` nor `inputs`.
     pub(super) inputs: Option<Vec<Text>>,
     pub(super) topic: Option<Text>,
-    pub(super) value: Option<Text>,
+    pub(super) value: Option<Described>,
 }
 
 /// A duration of the file.

@@ -13,6 +13,7 @@ mod kafka;
 mod model;
 mod parse;
 mod plan;
+mod registry;
 mod schemas;
 #[cfg(test)]
 mod tests;
@@ -23,7 +24,8 @@ pub use build::{Error, build};
 pub use diagnostics::{Diagnostic, Diagnostics, Severity, SourceFile, Style};
 pub use external::{Environment, External, Origin, Resolve, env_var};
 pub use kafka::{Kafka, Overrides, RegistryAddress, parse_server};
-pub use model::{Config, Engine, Processor, Sink, Source};
+pub use model::{Config, Engine, Processor, Sink, SinkInput, Source, ValueFormat};
+pub use registry::RegistryLookup;
 
 /// The name of the topology file where none is given.
 pub const DEFAULT_PATH: &str = "topology.toml";
@@ -40,6 +42,8 @@ pub struct LoadOptions {
     pub environment: Environment,
     /// What the command line says of the cluster.
     pub overrides: Overrides,
+    /// Where the schemas are looked up that the file leaves to the registry.
+    pub registry: RegistryLookup,
 }
 
 impl LoadOptions {
@@ -50,7 +54,8 @@ impl LoadOptions {
 
     /// Reads nothing from outside: names stand for values.
     pub fn offline() -> Self {
-        Self { resolve: Resolve::Placeholders, environment: Environment::of([]), overrides: Overrides::default() }
+        let (resolve, environment) = (Resolve::Placeholders, Environment::of([]));
+        Self { resolve, environment, registry: RegistryLookup::offline(), ..Self::default() }
     }
 
     /// Reads what is needed to reach the log; names stand for the rest.
@@ -62,6 +67,12 @@ impl LoadOptions {
     #[must_use]
     pub fn with(self, overrides: &Overrides) -> Self {
         Self { overrides: overrides.clone(), ..self }
+    }
+
+    /// The same with a registry, also where values from outside are not read.
+    #[must_use]
+    pub fn with_registry(self, registry: RegistryLookup) -> Self {
+        Self { registry, ..self }
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::diagnostics::Diagnostics;
 use super::kafka::Kafka;
 use super::plan::Plan;
-use crate::avro::{Schema, Shape};
+use crate::avro::{Aliases, KeyFormat, Schema, Shape};
 use crate::streams::runtime;
 use crate::streams::topology::{ErrorPolicy, OnError, Start};
 
@@ -90,12 +90,20 @@ pub struct Source {
     pub name: Arc<str>,
     /// The topic.
     pub topic: Arc<str>,
-    /// The name of the schema of its values.
+    /// How its keys are written.
+    pub key: KeyFormat,
+    /// How its values are written.
+    pub format: ValueFormat,
+    /// What the schema of its values is called in messages.
     pub schema_name: Arc<str>,
-    /// That schema.
+    /// That schema: what the topology sees of the values.
     pub schema: Schema,
+    /// Fields that have another name in the topic.
+    pub aliases: Aliases,
     /// The fields that the topology needs of it.
     pub shape: Shape,
+    /// Whether it needs the key too: then that is the row's last value.
+    pub reads_key: bool,
     /// Where a group without committed offsets begins.
     pub start: Start,
     /// What becomes of bytes that are no value, where it differs from the file's `[errors]`.
@@ -113,16 +121,39 @@ pub struct Processor {
     pub(super) plan: Plan,
 }
 
+/// How the values of a topic are written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ValueFormat {
+    /// Avro in the Confluent wire format.
+    #[default]
+    Avro,
+    /// A JSON object, which the schema only describes.
+    Json,
+}
+
+/// What a sink writes.
+#[derive(Debug)]
+pub struct SinkInput {
+    /// The node.
+    pub name: Arc<str>,
+    /// The shape of its rows.
+    pub shape: Shape,
+    /// How its keys are written.
+    pub key: KeyFormat,
+}
+
 /// A topic that is written.
 #[derive(Debug)]
 pub struct Sink {
     /// Its name, unique among the sinks.
     pub name: Arc<str>,
-    /// The nodes whose records it writes, each with the shape of its rows.
-    pub inputs: Vec<(Arc<str>, Shape)>,
+    /// The nodes whose records it writes.
+    pub inputs: Vec<SinkInput>,
     /// The topic.
     pub topic: Arc<str>,
-    /// The name of the schema of its values.
+    /// How its values are written.
+    pub format: ValueFormat,
+    /// What the schema of its values is called in messages.
     pub schema_name: Arc<str>,
     /// That schema.
     pub schema: Schema,

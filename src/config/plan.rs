@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::document::{self, Kind, Message, Text};
-use crate::avro::{Row, Shape};
+use crate::avro::{KeyFormat, Row, Shape};
 use crate::processors::{Condition, Escape, MessageOptions, OptionFault, Template, filter, latest, milestone, notify};
 use crate::streams::state::StoreSpec;
 use crate::streams::topology::TopologyBuilder;
@@ -33,10 +33,10 @@ enum Node {
     Milestone(milestone::Plan),
 }
 
-/// Plans the node `name`; none where the file lacks something, which was reported when it was read.
-pub(super) fn compile(name: &str, kind: &Kind, input: &Shape) -> Result<Option<Plan>, Vec<OptionFault>> {
+/// Plans the node `name`, whose input has this shape and keys of this format; none where the file lacks something, which was reported when it was read.
+pub(super) fn compile(name: &str, kind: &Kind, input: &Shape, key: KeyFormat) -> Result<Option<Plan>, Vec<OptionFault>> {
     let node = match kind {
-        Kind::Latest(options) => latest::Plan::new(&latest_options(name, options), input).map(Node::Latest),
+        Kind::Latest(options) => latest::Plan::new(&latest_options(name, options, key), input).map(Node::Latest),
         Kind::Filter { when } => filter::Plan::new(&filter::Options { when: given(when.as_ref()) }, input).map(Node::Filter),
         Kind::Notify { when, message } => {
             let options = notify::Options { name: name.to_owned(), message: message_options(when.as_ref(), message) };
@@ -55,8 +55,8 @@ pub(super) fn compile(name: &str, kind: &Kind, input: &Shape) -> Result<Option<P
 }
 
 /// The shape of what a `latest` node would pass on that watched every field it can.
-pub(super) fn watching_everything(input: &Shape) -> Shape {
-    let mut options = latest::Options { watch: Vec::new(), ..latest_options("", &document::Latest::default()) };
+pub(super) fn watching_everything(input: &Shape, key: KeyFormat) -> Shape {
+    let mut options = latest::Options { watch: Vec::new(), ..latest_options("", &document::Latest::default(), key) };
     options.watch = input.fields.iter().take(latest::WATCHED_MAX).map(|field| field.path.to_string()).collect();
     match latest::Plan::new(&options, input) {
         Ok(plan) => plan.shape().clone(),
@@ -125,9 +125,10 @@ fn given(text: Option<&Text>) -> String {
     text.map(|text| text.get_ref().clone()).unwrap_or_default()
 }
 
-fn latest_options(name: &str, options: &document::Latest) -> latest::Options {
+fn latest_options(name: &str, options: &document::Latest, key: KeyFormat) -> latest::Options {
     latest::Options {
         store: name.to_owned(),
+        key,
         watch: options.watch.iter().flatten().map(|field| field.get_ref().clone()).collect(),
         nulls: options.nulls,
         on_first: options.on_first,

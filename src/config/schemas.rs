@@ -1,17 +1,23 @@
-//! Finds schemas by name: `schemas/NAME.avsc` beside the topology file, else the one that ships with the program.
+//! Finds schemas: by name (`schemas/NAME.avsc` beside the topology file, else the one that ships with the program), by file, in the registry.
 
 use std::collections::BTreeMap;
-use std::error::Error as StdError;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::closest;
 use super::diagnostics::Diagnostic;
-use super::document::Text;
+use super::document::{Described, SchemaRef, Text};
+use super::registry::{self, Subjects};
 use crate::avro::{self, Schema};
+
+/// What needs no registry.
+const INSTEAD: &str = "name a file, as in `schema = \"orders.avsc\"`";
 
 /// The schemas that a topology file may name.
 #[derive(Debug)]
 pub(super) struct Schemas {
+    /// The folder of the topology file.
+    beside: Option<PathBuf>,
     folder: Option<PathBuf>,
     /// What was looked up; none was a fault.
     found: BTreeMap<String, Option<Schema>>,
@@ -20,7 +26,46 @@ pub(super) struct Schemas {
 impl Schemas {
     /// Schemas for a topology file in `folder`; without one only those that ship.
     pub(super) fn beside(folder: Option<&Path>) -> Self {
-        Self { folder: folder.map(|folder| folder.join("schemas")), found: BTreeMap::new() }
+        Self { beside: folder.map(Path::to_owned), folder: folder.map(|folder| folder.join("schemas")), found: BTreeMap::new() }
+    }
+
+    /// The schema that a `value` refers to, and what it is called; none where there is a fault, or where it is made of something else.
+    pub(super) fn refer(
+        &mut self,
+        value: &Described,
+        topic: Option<&Text>,
+        subjects: &mut Subjects<'_>,
+        faults: &mut Vec<Diagnostic>,
+    ) -> Option<(Arc<str>, Schema)> {
+        match &value.schema {
+            SchemaRef::Named(name) => Some((name.get_ref().as_str().into(), self.find(name, faults)?)),
+            SchemaRef::File(path) => {
+                let schema = self.read(path).map_err(|fault| faults.push(fault)).ok()?;
+                Some((path.get_ref().as_str().into(), schema))
+            }
+            SchemaRef::Registry => {
+                let subject = format!("{}-value", topic?.get_ref());
+                let schema = subjects.latest(&subject, &value.span, INSTEAD).map_err(|fault| faults.push(fault)).ok()?;
+                if schema.record().is_none() {
+                    let fault = Diagnostic::error("registry-schema", value.span.clone(), format!("the schema of {subject} is no record"));
+                    faults.push(fault.hinted("a value is a record, so that its fields have names"));
+                    return None;
+                }
+                Some((subject.into(), schema))
+            }
+            SchemaRef::Derived => None,
+        }
+    }
+
+    /// The schema in a file, whose path is relative to the topology file.
+    fn read(&self, path: &Text) -> Result<Schema, Diagnostic> {
+        let file = self.beside.as_deref().unwrap_or(Path::new("")).join(path.get_ref());
+        let text = std::fs::read_to_string(&file).map_err(|error| {
+            Diagnostic::error("bad-schema", path.span(), format!("{} cannot be read: {error}", file.display()))
+                .labelled("a file")
+                .hinted("paths are relative to the topology file; without .avsc it is the name of a schema in schemas/")
+        })?;
+        Schema::parse(&text).map_err(|error| invalid(path, &file.display().to_string(), &error))
     }
 
     /// The schema that `value` names; a fault the first time that there is none.
@@ -46,16 +91,11 @@ impl Schemas {
 
     fn load(&self, value: &Text) -> Result<Schema, Diagnostic> {
         let name = value.get_ref();
-        let invalid = |what: String, error: avro::Error| {
-            let cause = error.source().map(|cause| format!(": {cause}")).unwrap_or_default();
-            Diagnostic::error("bad-schema", value.span(), format!("{what}: {error}{cause}"))
-                .hinted("see https://avro.apache.org/docs for the format")
-        };
         let plain = !name.is_empty() && name.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '-'));
         if let Some(folder) = self.folder.as_ref().filter(|_| plain) {
             let path = folder.join(format!("{name}.avsc"));
             match std::fs::read_to_string(&path) {
-                Ok(text) => return Schema::parse(&text).map_err(|error| invalid(path.display().to_string(), error)),
+                Ok(text) => return Schema::parse(&text).map_err(|error| invalid(value, &path.display().to_string(), &error)),
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
                 Err(error) => {
                     return Err(Diagnostic::error("bad-schema", value.span(), format!("{} cannot be read: {error}", path.display())));
@@ -63,7 +103,7 @@ impl Schemas {
             }
         }
         let Some(text) = avro::shipped(name) else { return Err(self.unknown(value)) };
-        Schema::parse(text).map_err(|error| invalid(format!("the shipped schema {name}"), error))
+        Schema::parse(text).map_err(|error| invalid(value, &format!("the shipped schema {name}"), &error))
     }
 
     fn unknown(&self, value: &Text) -> Diagnostic {
@@ -86,4 +126,9 @@ impl Schemas {
         names.dedup();
         names
     }
+}
+
+fn invalid(value: &Text, what: &str, error: &avro::Error) -> Diagnostic {
+    let fault = Diagnostic::error("bad-schema", value.span(), format!("{what}: {}", registry::chain(error)));
+    fault.hinted("see https://avro.apache.org/docs for the format")
 }

@@ -5,7 +5,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::avro::{EncodeError, Encoder, Misfit, Registry, RegistryError, Row, Schema, SchemaId, Shape, wire};
+use crate::avro::{EncodeError, Encoder, KeyFormat, Misfit, Registry, RegistryError, Row, Schema, SchemaId, Shape, wire};
+use crate::config::ValueFormat;
 use crate::streams::clock::Timestamp;
 use crate::streams::log::{
     self, Committed, ConsumerOptions, GroupMetadata, Headers, HeadersBuf, Isolation, Log, Offset, Partition, Producer, ProducerOptions,
@@ -50,6 +51,14 @@ pub enum Error {
         #[source]
         source: Misfit,
     },
+    /// The topic's records are not what observations are written as.
+    #[error("observations cannot be written to {topic}: they are Avro under text keys, {what}")]
+    Format {
+        /// The topic.
+        topic: Arc<str>,
+        /// How the topic differs.
+        what: &'static str,
+    },
     /// A row cannot be written with the schema.
     #[error("an observation of {key} cannot be written to {topic}")]
     Encode {
@@ -72,6 +81,10 @@ pub struct Target {
     pub topic: Arc<str>,
     /// The schema of its values.
     pub schema: Schema,
+    /// How its values are written.
+    pub format: ValueFormat,
+    /// How its keys are written.
+    pub key: KeyFormat,
 }
 
 /// Appends rows of one shape in transactions.
@@ -97,6 +110,13 @@ impl Appender {
     ) -> Result<(Self, Option<Committed>), Error> {
         let topic = Arc::clone(&target.topic);
         let failed = |source| Error::Log { topic: Arc::clone(&topic), source };
+        let unfit = |what| Error::Format { topic: Arc::clone(&target.topic), what };
+        if target.format != ValueFormat::Avro {
+            return Err(unfit("its source declares JSON"));
+        }
+        if target.key != KeyFormat::String {
+            return Err(unfit("its source declares other keys"));
+        }
         let encoder = Encoder::compile(&target.schema, shape).map_err(|misfits| misfit(&topic, misfits))?;
         let subject = format!("{topic}-value");
         let registered = registry.register(&subject, &target.schema);

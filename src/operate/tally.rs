@@ -7,7 +7,7 @@ use xxhash_rust::xxh3::xxh3_128;
 
 use super::tap;
 use crate::avro::{Registry, to_json, wire};
-use crate::config::Config;
+use crate::config::{Config, Sink, ValueFormat};
 use crate::streams::log::{Log, RecordRef};
 use crate::streams::runtime::dead_letter_topic;
 
@@ -105,7 +105,8 @@ pub fn tally(log: &dyn Log, registry: &dyn Registry, config: &Config, message: &
 
 /// The topics of `config` that hold messages.
 pub fn message_topics(config: &Config) -> impl Iterator<Item = &str> {
-    let mut topics: Vec<&str> = config.sinks.iter().filter(|sink| &*sink.schema_name == MESSAGE_SCHEMA).map(|sink| &*sink.topic).collect();
+    let is_message = |sink: &&Sink| sink.format == ValueFormat::Avro && &*sink.schema_name == MESSAGE_SCHEMA;
+    let mut topics: Vec<&str> = config.sinks.iter().filter(is_message).map(|sink| &*sink.topic).collect();
     topics.sort_unstable();
     topics.dedup();
     topics.into_iter()

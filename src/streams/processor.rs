@@ -161,6 +161,12 @@ pub trait Deserializer<V>: Debug + Send {
     fn deserialize(&mut self, bytes: &[u8], record: &RecordRef<'_>, into: &mut V) -> Result<(), SerdeError>;
 }
 
+/// Looks at the keys of a source topic: a record whose key is not what the source declares does not reach the nodes.
+pub trait KeyCheck: Debug + Send {
+    /// Whether the bytes are a key; an error is handled as that of a value. `record` is the whole record; one without a key is not asked about.
+    fn check(&mut self, key: &[u8], record: &RecordRef<'_>) -> Result<(), SerdeError>;
+}
+
 /// Turns a value into the bytes of a sink topic.
 pub trait Serializer<V>: Debug + Send {
     /// Appends the bytes of `value` to `into`; `record` is the record that it is the value of.

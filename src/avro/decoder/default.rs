@@ -7,7 +7,7 @@ use crate::avro::schema::{Kind, Level, Node};
 use crate::avro::{Schema, Value};
 
 /// The value at the end of `levels` when the writer lacks the first of them; none where there is no default. An error is a default of another type.
-pub(super) fn at(reader: &Schema, levels: &[Level<'_>]) -> Option<Result<Value, ()>> {
+pub(crate) fn at(reader: &Schema, levels: &[Level<'_>]) -> Option<Result<Value, ()>> {
     let (first, rest) = levels.split_first()?;
     let mut json = first.field.default.as_ref()?;
     let mut level = first;
@@ -47,5 +47,10 @@ fn value(reader: &Schema, node: &Node, json: &Json) -> Option<Value> {
 
 /// Bytes in JSON are a string of code points below 256.
 pub(crate) fn bytes(json: &Json) -> Option<Vec<u8>> {
-    json.as_str()?.chars().map(|char| u8::try_from(u32::from(char)).ok()).collect()
+    bytes_of(json.as_str()?)
+}
+
+/// The same for the text itself.
+pub(crate) fn bytes_of(text: &str) -> Option<Vec<u8>> {
+    text.chars().map(|char| u8::try_from(u32::from(char)).ok()).collect()
 }

@@ -21,7 +21,7 @@ pub use error::{CompileError, DecodeError, Reason};
 use plan::Plan;
 
 pub(crate) use compile::is_empty;
-pub(crate) use default::bytes as json_bytes;
+pub(crate) use default::{at as default_at, bytes as json_bytes, bytes_of as json_bytes_of};
 pub(crate) use resolve::{describe, units_per_millisecond};
 
 /// Where a wanted field is found in the writer's schema when it has another name there: wanted path to writer's path.

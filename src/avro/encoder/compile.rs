@@ -7,7 +7,7 @@ use apache_avro::schema::{RecordField, RecordSchema};
 use super::{From, Misfit, Plan, Step, Write, default};
 use crate::avro::decoder::describe;
 use crate::avro::schema::{Kind, Node};
-use crate::avro::{Field, Schema, Shape, Type};
+use crate::avro::{Field, KeyFormat, Schema, Shape, Type};
 
 /// The attribute of a schema's field that says where it is filled from.
 const ATTRIBUTE: &str = "tidewatch";
@@ -15,8 +15,8 @@ const ATTRIBUTE: &str = "tidewatch";
 /// Records within records: a schema that contains itself has no end.
 const DEPTH_MAX: usize = 32;
 
-pub(super) fn compile(schema: &Schema, shape: &Shape) -> Result<Plan, Vec<Misfit>> {
-    let mut compiler = Compiler { schema, shape, defaulted: Vec::new(), misfits: Vec::new() };
+pub(super) fn compile(schema: &Schema, shape: &Shape, key: KeyFormat) -> Result<Plan, Vec<Misfit>> {
+    let mut compiler = Compiler { schema, shape, key, defaulted: Vec::new(), misfits: Vec::new() };
     let mut steps = Vec::new();
     match schema.record() {
         Some(record) => compiler.record(record, "", 0, &mut steps),
@@ -28,6 +28,7 @@ pub(super) fn compile(schema: &Schema, shape: &Shape) -> Result<Plan, Vec<Misfit
 struct Compiler<'a> {
     schema: &'a Schema,
     shape: &'a Shape,
+    key: KeyFormat,
     defaulted: Vec<Arc<str>>,
     misfits: Vec<Misfit>,
 }
@@ -45,11 +46,11 @@ impl<'a> Compiler<'a> {
     fn field(&mut self, field: &'a RecordField, path: &str, depth: usize, out: &mut Steps) {
         let schema = self.schema;
         match self.source(field, path) {
-            Some(Source::Key) => match branch_for(schema, &field.schema, &Type::String, true) {
-                Some((null, branch, write)) => out.push((path.into(), Step::Value { from: From::Key, write, null, branch })),
-                None => self.misfit(path, &field.schema, Some(&Field::new("the record's key", Type::String, false))),
+            Some(Source::Key) => match branch_for(schema, &field.schema, |node| fit_key(schema, node, self.key)) {
+                Some((null, branch, write)) => out.push((path.into(), Step::Value { from: From::Key(self.key), write, null, branch })),
+                None => self.misfit(path, &field.schema, Some(&Field::new("the record's key", self.key.ty(), false))),
             },
-            Some(Source::Row(slot, found)) => match branch_for(schema, &field.schema, &found.ty, false) {
+            Some(Source::Row(slot, found)) => match branch_for(schema, &field.schema, |node| fit(schema, node, &found.ty)) {
                 Some((null, branch, write)) => out.push((path.into(), Step::Value { from: From::Slot(slot), write, null, branch })),
                 None => self.misfit(path, &field.schema, Some(found)),
             },
@@ -141,17 +142,17 @@ fn null_branch(branches: &[Node]) -> Option<i64> {
 }
 
 /// The branch for null, the branch for the value (both none where the type is no union) and how to write it.
-fn branch_for(schema: &Schema, node: &Node, ty: &Type, key: bool) -> Option<(Option<i64>, Option<i64>, Write)> {
-    let fit = |node: &Node| if key { fit_key(schema, node) } else { fit(schema, node, ty) };
+fn branch_for(schema: &Schema, node: &Node, fit: impl Fn(&Node) -> Option<Write>) -> Option<(Option<i64>, Option<i64>, Write)> {
     let Kind::Union(branches) = schema.kind(node) else { return fit(node).map(|write| (None, None, write)) };
     let (branch, write) = branches.iter().enumerate().find_map(|(index, branch)| Some((index, fit(branch)?)))?;
     Some((null_branch(branches), i64::try_from(branch).ok(), write))
 }
 
-fn fit_key(schema: &Schema, node: &Node) -> Option<Write> {
-    match schema.kind(node) {
-        Kind::String => Some(Write::Text),
-        Kind::Bytes => Some(Write::Bytes),
+fn fit_key(schema: &Schema, node: &Node, key: KeyFormat) -> Option<Write> {
+    match (key.ty(), schema.kind(node)) {
+        (Type::String | Type::Long, Kind::String) => Some(Write::Text),
+        (Type::String | Type::Bytes, Kind::Bytes) => Some(Write::Bytes),
+        (Type::Long, _) => fit(schema, node, &Type::Long),
         _ => None,
     }
 }

@@ -8,7 +8,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::cursor::{put_bytes, put_long};
-use super::{Row, Schema, Shape, Type, Value};
+use super::{Key, KeyFormat, Row, Schema, Shape, Type, Value};
 
 mod compile;
 mod default;
@@ -73,7 +73,7 @@ enum Write {
 #[derive(Clone, Copy, Debug)]
 enum From {
     Slot(usize),
-    Key,
+    Key(KeyFormat),
 }
 
 #[derive(Clone, Debug)]
@@ -96,7 +96,12 @@ struct Plan {
 impl Encoder {
     /// Compiles an encoder; or says which fields of the schema cannot be filled from the row.
     pub fn compile(schema: &Schema, shape: &Shape) -> Result<Self, Vec<Misfit>> {
-        compile::compile(schema, shape).map(|plan| Self(Arc::new(plan)))
+        Self::compile_keyed(schema, shape, KeyFormat::default())
+    }
+
+    /// The same for records whose keys are not text: a number fills a field that is a number or a text.
+    pub fn compile_keyed(schema: &Schema, shape: &Shape, key: KeyFormat) -> Result<Self, Vec<Misfit>> {
+        compile::compile(schema, shape, key).map(|plan| Self(Arc::new(plan)))
     }
 
     /// The fields of the schema that the row does not have: they are written as their default or as null.
@@ -120,7 +125,10 @@ fn encode(steps: &[(Arc<str>, Step)], row: &Row, key: Option<&[u8]>, into: &mut 
     for (field, step) in steps {
         let done = match step {
             Step::Value { from: From::Slot(slot), write, null, branch } => optional(row.get(*slot), write, *null, *branch, into),
-            Step::Value { from: From::Key, write, null, branch } => from_key(key, write, *null, *branch, into),
+            Step::Value { from: From::Key(format), write, null, branch } => match key {
+                Some(key) => from_key(key, *format, write, *branch, into),
+                None => null.map(|null| put_long(null, into)).ok_or("the record has no key"),
+            },
             Step::Constant(bytes) => {
                 into.extend_from_slice(bytes);
                 Ok(())
@@ -158,18 +166,22 @@ fn optional(value: &Value, write: &Write, null: Option<i64>, branch: Option<i64>
     put(value, write, into)
 }
 
-fn from_key(key: Option<&[u8]>, write: &Write, null: Option<i64>, branch: Option<i64>, into: &mut Vec<u8>) -> Result<(), &'static str> {
-    let Some(key) = key else {
-        put_long(null.ok_or("the record has no key")?, into);
-        return Ok(());
+fn from_key(key: &[u8], format: KeyFormat, write: &Write, branch: Option<i64>, into: &mut Vec<u8>) -> Result<(), &'static str> {
+    let read = match (format, write) {
+        // As bytes a text is taken as it is.
+        (KeyFormat::String, Write::Bytes) => Key::Bytes(key),
+        (KeyFormat::String, _) => format.read(key).map_err(|_| "the record's key is not UTF-8")?,
+        _ => format.read(key).map_err(|_| "the record's key is not what its source declares")?,
     };
-    if matches!(write, Write::Text) && std::str::from_utf8(key).is_err() {
-        return Err("the record's key is not UTF-8");
-    }
     if let Some(branch) = branch {
         put_long(branch, into);
     }
-    put_bytes(key, into);
+    match (read, write) {
+        (Key::Text(text), _) => put_bytes(text.as_bytes(), into),
+        (Key::Bytes(bytes), _) => put_bytes(bytes, into),
+        (Key::Long(number), Write::Text) => put_bytes(number.to_string().as_bytes(), into),
+        (Key::Long(number), write) => put(&Value::Long(number), write, into)?,
+    }
     Ok(())
 }
 

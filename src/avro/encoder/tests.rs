@@ -264,3 +264,22 @@ fn every_kind_of_default_is_written_as_apache_avro_reads_it() {
     assert!(read(&schema, &schema, &out).is_ok());
     assert_eq!(misfits(&with(false), &Shape::default()).len(), fields.len() - 2);
 }
+
+#[test]
+fn a_key_that_is_a_number_fills_numbers_and_texts() {
+    let schema = parse(
+        r#"{"type":"record","name":"r","fields":[{"name":"a","type":"long","tidewatch":"key"},{"name":"b","type":["null","int"],"tidewatch":"key"},
+            {"name":"c","type":"string","tidewatch":"key"},{"name":"d","type":"double","tidewatch":"key"}]}"#,
+    );
+    let encoder = Encoder::compile_keyed(&schema, &Shape::default(), KeyFormat::Long).unwrap();
+    let mut out = Vec::new();
+    encoder.encode(&Row::default(), Some(&300_i64.to_be_bytes()), &mut out).unwrap();
+    assert_eq!(to_json(&schema, &out).unwrap(), serde_json::json!({ "a": 300, "b": 300, "c": "300", "d": 300.0 }));
+    let too_large = encoder.encode(&Row::default(), Some(&i64::MAX.to_be_bytes()), &mut out).unwrap_err();
+    assert_eq!(too_large.to_string(), "field b: a number beyond the 32 bits of an int");
+    let no_key = encoder.encode(&Row::default(), Some(b"x"), &mut out).unwrap_err();
+    assert_eq!(no_key.to_string(), "field a: the record's key is not what its source declares");
+    let misfits = Encoder::compile_keyed(&schema, &Shape::default(), KeyFormat::Bytes).unwrap_err();
+    assert_eq!(misfits.len(), 4);
+    assert_eq!(misfits[0].to_string(), "field a (long) cannot be filled from the record's key (bytes)");
+}

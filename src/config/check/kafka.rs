@@ -2,9 +2,10 @@
 
 use super::super::closest;
 use super::super::diagnostics::Diagnostic;
-use super::super::document::{Document, Kafka, Property, RegistryTable};
+use super::super::document::{Described, Document, Kafka, KeyWord, Property, RegistryTable, Source};
 use super::super::external::{External, Origin};
 use super::super::kafka::{Overrides, check_url};
+use super::super::model::ValueFormat;
 use crate::streams::log::kafka::{Refusal, owned, refusal};
 
 /// `<application_id>-<instance_id>-<thread>` must be a legal name of Kafka's.
@@ -74,9 +75,12 @@ fn without_table(document: &Document, overrides: &Overrides, faults: &mut Vec<Di
     }
 }
 
-/// Whether some value is Avro: its schema must be somewhere.
+/// Whether some value or key is Avro: its schema must be somewhere.
 fn needs_registry(document: &Document) -> bool {
-    !document.sources.is_empty() || !document.sinks.is_empty()
+    // A sink that says nothing writes a derived schema.
+    let is_avro = |value: Option<&Described>| value.is_none_or(|value| value.format == ValueFormat::Avro);
+    let read = |source: &Source| is_avro(source.value.as_ref()) || source.key.as_ref().is_some_and(|key| *key.get_ref() == KeyWord::Avro);
+    document.sources.iter().any(|source| read(&source.item)) || document.sinks.iter().any(|sink| is_avro(sink.item.value.as_ref()))
 }
 
 fn missing(document: &Document, table: &Kafka, overrides: &Overrides, faults: &mut Vec<Diagnostic>) {

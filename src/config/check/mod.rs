@@ -5,6 +5,8 @@ mod kafka;
 mod nodes;
 mod outside;
 mod rules;
+mod sinks;
+mod sources;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -16,6 +18,7 @@ use super::document::{self, Document};
 use super::external::Resolve;
 use super::kafka::Kafka;
 use super::model::{Config, Engine, Processor, Sink, Source};
+use super::registry::Subjects;
 use super::schemas::Schemas;
 
 /// Checks the document of `file`, of which `faults` are known already; `folder` is where its schemas and files are looked for.
@@ -41,12 +44,14 @@ pub(super) fn check(
     let graph = graph::connect(&document, &mut faults);
     rules::check(&graph, &document, &mut faults);
     let mut schemas = Schemas::beside(folder);
-    let checked = nodes::check(&document, &graph, &file.text, &mut schemas, &mut faults);
+    let kafka = Kafka::assemble(document.kafka.take(), &options.overrides, folder.unwrap_or(Path::new("")));
+    let lookup = options.registry.or_of(kafka.as_ref());
+    let mut subjects = Subjects::new(&lookup);
+    let checked = nodes::check(&document, &graph, &file.text, (&mut schemas, &mut subjects), &mut faults);
     let diagnostics = Diagnostics::new(file.clone(), faults);
     if diagnostics.has_errors() {
         return Err(diagnostics);
     }
-    let kafka = Kafka::assemble(document.kafka.take(), &options.overrides, folder.unwrap_or(Path::new("")));
     assemble(document, &graph, checked, diagnostics.clone()).map(|config| Config { kafka, ..config }).ok_or_else(|| {
         // Every fault that stands in the way was reported, or this is a mistake of ours: say so instead of running something else.
         let fault = Diagnostic::error("internal", 0..0, "the file was found free of faults, but no topology could be made of it");
@@ -89,13 +94,17 @@ fn assemble(document: Document, graph: &graph::Graph, checked: Checked, warnings
         warnings,
     };
     for (source, checked) in document.sources.into_iter().zip(sources) {
-        let (schema, shape) = checked?;
+        let (checked, shape, reads_key) = checked?;
         config.sources.push(Source {
             name: source.name.into_inner().into(),
             topic: source.item.topic?.into_inner().into(),
-            schema_name: source.item.value?.into_inner().into(),
-            schema,
+            key: checked.key,
+            format: checked.format,
+            schema_name: checked.schema_name,
+            schema: checked.schema,
+            aliases: checked.aliases,
             shape,
+            reads_key,
             start: source.item.start?,
             on_error: source.item.on_error,
         });
@@ -110,17 +119,14 @@ fn assemble(document: Document, graph: &graph::Graph, checked: Checked, warnings
         config.processors.push(Processor { name, input, plan: plans.get_mut(*place)?.take()? });
     }
     for (sink, checked) in document.sinks.into_iter().zip(sinks) {
-        let (schema, shapes) = checked?;
-        let inputs = sink.item.inputs?;
-        if inputs.len() != shapes.len() {
-            return None;
-        }
+        let checked = checked?;
         config.sinks.push(Sink {
             name: sink.name.into_inner().into(),
-            inputs: inputs.into_iter().map(|input| input.into_inner().into()).zip(shapes).collect(),
+            inputs: checked.inputs,
             topic: sink.item.topic?.into_inner().into(),
-            schema_name: sink.item.value?.into_inner().into(),
-            schema,
+            format: checked.format,
+            schema_name: checked.schema_name,
+            schema: checked.schema,
         });
     }
     Some(config)

@@ -7,53 +7,98 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::super::diagnostics::Diagnostic;
 use super::super::document::{self, Document, Kind, Text};
 use super::super::plan::{self, Plan};
+use super::super::registry::Subjects;
 use super::super::schemas::Schemas;
 use super::graph::{Graph, Node};
-use crate::avro::{Encoder, Misfit, Schema, Shape};
+use super::{sinks, sources};
+use crate::avro::{Field, KeyFormat, Schema, Shape};
 use crate::processors::{OptionFault, message_shape};
+
+/// What nodes call the key of a record.
+const KEY: &str = "key";
 
 /// What became of the nodes, in the order of the document; none where there was a fault.
 #[derive(Debug)]
 pub(super) struct Checked {
-    pub(super) sources: Vec<Option<(Schema, Shape)>>,
+    /// With the fields that are needed of it, and whether its key is.
+    pub(super) sources: Vec<Option<(sources::Checked, Shape, bool)>>,
     pub(super) plans: Vec<Option<Plan>>,
-    /// The schema, and the shape of each input.
-    pub(super) sinks: Vec<Option<(Schema, Vec<Shape>)>>,
+    pub(super) sinks: Vec<Option<sinks::Checked>>,
 }
 
 /// Checks all nodes of a document.
-pub(super) fn check(document: &Document, graph: &Graph, text: &str, schemas: &mut Schemas, faults: &mut Vec<Diagnostic>) -> Checked {
-    let schema = |value: &Option<Text>, faults: &mut Vec<Diagnostic>, schemas: &mut Schemas| schemas.find(value.as_ref()?, faults);
-    let sources: Vec<Option<Schema>> = document.sources.iter().map(|node| schema(&node.item.value, faults, schemas)).collect();
-    let sinks: Vec<Option<Schema>> = document.sinks.iter().map(|node| schema(&node.item.value, faults, schemas)).collect();
-    let shapes = sources.iter().map(|schema| schema.as_ref().map(|schema| schema.shape().clone())).collect();
-    let mut nodes = Nodes { document, graph, sources: shapes, plans: Vec::new(), assumed: BTreeMap::new() };
+pub(super) fn check(
+    document: &Document,
+    graph: &Graph,
+    text: &str,
+    (schemas, subjects): (&mut Schemas, &mut Subjects<'_>),
+    faults: &mut Vec<Diagnostic>,
+) -> Checked {
+    let mut check_source = |source| sources::check(source, schemas, subjects, faults);
+    let sources: Vec<Option<sources::Checked>> = document.sources.iter().map(&mut check_source).collect();
+    let mut nodes = Nodes {
+        document,
+        graph,
+        sources: sources.iter().map(|source| source.as_ref().map(with_key)).collect(),
+        checked: &sources,
+        plans: Vec::new(),
+        assumed: BTreeMap::new(),
+    };
     let found = nodes.plan();
     faults.extend(found.iter().filter_map(|(place, fault)| to_diagnostic(document, *place, fault, text)));
-    for (place, schema) in sinks.iter().enumerate() {
-        nodes.check_sink(place, schema.as_ref(), faults);
-    }
+    let sinks = sinks::schemas(&nodes, schemas, subjects, faults);
+    sinks::check(&nodes, &sinks, faults);
     nodes.prune();
     // The same nodes with fewer fields: whatever was said, was said above.
     nodes.plan();
-    let shapes = (0..sinks.len()).map(|place| nodes.sink_shapes(place));
-    let sinks = shapes.zip(sinks).map(|(shapes, schema)| Some((schema?, shapes?))).collect();
-    let sources = sources.into_iter().zip(nodes.sources).map(|(schema, shape)| Some((schema?, shape?))).collect();
-    Checked { sources, plans: nodes.plans, sinks }
+    let sinks = sinks::checked(&nodes, sinks);
+    let (shapes, plans) = (nodes.sources, nodes.plans);
+    let sources = sources.into_iter().zip(shapes).map(|(source, shape)| {
+        let (source, mut shape) = (source?, shape?);
+        let reads_key = without_key(&source.schema, &mut shape);
+        Some((source, shape, reads_key))
+    });
+    let sources: Vec<Option<(sources::Checked, Shape, bool)>> = sources.collect();
+    for (source, checked) in document.sources.iter().zip(&sources) {
+        if let Some((checked, shape, _)) = checked {
+            sources::check_read(source, checked, shape, faults);
+        }
+    }
+    Checked { sources, plans, sinks }
 }
 
-struct Nodes<'a> {
-    document: &'a Document,
-    graph: &'a Graph,
+/// The fields of a source's rows: those of its values, and `key` behind them unless a field has that name.
+fn with_key(source: &sources::Checked) -> Shape {
+    let mut shape = source.schema.shape().clone();
+    if shape.index_of(KEY).is_none() {
+        shape.fields.push(Field::new(KEY, source.key.ty(), true));
+    }
+    shape
+}
+
+/// Takes the key from the fields of a source's rows; returns whether it was there.
+fn without_key(schema: &Schema, shape: &mut Shape) -> bool {
+    let found = schema.shape().index_of(KEY).is_none() && shape.fields.last().is_some_and(|field| &*field.path == KEY);
+    if found {
+        shape.fields.pop();
+    }
+    found
+}
+
+/// The nodes while they are checked.
+pub(super) struct Nodes<'a> {
+    pub(super) document: &'a Document,
+    pub(super) graph: &'a Graph,
     sources: Vec<Option<Shape>>,
+    checked: &'a [Option<sources::Checked>],
     plans: Vec<Option<Plan>>,
     /// What `latest` nodes that are wrong would pass on if they watched everything: so that what is wrong behind them is found too.
     assumed: BTreeMap<usize, Shape>,
 }
 
-impl Nodes<'_> {
+impl<'a> Nodes<'a> {
     /// The shape of what a node passes on; none where that is not known.
-    fn shape(&self, node: Node) -> Option<Shape> {
+    pub(super) fn shape(&self, node: Node) -> Option<Shape> {
         // Along a cycle this would never end.
         self.graph.root(node)?;
         match node {
@@ -75,10 +120,13 @@ impl Nodes<'_> {
         for place in self.graph.order.iter().copied() {
             let Some(node) = self.document.processors.get(place) else { continue };
             let input = self.graph.inputs.get(place).copied().flatten();
-            let (Some(kind), Some(input)) = (&node.item.kind, input.and_then(|input| self.shape(input))) else { continue };
-            let planned = plan::compile(node.name.get_ref(), kind, &input);
+            let (Some(kind), Some((input, key))) = (&node.item.kind, input.and_then(|input| Some((self.shape(input)?, self.key(input)))))
+            else {
+                continue;
+            };
+            let planned = plan::compile(node.name.get_ref(), kind, &input, key);
             if let (Ok(None) | Err(_), Kind::Latest(_)) = (&planned, kind) {
-                self.assumed.insert(place, plan::watching_everything(&input));
+                self.assumed.insert(place, plan::watching_everything(&input, key));
             }
             match planned {
                 Ok(plan) => {
@@ -92,22 +140,39 @@ impl Nodes<'_> {
         faults
     }
 
-    /// The shapes of the inputs of a sink; none where one is not known.
-    fn sink_shapes(&self, sink: usize) -> Option<Vec<Shape>> {
-        self.graph.sinks.get(sink)?.iter().map(|node| self.shape((*node)?)).collect()
+    fn source(&self, place: usize) -> Option<&'a sources::Checked> {
+        self.checked.get(place)?.as_ref()
     }
 
-    fn check_sink(&self, place: usize, schema: Option<&Schema>, faults: &mut Vec<Diagnostic>) {
-        let (Some(sink), Some(inputs), Some(schema)) = (self.document.sinks.get(place), self.graph.sinks.get(place), schema) else {
-            return;
-        };
-        let (Some(value), Some(names)) = (&sink.item.value, &sink.item.inputs) else { return };
-        for (name, node) in names.iter().zip(inputs).filter_map(|(name, node)| Some((name, (*node)?))) {
-            // Against a shape that is only assumed, a schema cannot be held.
-            let is_assumed = matches!(self.behind_filters(node), Some(Node::Processor(place)) if self.assumed.contains_key(&place));
-            let Some(shape) = self.shape(node).filter(|_| !is_assumed) else { continue };
-            let misfits = Encoder::compile(schema, &shape).err().unwrap_or_default();
-            faults.extend(misfits.iter().map(|misfit| misfit_diagnostic(misfit, value, name.get_ref())));
+    /// The fields of what a node passes on that a sink can write: the key of a record is not one of its value's.
+    pub(super) fn written(&self, node: Node) -> Option<Shape> {
+        let mut shape = self.shape(node)?;
+        if let Some(source) = self.raw(Some(node)).and_then(|place| self.source(place)) {
+            without_key(&source.schema, &mut shape);
+        }
+        Some(shape)
+    }
+
+    /// The shapes of the inputs of a sink; none where one is not known.
+    pub(super) fn sink_shapes(&self, sink: usize) -> Option<Vec<Shape>> {
+        self.graph.sinks.get(sink)?.iter().map(|node| self.written((*node)?)).collect()
+    }
+
+    /// Whether what a node passes on is only assumed.
+    pub(super) fn is_assumed(&self, node: Node) -> bool {
+        matches!(self.behind_filters(node), Some(Node::Processor(place)) if self.assumed.contains_key(&place))
+    }
+
+    /// How the keys of what a node passes on are written: as those of its source, or as the id of a chat.
+    pub(super) fn key(&self, node: Node) -> KeyFormat {
+        match self.behind_filters(node) {
+            Some(Node::Source(source)) => self.source(source).map(|source| source.key).unwrap_or_default(),
+            Some(Node::Processor(place)) => {
+                let is_latest = self.document.processors.get(place).is_some_and(|node| matches!(node.item.kind, Some(Kind::Latest(_))));
+                let input = self.graph.inputs.get(place).copied().flatten().filter(|_| is_latest);
+                input.map(|input| self.key(input)).unwrap_or_default()
+            }
+            None => KeyFormat::default(),
         }
     }
 
@@ -120,10 +185,15 @@ impl Nodes<'_> {
                 needed.extend(plan.fields());
             }
         }
-        // Which fields a sink takes is the encoder's business: it gets them all.
-        let whole: BTreeSet<usize> = self.graph.sinks.iter().flatten().filter_map(|node| self.raw(*node)).collect();
-        for (place, shape) in self.sources.iter_mut().enumerate().filter(|(place, _)| !whole.contains(place)) {
-            let (Some(shape), Some(needed)) = (shape, needed.get(place)) else { continue };
+        // Which fields of a value a sink takes is the encoder's business: it gets them all.
+        for place in self.graph.sinks.iter().flatten().filter_map(|node| self.raw(*node)) {
+            let fields = self.source(place).map_or(0, |source| source.schema.shape().fields.len());
+            if let Some(needed) = needed.get_mut(place) {
+                needed.extend(0..fields);
+            }
+        }
+        for (shape, needed) in self.sources.iter_mut().zip(&needed) {
+            let Some(shape) = shape else { continue };
             let kept = shape.fields.iter().enumerate().filter(|(index, _)| needed.contains(index)).map(|(_, field)| field.clone());
             shape.fields = kept.collect();
         }
@@ -138,7 +208,7 @@ impl Nodes<'_> {
     }
 
     /// The node that made the rows that `node` passes on.
-    fn behind_filters(&self, node: Node) -> Option<Node> {
+    pub(super) fn behind_filters(&self, node: Node) -> Option<Node> {
         self.graph.root(node)?;
         let Node::Processor(place) = node else { return Some(node) };
         match self.document.processors.get(place)?.item.kind.as_ref()? {
@@ -146,16 +216,6 @@ impl Nodes<'_> {
             _ => Some(node),
         }
     }
-}
-
-fn misfit_diagnostic(misfit: &Misfit, value: &Text, input: &str) -> Diagnostic {
-    let message = format!("schema {} does not fit what comes from `{input}`: {misfit}", value.get_ref());
-    let hint = if misfit.found.is_some() {
-        "give the field a type that can hold the value, with null where the value may be null"
-    } else {
-        "give the field a default, or watch a field of that name; `x_previous` and `x_current` are filled from `previous.x` and `current.x`"
-    };
-    Diagnostic::error("sink-misfit", value.span(), message).labelled(format!("field `{}`", misfit.field)).hinted(hint)
 }
 
 /// Puts a fault of an option at its place in the file.

@@ -78,7 +78,7 @@ fn several_sources(graph: &Graph, document: &Document, faults: &mut Vec<Diagnost
     }
 }
 
-/// One topic is read by one source, and written with one schema.
+/// One topic is read by one source.
 fn shared_topics(document: &Document, faults: &mut Vec<Diagnostic>) {
     for (place, source) in document.sources.iter().enumerate() {
         let Some(topic) = &source.item.topic else { continue };
@@ -87,22 +87,6 @@ fn shared_topics(document: &Document, faults: &mut Vec<Diagnostic>) {
             let message = format!("the sources `{}` and `{}` read the same topic", earlier.name.get_ref(), source.name.get_ref());
             let fault = Diagnostic::error("shared-topic", topic.span(), message);
             faults.push(fault.labelled("second source of this topic").hinted("several processors may have the same source as their input"));
-        }
-    }
-    for (place, sink) in document.sinks.iter().enumerate() {
-        let (Some(topic), Some(value)) = (&sink.item.topic, &sink.item.value) else { continue };
-        let differs = |text: &Option<Text>| text.as_ref().is_some_and(|other| other.get_ref() != value.get_ref());
-        let same = |other: &Option<Text>| other.as_ref().is_some_and(|other| other.get_ref() == topic.get_ref());
-        let earlier = document.sinks.iter().take(place).find(|earlier| same(&earlier.item.topic) && differs(&earlier.item.value));
-        if let Some(earlier) = earlier {
-            let message = format!(
-                "the sinks `{}` and `{}` write topic `{}` with different schemas",
-                earlier.name.get_ref(),
-                sink.name.get_ref(),
-                topic.get_ref()
-            );
-            let fault = Diagnostic::error("shared-topic", value.span(), message);
-            faults.push(fault.labelled("differs").hinted("a topic has one schema: use the same one, or another topic"));
         }
     }
 }

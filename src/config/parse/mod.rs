@@ -4,6 +4,7 @@ mod engine;
 mod kafka;
 mod nodes;
 mod reader;
+mod values;
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};

@@ -8,7 +8,7 @@ use super::super::diagnostics::Diagnostic;
 use super::super::document::{Boundaries, Kind, Latest, Message, Milestone, Processor, Sink, Source, Text};
 use super::super::external::{External, Origin};
 use super::reader::{self, Reader, Value};
-use super::{engine, spanned};
+use super::{engine, spanned, values};
 use crate::processors::latest::{Emit, Nulls, OnFirst, Order};
 use crate::streams::topology::Start;
 
@@ -20,13 +20,13 @@ const TOPIC_BYTES_MAX: usize = 249;
 /// `[sources.NAME]`.
 pub(super) fn source(mut table: Reader<'_, '_>) -> Source {
     let topic = topic(&mut table);
-    let value = table.required_text("value", "value = \"youtube_video\"");
+    let value = values::of_source(&mut table);
+    let key = values::key(&mut table);
+    let alias = values::alias(&mut table);
     let start = start(&mut table);
     let on_error = table.choice("on_error", &engine::POLICIES);
-    let words: [(&'static str, ()); 1] = [("string", ())];
-    table.choice("key", &words);
     table.finish();
-    Source { topic, value, start, on_error }
+    Source { topic, value, key, alias, start, on_error }
 }
 
 fn start(table: &mut Reader<'_, '_>) -> Option<Start> {
@@ -226,7 +226,7 @@ pub(super) fn external(key: &str, value: &Value<'_>, faults: &mut Vec<Diagnostic
 pub(super) fn sink(mut table: Reader<'_, '_>) -> Sink {
     let inputs = inputs(&mut table);
     let topic = topic(&mut table);
-    let value = table.required_text("value", "value = \"youtube_change\"");
+    let value = values::of_sink(&mut table);
     table.finish();
     Sink { inputs, topic, value }
 }

@@ -46,6 +46,11 @@ impl<'a, 'f> Reader<'a, 'f> {
         self.faults
     }
 
+    /// What is marked when a key is missing.
+    pub(super) fn span(&self) -> Range<usize> {
+        self.span.clone()
+    }
+
     /// Whether `key` is there.
     pub(super) fn has(&self, key: &str) -> bool {
         self.entries.iter().any(|entry| entry.key == key)
@@ -116,6 +121,11 @@ impl<'a, 'f> Reader<'a, 'f> {
 
     /// One of a few words under `key`, if it is there and is one.
     pub(super) fn choice<T: Copy>(&mut self, key: &'static str, choices: &[(&'static str, T)]) -> Option<T> {
+        self.spanned_choice(key, choices).map(Spanned::into_inner)
+    }
+
+    /// The same with its place.
+    pub(super) fn spanned_choice<T: Copy>(&mut self, key: &'static str, choices: &[(&'static str, T)]) -> Option<Spanned<T>> {
         let (_, value) = self.take(key)?;
         let words: Vec<&str> = choices.iter().map(|(word, _)| *word).collect();
         let text = as_text(&format!("`{key}`"), value, &format!("{key} = \"{}\"", words.first().unwrap_or(&"")), self.faults)?;
@@ -124,7 +134,7 @@ impl<'a, 'f> Reader<'a, 'f> {
             let fault = Diagnostic::error("unknown-value", text.span(), format!("`{key}` cannot be \"{}\"", text.get_ref()));
             self.faults.push(fault.hinted(closest::hint(text.get_ref(), &words)));
         }
-        found
+        found.map(|choice| Spanned::new(text.span(), choice))
     }
 
     /// Every entry, in the order of the file; all count as known.

@@ -8,7 +8,7 @@ const GOOD: &str = "bootstrap_servers = [\"b:9092\"]\nregistry = { url = \"http:
 
 fn options(variables: &[(&str, &str)], overrides: Overrides) -> LoadOptions {
     let variables = variables.iter().copied().chain([("CHAT", "1")]);
-    LoadOptions { resolve: Resolve::Values, environment: Environment::of(variables), overrides }
+    LoadOptions { resolve: Resolve::Values, environment: Environment::of(variables), overrides, ..LoadOptions::default() }
 }
 
 fn over(servers: &[&str], registry: Option<&str>) -> Overrides {

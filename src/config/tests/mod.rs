@@ -45,6 +45,8 @@ fn report(from: &str, to: &str) -> String {
 mod build;
 mod fields;
 mod file;
+mod foreign;
+mod formats;
 mod graph;
 mod kafka;
 mod random;

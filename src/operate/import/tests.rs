@@ -4,7 +4,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::*;
-use crate::avro::{EmbeddedRegistry, Schema, shipped};
+use crate::avro::{EmbeddedRegistry, KeyFormat, Schema, shipped};
+use crate::config::ValueFormat;
 use crate::operate::tap;
 use crate::streams::clock::ManualClock;
 use crate::streams::log::local::LocalLog;
@@ -45,7 +46,8 @@ impl Fixture {
         let log = LocalLog::in_memory();
         let registry = EmbeddedRegistry::open(Arc::<LocalLog>::clone(&log), Arc::new(ManualClock::default())).unwrap();
         let schema = Schema::parse(shipped("youtube_video").unwrap()).unwrap();
-        let target = Target { application_id: "app".into(), topic: "videos".into(), schema };
+        let target =
+            Target { application_id: "app".into(), topic: "videos".into(), schema, format: ValueFormat::Avro, key: KeyFormat::String };
         for topic in ["videos", &dead_letter_topic("app")] {
             log.admin().create_topic(topic, &TopicConfig::keep(2)).unwrap();
         }
@@ -169,4 +171,22 @@ fn an_appender_that_is_dropped_holds_up_nobody() {
         let stable = admin.watermarks(&partition, Isolation::ReadCommitted).unwrap();
         assert_eq!(stable, admin.watermarks(&partition, Isolation::ReadUncommitted).unwrap());
     }
+}
+
+#[test]
+fn a_topic_of_another_format_is_left_alone() {
+    let mut fixture = Fixture::new();
+    let file = fixture.file("a.csv", "observed_at,video_id,views\n1,v,1\n");
+    let mut refused = |format, key| {
+        fixture.target.format = format;
+        fixture.target.key = key;
+        let import = Import { log: &*fixture.log, registry: &fixture.registry, target: &fixture.target, path: &file };
+        import.run(Box::new(|_| ()), &mut Watcher::default()).unwrap_err().to_string()
+    };
+    let text = "observations cannot be written to videos: they are Avro under text keys, its source declares JSON";
+    assert_eq!(refused(ValueFormat::Json, KeyFormat::String), text);
+    let text = "observations cannot be written to videos: they are Avro under text keys, its source declares other keys";
+    assert_eq!(refused(ValueFormat::Avro, KeyFormat::Long), text);
+    let end = fixture.log.admin().watermarks(&TopicPartition::new("videos", 0), Isolation::ReadCommitted).unwrap().1;
+    assert_eq!(end.0, 0);
 }

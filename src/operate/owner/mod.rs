@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use super::append::Target;
+use super::append::{self, Target};
 use super::health::Reported;
 use super::import::{Import, Watch};
 use super::observations::Fault;
@@ -32,6 +32,8 @@ pub fn targets(config: &Config) -> Vec<(String, Target)> {
         application_id: Arc::clone(&config.application_id),
         topic: Arc::clone(&source.topic),
         schema: source.schema.clone(),
+        format: source.format,
+        key: source.key,
     };
     config.sources.iter().map(|source| (source.name.to_string(), target(source))).collect()
 }
@@ -97,7 +99,10 @@ impl Owner {
         let target = target(&self.targets, source).map_err(|error| Failure::of(&error, true))?;
         let import = Import { log: &*self.log, registry: &*self.registry, target, path };
         let outcome = import.run(Box::new(|_| ()), &mut Told { reply, bad_rows: Vec::new() }).map_err(|error| {
-            let by_user = matches!(&error, import::Error::File(file) if file.is_by_user());
+            let by_user = match &error {
+                import::Error::File(file) => file.is_by_user(),
+                import::Error::Append(error) => matches!(error, append::Error::Format { .. }),
+            };
             Failure::of(&error, by_user)
         })?;
         reply.say(&Response::Imported(outcome));

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::avro::{Registry, RegistryError, Schema, SchemaId};
-use crate::config::Config;
+use crate::config::{Config, ValueFormat};
 
 /// A schema and its subject.
 #[derive(Clone, Debug)]
@@ -60,8 +60,11 @@ impl SchemaStep {
 pub(super) fn plan(registry: &dyn Registry, config: &Config) -> Result<Vec<SchemaStep>, RegistryError> {
     let mut steps = Vec::new();
     let mut seen = BTreeSet::new();
-    let sinks = config.sinks.iter().map(|sink| (&sink.topic, &sink.schema_name, &sink.schema, true));
-    let sources = config.sources.iter().map(|source| (&source.topic, &source.schema_name, &source.schema, false));
+    // JSON values name no schema: there is nothing to register.
+    let sinks = config.sinks.iter().filter(|sink| sink.format == ValueFormat::Avro);
+    let sinks = sinks.map(|sink| (&sink.topic, &sink.schema_name, &sink.schema, true));
+    let sources = config.sources.iter().filter(|source| source.format == ValueFormat::Avro);
+    let sources = sources.map(|source| (&source.topic, &source.schema_name, &source.schema, false));
     for (topic, schema_name, schema, written) in sinks.chain(sources) {
         let subject = format!("{topic}-value");
         if !seen.insert(subject.clone()) {
@@ -85,6 +88,8 @@ fn state(registry: &dyn Registry, subject: &str, schema: &Schema, written: bool)
     match registry.compatible(subject, schema) {
         Ok(()) => Ok(SchemaState::NewVersion { latest: version }),
         Err(RegistryError::Incompatible { version, source, .. }) => Ok(SchemaState::Incompatible { version, reason: source.to_string() }),
+        // The registry's own rule tells no more than that.
+        Err(RegistryError::Conflict { reason, .. }) => Ok(SchemaState::Incompatible { version, reason }),
         Err(error) => Err(error),
     }
 }

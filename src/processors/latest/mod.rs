@@ -13,7 +13,8 @@
 //! - A tombstone forgets the key and makes an event with `removed`, the last known values on both sides. For an unknown key it makes none.
 //! - Records count in the order of their offsets. With [`Order::Timestamp`] one that is older than the key's last observation is left
 //!   out and counted (`late_records_total`); a tombstone too.
-//! - A record without a key, or whose key is not UTF-8, is an error of that record.
+//! - A record without a key, or whose key is not of the declared format (UTF-8 by default), is an error of that record. The state is kept under
+//!   the bytes of the key; `key` in the event is what they mean.
 //!
 //! `previous.observed_at` is the time of the key's previous observation (null at first sight), whether or not it brought a
 //! value for each field; `current.observed_at` is this record's.
@@ -23,18 +24,20 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::avro::{Field, Shape, Type};
+use crate::avro::{Field, KeyFormat, Shape, Type};
 use crate::streams::state::{StoreLayout, StoreSpec};
 
 use super::fault::{Fault, OptionFault, meant};
 use super::{path_hash, type_name};
 
 mod node;
+mod schema;
 mod state;
 #[cfg(test)]
 mod tests;
 
 pub use node::Latest;
+pub use schema::{DeriveError, derived_schema};
 pub(super) use state::TAG_LONG;
 
 /// The most fields that can be watched: a [`NameSet`](crate::avro::NameSet) has 64 bits.
@@ -85,6 +88,8 @@ pub enum Order {
 pub struct Options {
     /// The name of its store.
     pub store: String,
+    /// How the keys are written.
+    pub key: KeyFormat,
     /// The paths of the fields to watch.
     pub watch: Vec<String>,
     /// What a null means.
@@ -108,6 +113,7 @@ pub struct Plan {
 #[derive(Debug)]
 struct Shared {
     store: String,
+    key: KeyFormat,
     fields: Vec<Watched>,
     names: Arc<[Arc<str>]>,
     nulls: Nulls,
@@ -153,9 +159,10 @@ impl Plan {
             .filter_map(|field| input.fields.get(field.input))
             .map(|field| (field.path.to_string(), type_name(&field.ty).to_owned()));
         let layout = StoreLayout { kind: "latest".to_owned(), fields: types.collect::<BTreeMap<_, _>>() };
-        let shape = shape_of(&fields, input, &names);
-        let &Options { nulls, on_first, emit, order, .. } = options;
-        Ok(Self { shared: Arc::new(Shared { store: options.store.clone(), fields, names, nulls, on_first, emit, order }), shape, layout })
+        let shape = shape_of(&fields, input, &names, options.key);
+        let &Options { key, nulls, on_first, emit, order, .. } = options;
+        let shared = Shared { store: options.store.clone(), key, fields, names, nulls, on_first, emit, order };
+        Ok(Self { shared: Arc::new(shared), shape, layout })
     }
 
     /// The shape of the events: `key`, `previous.<field>` and `current.<field>` for each watched field, `previous.observed_at`,
@@ -205,8 +212,8 @@ fn watched(path: &str, input: &Shape, before: &[Watched]) -> Result<Watched, Fau
     }
 }
 
-fn shape_of(watched: &[Watched], input: &Shape, names: &Arc<[Arc<str>]>) -> Shape {
-    let mut fields = vec![Field::new("key", Type::String, false)];
+fn shape_of(watched: &[Watched], input: &Shape, names: &Arc<[Arc<str>]>, key: KeyFormat) -> Shape {
+    let mut fields = vec![Field::new("key", key.ty(), false)];
     for field in watched.iter().filter_map(|field| input.fields.get(field.input)) {
         fields.push(Field::new(format!("previous.{}", field.path), field.ty.clone(), true));
         fields.push(Field::new(format!("current.{}", field.path), field.ty.clone(), true));

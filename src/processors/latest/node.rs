@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::avro::{NameSet, Row, Shape, Value};
+use crate::avro::{Key, KeyError, NameSet, Row, Shape, Value};
 use crate::streams::kv;
 use crate::streams::processor::{BoxError, InitContext, Processor, ProcessorContext, Record, StoreId};
 
@@ -14,8 +14,8 @@ use super::{Emit, Nulls, OnFirst, Order, Shared};
 enum Error {
     #[error("a record without a key has no previous observation in {store}")]
     NoKey { store: String },
-    #[error("the key of a record for {store} is not UTF-8")]
-    KeyNotUtf8 { store: String, source: std::str::Utf8Error },
+    #[error("the key of a record for {store} cannot be read")]
+    BadKey { store: String, source: KeyError },
     #[error("the node is not connected to its store {store}")]
     NotConnected { store: String },
 }
@@ -100,9 +100,9 @@ impl Latest {
     }
 
     /// Fills what is not a watched field.
-    fn finish(&mut self, key: &str, head: Option<&Head>, now: Seen, changed: u64, removed: bool) {
+    fn finish(&mut self, key: Key<'_>, head: Option<&Head>, now: Seen, changed: u64, removed: bool) {
         if let [first, .., previous_at, current_at, changed_names, removed_flag] = self.event.values.as_mut_slice() {
-            first.set_str(key);
+            key.copy_to(first);
             *previous_at = head.map_or(Value::Null, |head| Value::Long(head.last.timestamp.0));
             *current_at = Value::Long(now.timestamp.0);
             if let Value::Names(set) = changed_names {
@@ -123,7 +123,7 @@ impl Processor<Row> for Latest {
     fn process(&mut self, record: &Record<'_, Row>, context: &mut dyn ProcessorContext<Row>) -> Result<(), BoxError> {
         let store = self.store.ok_or_else(|| Error::NotConnected { store: self.plan.store.clone() })?;
         let key_bytes = record.key.ok_or_else(|| Error::NoKey { store: self.plan.store.clone() })?;
-        let key = std::str::from_utf8(key_bytes).map_err(|source| Error::KeyNotUtf8 { store: self.plan.store.clone(), source })?;
+        let key = self.plan.key.read(key_bytes).map_err(|source| Error::BadKey { store: self.plan.store.clone(), source })?;
         let offset = context.source().map(|source| source.record.offset).unwrap_or_default();
         let now = Seen { offset, timestamp: record.timestamp };
         let head = self.load(store, key_bytes, context)?;

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::{Error, ErrorPolicy, NodeKind, NodeSpec, OnError, Result, SourceNode, Start, Subtopology, Topology};
-use crate::streams::processor::{Deserializer, Processor, Serializer};
+use crate::streams::processor::{Deserializer, KeyCheck, Processor, Serializer};
 use crate::streams::state::StoreSpec;
 
 /// A topic to read.
@@ -31,10 +31,18 @@ impl<V> Source<V> {
                 topic: topic.into(),
                 start,
                 on_error: None,
+                keys: None,
                 deserializer: Arc::new(move || Box::new(deserializer())),
                 value: Arc::new(value),
             },
         }
+    }
+
+    /// Looks at each key before its record is processed; `check` makes one per task. Without it any bytes are a key.
+    #[must_use]
+    pub fn keys<K: KeyCheck + 'static>(mut self, check: impl Fn() -> K + Send + Sync + 'static) -> Self {
+        self.node.keys = Some(Arc::new(move || Box::new(check())));
+        self
     }
 
     /// What happens to records whose bytes are no value, in place of the topology's policy.

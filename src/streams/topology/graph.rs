@@ -11,8 +11,8 @@ use super::{NodeKind, Topology};
 use crate::streams::clock::Timestamp;
 use crate::streams::log::{Headers, RecordRef};
 use crate::streams::processor::{
-    BoxError, Deserializer, InitContext, KeyValueStore, Processor, ProcessorContext, Punctuation, PunctuationType, Record, RecordContext,
-    SerdeError, Serializer, StoreId,
+    BoxError, Deserializer, InitContext, KeyCheck, KeyValueStore, Processor, ProcessorContext, Punctuation, PunctuationType, Record,
+    RecordContext, SerdeError, Serializer, StoreId,
 };
 
 /// Where in the topology a record failed.
@@ -98,7 +98,7 @@ struct Node<V> {
 }
 
 enum Work<V> {
-    Source { deserializer: Box<dyn Deserializer<V>>, value: V },
+    Source { keys: Option<Box<dyn KeyCheck>>, deserializer: Box<dyn Deserializer<V>>, value: V },
     Processor(Box<dyn Processor<V>>),
     Sink { topic: usize, serializer: Box<dyn Serializer<V>>, buffer: Vec<u8> },
 }
@@ -123,7 +123,11 @@ impl<V: 'static> ProcessorGraph<V> {
         let nodes = nodes.map(|(place, node)| Node {
             name: Arc::clone(&node.name),
             work: match &node.kind {
-                NodeKind::Source(source) => Work::Source { deserializer: (source.deserializer)(), value: (source.value)() },
+                NodeKind::Source(source) => Work::Source {
+                    keys: source.keys.as_ref().map(|keys| keys()),
+                    deserializer: (source.deserializer)(),
+                    value: (source.value)(),
+                },
                 NodeKind::Processor { supplier, .. } => Work::Processor(supplier()),
                 NodeKind::Sink { topic, serializer } => Work::Sink { topic: *topic, serializer: serializer(), buffer: Vec::new() },
             },
@@ -184,8 +188,11 @@ impl<V: Send + 'static> Graph for ProcessorGraph<V> {
         self.failure = None;
         let Some((node, rest)) = self.nodes.split_first_mut() else { return Ok(()) };
         let Node { name, work, children, .. } = node;
-        let Work::Source { deserializer, value } = work else { return Ok(()) };
+        let Work::Source { keys, deserializer, value } = work else { return Ok(()) };
         let RecordRef { key, timestamp, headers, .. } = input.record;
+        if let (Some(keys), Some(key)) = (keys, key) {
+            keys.check(key, &input.record).map_err(|error| failure_of(FailureKind::Deserialization, name, error))?;
+        }
         let value = match input.record.value {
             None => None,
             Some(bytes) => {

@@ -14,7 +14,7 @@ pub use graph::{Failure, FailureKind, Graph, Scheduled, Services};
 use std::fmt;
 use std::sync::Arc;
 
-use super::processor::{Deserializer, Processor, Serializer};
+use super::processor::{Deserializer, KeyCheck, Processor, Serializer};
 use super::state::StoreSpec;
 
 /// Makes one instance per task.
@@ -134,6 +134,7 @@ pub(crate) struct SourceNode<V> {
     pub(crate) topic: Arc<str>,
     pub(crate) start: Start,
     pub(crate) on_error: Option<OnError>,
+    pub(crate) keys: Option<Supplier<dyn KeyCheck>>,
     pub(crate) deserializer: Supplier<dyn Deserializer<V>>,
     pub(crate) value: Arc<dyn Fn() -> V + Send + Sync>,
 }

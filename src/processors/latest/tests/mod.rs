@@ -232,7 +232,8 @@ fn a_record_without_a_usable_key_is_an_error() {
     let error = bench.context.process(&mut bench.node, None, Some(&seen(None, Some(1)))).unwrap_err();
     assert_eq!(error.to_string(), "a record without a key has no previous observation in changes");
     let error = bench.context.process(&mut bench.node, Some(b"\xff"), Some(&seen(None, Some(1)))).unwrap_err();
-    assert_eq!(error.to_string(), "the key of a record for changes is not UTF-8");
+    assert_eq!(error.to_string(), "the key of a record for changes cannot be read");
+    assert_eq!(error.source().unwrap().to_string(), "the key is not UTF-8");
     assert!(bench.context.store.rows.is_empty());
 }
 
