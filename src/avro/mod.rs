@@ -22,7 +22,7 @@ pub use compatibility::{Incompatible, check_readable};
 pub use decoder::{Aliases, CompileError, DecodeError, Decoder, Reason};
 pub use encoder::{EncodeError, Encoder, Misfit};
 pub use json::{row_to_json, to_json};
-pub use registry::{EmbeddedRegistry, Registered, Registry, RegistryError};
+pub use registry::{ConfluentOptions, ConfluentRegistry, EmbeddedRegistry, NoRegistry, Registered, Registry, RegistryError};
 pub use row::{Field, NameSet, Row, Shape, Type, Value};
 pub use schema::{Error, Schema, Unsupported};
 pub use serdes::{AvroDeserializer, AvroSerializer};

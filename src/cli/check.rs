@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use crate::config::{self, Config, Diagnostics, LoadOptions, Severity, Style};
+use crate::config::{self, Config, Diagnostics, LoadOptions, Overrides, Severity, Style};
 
 /// The exit code for a configuration that will not run however often it is started.
 const REFUSED: u8 = 2;
@@ -15,6 +15,9 @@ pub struct Args {
     /// The topology file: the command line has it among the flags of all commands
     #[arg(skip)]
     pub config: PathBuf,
+    /// What the command line says of the cluster: among the flags of all commands as well
+    #[arg(skip)]
+    pub overrides: Overrides,
     /// Read no environment variables and no files that values name: the names stand for them
     #[arg(long)]
     pub offline: bool,
@@ -25,7 +28,7 @@ pub struct Args {
 
 /// Checks the file: exit 0 where `run` would take it, else 2. The verdict goes to stdout, faults in words to stderr.
 pub fn execute(args: &Args) -> io::Result<ExitCode> {
-    let options = if args.offline { LoadOptions::offline() } else { LoadOptions::online() };
+    let options = if args.offline { LoadOptions::offline() } else { LoadOptions::online() }.with(&args.overrides);
     let verdict = Verdict::of(&config::load(&args.config, &options), args.json, Style::of_stderr());
     io::stderr().lock().write_all(verdict.talk.as_bytes())?;
     io::stdout().lock().write_all(verdict.data.as_bytes())?;

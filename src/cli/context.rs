@@ -6,14 +6,22 @@ use std::time::Duration;
 
 use super::shutdown::Shutdown;
 use super::{Error, Result};
-use crate::config::{self, Config, Diagnostics, LoadOptions, Style};
-use crate::operate::installation::{self, Installation};
+use crate::avro::RegistryError;
+use crate::config::{self, Config, Diagnostics, Kafka, LoadOptions, Overrides, Style};
+use crate::operate::installation::{self, Connection, Installation};
+use crate::operate::retention;
 use crate::operate::socket::{self, Failure};
 use crate::streams::clock::Clock;
 use crate::streams::runtime;
 
 /// The directory of an installation where none is given.
 pub(crate) const DEFAULT_STATE_DIR: &str = ".tidewatch";
+
+/// What brokers call a process that is no instance of an application.
+const CLIENT_ID: &str = "tidewatch";
+
+/// What helps where topics are missing.
+pub(crate) const SETUP: &str = "`tidewatch setup` creates what is missing; `tidewatch setup --dry-run` says what that is.";
 
 /// How often an owner that holds the directory but does not answer yet is tried, and how long in between.
 const TRIES: u32 = 30;
@@ -24,14 +32,17 @@ const TRY_INTERVAL: Duration = Duration::from_millis(100);
 pub(crate) struct Context {
     pub(crate) config: Option<PathBuf>,
     pub(crate) state_dir: Option<PathBuf>,
+    /// What the command line says of the cluster.
+    pub(crate) overrides: Overrides,
     pub(crate) clock: Arc<dyn Clock>,
 }
 
-/// Whoever can read and write the log: this process, or the one that holds the directory and answers.
+/// Whoever can read and write the log: this process, or the one that holds the directory and answers; or the cluster that it lies on.
 #[derive(Debug)]
 pub(crate) enum Access {
     Own(Box<Installation>),
     Owner(PathBuf),
+    Cluster(Connection),
 }
 
 /// A topology file that is refused, with its whole report.
@@ -55,33 +66,53 @@ impl Context {
 
     /// The topology file that was named, or that of the working directory.
     pub(crate) fn load(&self, options: &LoadOptions) -> Result<Config> {
-        accept(config::load(&self.config_path(), options))
+        accept(config::load(&self.config_path(), &options.clone().with(&self.overrides)))
     }
 
-    /// The same; where there is none, the one that ships.
-    pub(crate) fn load_or_shipped(&self, options: &LoadOptions) -> Result<Config> {
-        accept(config::load_or_shipped(self.config.as_deref(), options))
+    /// The same for a command that works on the embedded log whatever the file says; where there is no file, the one that ships.
+    pub(crate) fn load_embedded(&self) -> Result<Config> {
+        if !self.overrides.is_empty() {
+            let error = Error::user("this command works on the embedded log only, not on Kafka");
+            return Err(error.hinted("Leave --bootstrap-servers and --registry out."));
+        }
+        let mut config = accept(config::load_or_shipped(self.config.as_deref(), &LoadOptions::offline()))?;
+        config.kafka = None;
+        Ok(config)
+    }
+
+    /// How the log is reached, as the command line or the topology file says, if there is one; none: the embedded log.
+    pub(crate) fn kafka(&self) -> Result<Option<Kafka>> {
+        let options = LoadOptions::connecting().with(&self.overrides);
+        let path = self.config_path();
+        let there = self.config.is_some() || path.exists();
+        let loaded = if there { config::load_kafka(&path, &options) } else { config::kafka_without_file(&options) };
+        loaded.map_err(|faults| refused_file(&faults))
     }
 
     pub(crate) fn config_path(&self) -> PathBuf {
         self.config.clone().unwrap_or_else(|| PathBuf::from(config::DEFAULT_PATH))
     }
 
-    /// Takes the directory for this process alone.
+    /// Takes the directory for this process alone, with the log in it.
     pub(crate) fn own(&self, path: &Path) -> Result<Installation> {
-        Installation::open(path, &command_line(), Arc::clone(&self.clock)).map_err(|error| {
-            let held = error.is_held();
-            let error = refused(error);
-            if held {
-                error.hinted("One process at a time owns a state directory. Stop that one, or name another with --state-dir.")
-            } else {
-                error
-            }
-        })
+        Installation::open(path, &command_line(), Arc::clone(&self.clock)).map_err(held)
     }
 
-    /// Takes the directory, or finds the owner who answers for it.
-    pub(crate) fn access(&self, shutdown: &Shutdown) -> Result<Access> {
+    /// Takes the directory for this process alone, for an application on the log that its file names.
+    pub(crate) fn own_for(&self, config: &Config) -> Result<Installation> {
+        Installation::open_for(config, &self.state_dir(), &command_line(), Arc::clone(&self.clock)).map_err(held)
+    }
+
+    /// A connection to the cluster, which needs no directory.
+    pub(crate) fn connect(kafka: &Kafka) -> Result<Connection> {
+        Connection::to(kafka, CLIENT_ID).map_err(refused)
+    }
+
+    /// The cluster; without one takes the directory, or finds the owner who answers for it.
+    pub(crate) fn access(&self, kafka: Option<&Kafka>, shutdown: &Shutdown) -> Result<Access> {
+        if let Some(kafka) = kafka {
+            return Self::connect(kafka).map(Access::Cluster);
+        }
         let path = self.state_dir();
         for _ in 0..TRIES {
             match Installation::open(&path, &command_line(), Arc::clone(&self.clock)) {
@@ -108,11 +139,26 @@ impl Context {
 }
 
 fn accept(loaded: Result<Config, Diagnostics>) -> Result<Config> {
-    let config = loaded.map_err(|faults| Error::config(Refused(faults.render(Style::of_stderr()).trim_end().to_owned())))?;
+    let config = loaded.map_err(|faults| refused_file(&faults))?;
     for warning in config.warnings().iter() {
         tracing::warn!(code = warning.code, hint = warning.hint, "{}", warning.message);
     }
     Ok(config)
+}
+
+fn refused_file(faults: &Diagnostics) -> Error {
+    Error::config(Refused(faults.render(Style::of_stderr()).trim_end().to_owned()))
+}
+
+/// An installation could not be opened: somebody else may have it.
+fn held(error: installation::Error) -> Error {
+    let held = error.is_held();
+    let error = refused(error);
+    if held {
+        error.hinted("One process at a time owns a state directory. Stop that one, or name another with --state-dir.")
+    } else {
+        error
+    }
 }
 
 /// What others are told about this process while it holds a directory.
@@ -132,11 +178,24 @@ pub(crate) fn refused(error: installation::Error) -> Error {
             Error::unavailable(error)
         }
         E::Directory(_) => Error::user(error),
+        // A registry that is down is no fault of the topology.
+        E::Retention(retention::Error::Log(_))
+        | E::Registry(_)
+        | E::Topology(config::Error::Register { source: RegistryError::Unavailable { .. }, .. }) => Error::unavailable(error),
         E::Topology(_) => Error::config(error),
-        E::Engine(
-            R::MissingTopic { .. } | R::TopicPartitions { .. } | R::OffsetLost { .. } | R::OffsetOutOfRange { .. } | R::Layout { .. },
-        ) => Error::config(error).hinted("`tidewatch reset` says what it would do before it does anything."),
-        _ => Error::internal(error),
+        E::MissingTopics { .. } | E::Engine(R::MissingTopic { .. }) => Error::config(error).hinted(SETUP),
+        E::Retention(too_short) => {
+            let hint = too_short.hint();
+            let error = Error::config(error);
+            match hint {
+                Some(hint) => error.hinted(hint),
+                None => error,
+            }
+        }
+        E::Engine(R::TopicPartitions { .. } | R::OffsetLost { .. } | R::OffsetOutOfRange { .. } | R::Layout { .. }) => {
+            Error::config(error).hinted("`tidewatch reset` says what it would do before it does anything.")
+        }
+        E::Engine(_) => Error::internal(error),
     }
 }
 

@@ -9,7 +9,7 @@ use super::shutdown::Shutdown;
 use super::temporary::Temporary;
 use super::terminal::{Out, say};
 use super::{Error, Result, replay, run};
-use crate::config::{Config, LoadOptions};
+use crate::config::Config;
 use crate::operate::append::Appender;
 use crate::operate::channel::{self, Channel};
 use crate::operate::installation::{self, Installation};
@@ -67,7 +67,7 @@ pub(super) fn execute(args: &Args, context: &Context, shutdown: &Shutdown) -> Re
 }
 
 fn simulate(args: &Args, context: &Context, shutdown: &Shutdown) -> Result {
-    let config = context.load_or_shipped(&LoadOptions::offline())?;
+    let config = context.load_embedded()?;
     let temporary = if context.state_dir.is_none() { Some(Temporary::new().map_err(Error::unavailable)?) } else { None };
     let path = temporary.as_ref().map_or_else(|| context.state_dir(), |temporary| temporary.path().to_owned());
     let installation = context.own(&path)?;

@@ -7,11 +7,13 @@ use super::context::{Access, Context, refused, remote};
 use super::shutdown::Shutdown;
 use super::terminal::{ImportTalk, say};
 use super::{Error, Result};
-use crate::config::{Config, LoadOptions};
+use crate::config::LoadOptions;
+use crate::operate::append::Target;
 use crate::operate::import::{self, Import, Outcome};
-use crate::operate::installation::Installation;
+use crate::operate::installation::Connection;
 use crate::operate::owner;
 use crate::operate::socket::{self, Request, Response};
+use crate::streams::runtime::dead_letter_topic;
 
 /// Append a file of observations to the topic of a source
 ///
@@ -30,11 +32,23 @@ pub(super) struct Args {
 }
 
 pub(super) fn execute(args: &Args, context: &Context, shutdown: &Shutdown) -> Result {
-    let config = context.load(&LoadOptions::offline())?;
+    let config = context.load(&LoadOptions::connecting())?;
     // Seen here, so that a wrong path is not first looked for by another process.
     let path = args.file.canonicalize().map_err(|source| missing(&args.file, source))?;
-    let outcome = match context.access(shutdown)? {
-        Access::Own(installation) => into(&installation, &config, &args.file, args.source.as_deref(), context, shutdown)?,
+    let targets = owner::targets(&config);
+    let target = || owner::target(&targets, args.source.as_deref()).map_err(Error::user);
+    let outcome = match context.access(config.kafka.as_ref(), shutdown)? {
+        Access::Own(installation) => {
+            let target = target()?;
+            installation.create_topics(&config).map_err(refused)?;
+            into(installation.connection(), target, &args.file, context, shutdown)?
+        }
+        Access::Cluster(connection) => {
+            let target = target()?;
+            let dead_letters = dead_letter_topic(&target.application_id);
+            connection.require_topics([&*target.topic, &*dead_letters]).map_err(refused)?;
+            into(&connection, target, &args.file, context, shutdown)?
+        }
         Access::Owner(directory) => {
             let talk = ImportTalk::new(&args.file, &context.clock, shutdown);
             through(&directory, path, args.source.clone(), &talk)?
@@ -56,20 +70,9 @@ pub(super) fn missing(path: &Path, source: std::io::Error) -> Error {
     Error::user(Missing { path: path.display().to_string(), source })
 }
 
-/// Imports with the log that this process owns.
-pub(super) fn into(
-    installation: &Installation,
-    config: &Config,
-    file: &Path,
-    source: Option<&str>,
-    context: &Context,
-    shutdown: &Shutdown,
-) -> Result<Outcome> {
-    let targets = owner::targets(config);
-    let target = owner::target(&targets, source).map_err(Error::user)?;
-    installation.create_topics(config).map_err(refused)?;
-    let (log, registry) = (installation.log(), installation.registry());
-    let import = Import { log: &*log, registry: &*registry, target, path: file };
+/// Imports with a log that this process can write itself. The topics are there.
+pub(super) fn into(connection: &Connection, target: &Target, file: &Path, context: &Context, shutdown: &Shutdown) -> Result<Outcome> {
+    let import = Import { log: &*connection.log, registry: &*connection.registry, target, path: file };
     let mut talk = ImportTalk::new(file, &context.clock, shutdown);
     let progress = talk.progress.clone();
     let on_bytes = Box::new(move |bytes| progress.advance(bytes));

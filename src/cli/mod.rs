@@ -9,6 +9,7 @@ mod logging;
 mod replay;
 mod reset;
 mod run;
+mod setup;
 mod shutdown;
 mod tap;
 mod temporary;
@@ -20,6 +21,7 @@ use std::sync::Arc;
 
 use clap::Parser as _;
 
+use crate::config::{self, Overrides};
 use crate::streams::clock::SystemClock;
 use context::Context;
 pub use error::{Error, Kind, Result};
@@ -47,6 +49,12 @@ struct Common {
     /// The directory that holds the embedded log and the state [default: .tidewatch]
     #[arg(long, global = true, value_name = "DIR")]
     state_dir: Option<PathBuf>,
+    /// Work on this Kafka cluster, whatever the topology file says
+    #[arg(long, global = true, value_name = "HOST:PORT[,..]", value_delimiter = ',', value_parser = config::parse_server)]
+    bootstrap_servers: Vec<String>,
+    /// The schema registry of the cluster, whatever the topology file says
+    #[arg(long, global = true, value_name = "URL")]
+    registry: Option<String>,
     /// How the program talks on standard error
     #[arg(long, global = true, value_enum, value_name = "FORM", default_value = "human")]
     log: logging::Format,
@@ -66,6 +74,8 @@ enum Command {
     Run(run::Args),
     /// Append a file of observations to the topic of a source
     Import(import::Args),
+    /// Create the topics that the topology needs and register its schemas
+    Setup(setup::Args),
     /// Check a topology file and report all its faults at once
     Check(check::Args),
     /// Begin anew: forget the state and set the position in the input
@@ -88,7 +98,8 @@ pub fn main() -> ExitCode {
     let base = i16::from(matches!(cli.command, Command::Run(_)));
     logging::install(cli.common.log, base + i16::from(cli.common.verbose) - i16::from(cli.common.quiet));
     let clock = Arc::new(SystemClock::new());
-    let context = Context { config: cli.common.config, state_dir: cli.common.state_dir, clock };
+    let Common { config, state_dir, bootstrap_servers, registry, .. } = cli.common;
+    let context = Context { config, state_dir, overrides: Overrides { bootstrap_servers, registry }, clock };
     if let Command::Check(args) = cli.command {
         return check(&context, &args);
     }
@@ -101,6 +112,7 @@ fn execute(command: Command, context: &Context, shutdown: &Shutdown) -> Result {
         Command::Demo(args) => demo::execute(&args, context, shutdown),
         Command::Run(args) => run::execute(&args, context, shutdown),
         Command::Import(args) => import::execute(&args, context, shutdown),
+        Command::Setup(args) => setup::execute(&args, context),
         Command::Reset(args) => reset::execute(&args, context),
         Command::Tap(args) => tap::execute(args, context, shutdown),
         // Answered before: it has an exit code of its own.
@@ -109,7 +121,8 @@ fn execute(command: Command, context: &Context, shutdown: &Shutdown) -> Result {
 }
 
 fn check(context: &Context, args: &check::Args) -> ExitCode {
-    let args = check::Args { config: context.config_path(), offline: args.offline, json: args.json };
+    let overrides = context.overrides.clone();
+    let args = check::Args { config: context.config_path(), overrides, offline: args.offline, json: args.json };
     match check::execute(&args) {
         Ok(code) => code,
         Err(error) => error::conclude(Err(Error::output(error))),

@@ -9,20 +9,23 @@ use super::shutdown::Shutdown;
 use super::temporary::Temporary;
 use super::terminal::{Out, Progress, say};
 use super::{Error, Result, import, run};
-use crate::config::LoadOptions;
+use crate::operate::owner;
 use crate::operate::tally::{self, Tally};
 use crate::streams::runtime::Status;
 
 /// Imports the file, runs the topology until all is committed, and counts the topics.
 pub(super) fn execute(file: &Path, json: bool, context: &Context, shutdown: &Shutdown) -> Result {
-    let config = context.load_or_shipped(&LoadOptions::offline())?;
+    let config = context.load_embedded()?;
     std::fs::metadata(file).map_err(|source| import::missing(file, source))?;
     let temporary = if context.state_dir.is_none() { Some(Temporary::new().map_err(Error::unavailable)?) } else { None };
     let path = temporary.as_ref().map_or_else(|| context.state_dir(), |temporary| temporary.path().to_owned());
     let installation = context.own(&path)?;
     let status = run::Reported::default();
     let server = run::serve(&installation, &config, &status)?;
-    import::tell(file, &import::into(&installation, &config, file, None, context, shutdown)?)?;
+    let targets = owner::targets(&config);
+    let target = owner::target(&targets, None).map_err(Error::user)?;
+    installation.create_topics(&config).map_err(refused)?;
+    import::tell(file, &import::into(installation.connection(), target, file, context, shutdown)?)?;
 
     let engine = installation.engine(&config, |options| options.until_end = true).map_err(refused)?;
     let observations = config.sources.iter().map(|source| end(&installation, &source.topic)).sum::<Result<u64>>()?;

@@ -6,9 +6,10 @@ use super::context::Context;
 use super::terminal::say;
 use super::{Error, Result};
 use crate::config::{Config, LoadOptions};
-use crate::operate::installation::Installation;
+use crate::operate::installation::{Connection, Installation};
 use crate::operate::reset::{self, Application, Scope, To};
 use crate::processors::did_you_mean;
+use crate::streams::state::StateDirectory;
 
 /// Begin anew: forget the state and set the position in the input
 ///
@@ -29,37 +30,52 @@ pub(super) struct Args {
 }
 
 pub(super) fn execute(args: &Args, context: &Context) -> Result {
-    let config = context.load(&LoadOptions::offline())?;
-    context.must_exist()?;
-    let installation = context.own(&context.state_dir())?;
+    let config = context.load(&LoadOptions::connecting())?;
+    let (connection, installation) = open(context, &config)?;
     let scope = match (&args.to, &args.store) {
         (Some(to), _) => Scope::All(*to),
         (None, Some(store)) => Scope::Store(store.clone()),
         (None, None) => return Err(Error::user("neither --to nor --store is given")),
     };
-    let application = application(&config, &installation)?;
-    let admin = installation.log().admin();
+    let directory = installation.as_ref().map(Installation::directory);
+    let application = application(&config, directory)?;
+    let admin = connection.log.admin();
     let plan = reset::plan(&*admin, &application, &scope).map_err(failed)?;
     say(plan.to_string().trim_end());
     if !args.yes {
         confirm()?;
     }
     let mut remove = |task: &str| {
-        let removed = installation.directory().remove_task(task);
+        let removed = directory.map_or(Ok(()), |directory| directory.remove_task(task));
         removed.map_err(|source| reset::Error::Task { task: task.to_owned(), source: Box::new(source) })
     };
     plan.execute(&*admin, &mut remove).map_err(failed)?;
     say("Done.");
+    if config.kafka.is_some() {
+        say("Before the next `run`: `tidewatch setup` makes the changelogs anew, and other instances' state directories must be deleted.");
+    }
     Ok(())
 }
 
-fn application(config: &Config, installation: &Installation) -> Result<Application> {
+/// The log, and this machine's part of the state. On Kafka the state may be elsewhere: then there is none to remove here.
+fn open(context: &Context, config: &Config) -> Result<(Connection, Option<Installation>)> {
+    match &config.kafka {
+        Some(kafka) if !context.state_dir().is_dir() => Ok((Context::connect(kafka)?, None)),
+        _ => {
+            context.must_exist()?;
+            let installation = context.own_for(config)?;
+            Ok((installation.connection().clone(), Some(installation)))
+        }
+    }
+}
+
+fn application(config: &Config, directory: Option<&StateDirectory>) -> Result<Application> {
     Ok(Application {
         id: config.application_id.to_string(),
         inputs: config.sources.iter().map(|source| source.topic.to_string()).collect(),
         outputs: config.sinks.iter().map(|sink| sink.topic.to_string()).collect(),
         stores: config.stores().map(str::to_owned).collect(),
-        tasks: installation.directory().tasks().map_err(Error::unavailable)?,
+        tasks: directory.map_or(Ok(Vec::new()), StateDirectory::tasks).map_err(Error::unavailable)?,
     })
 }
 

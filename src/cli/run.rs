@@ -11,7 +11,7 @@ use crate::config::{Config, LoadOptions};
 use crate::operate::installation::{self, Installation};
 use crate::operate::owner::{self, Owner};
 use crate::operate::socket::Server;
-use crate::streams::runtime::{Status, Streams};
+use crate::streams::runtime::{Options, Status, Streams};
 
 /// A part of the program that can run by itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -26,6 +26,9 @@ pub(super) struct Args {
     /// Stop when everything that was in the inputs at the start is committed
     #[arg(long)]
     until_end: bool,
+    /// Leave the consumer group when it stops: others take over at once, instead of waiting for a restart
+    #[arg(long)]
+    leave_on_stop: bool,
     /// Number of stream threads, instead of that of the topology file
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     threads: Option<u16>,
@@ -39,12 +42,15 @@ pub(super) fn execute(args: &Args, context: &Context, shutdown: &Shutdown) -> Re
     let (None | Some(Part::Topology)) = args.only;
     let mut config = context.load(&LoadOptions::online())?;
     config.engine.threads = args.threads.map_or(config.engine.threads, usize::from);
-    let installation = context.own(&context.state_dir())?;
-    let engine = installation.engine(&config, |options| options.until_end = args.until_end).map_err(refused)?;
+    let installation = context.own_for(&config)?;
+    let adjust = |options: &mut Options| (options.until_end, options.leave_on_stop) = (args.until_end, args.leave_on_stop);
+    let engine = installation.engine(&config, adjust).map_err(refused)?;
     let status = Arc::default();
     let server = serve(&installation, &config, &status)?;
     let directory = installation.directory();
-    tracing::info!(application = %config.application_id, directory = %directory.path().display(), instance = directory.instance_id(), "starting");
+    let instance = config.engine.instance_id.as_deref().unwrap_or(directory.instance_id());
+    let brokers = config.kafka.as_ref().map(|kafka| kafka.bootstrap_servers.join(","));
+    tracing::info!(application = %config.application_id, directory = %directory.path().display(), instance, brokers, "starting");
     let ended = drive(&engine, shutdown, &status, |_| ());
     drop(server);
     ended

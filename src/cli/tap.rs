@@ -6,13 +6,14 @@ use super::context::{Access, Context, remote};
 use super::shutdown::Shutdown;
 use super::terminal::Out;
 use super::{Error, Result};
+use crate::operate::installation::Connection;
 use crate::operate::socket::{self, Request, Response};
 use crate::operate::tap::{self, From, Tapped};
 
 /// Show the records of a topic, decoded
 ///
-/// While a `run` owns the state directory, it follows the topic until it is stopped with Ctrl-C (or, with --until-end, ends with what is there
-/// now); otherwise nobody appends, and it ends at the end. Only committed records are shown, in their order within each partition.
+/// On Kafka, and while a `run` owns the state directory, it follows the topic until it is stopped with Ctrl-C (or, with --until-end, ends with
+/// what is there now); otherwise nobody appends, and it ends at the end. Only committed records are shown, in their order within each partition.
 ///
 /// Topics are those of the topology file, `ID-NODE-changelog` and `ID-dead-letters`, where ID is the application's id, and `_schemas`.
 #[derive(Debug, clap::Args)]
@@ -34,18 +35,18 @@ pub(super) struct Args {
 }
 
 pub(super) fn execute(args: Args, context: &Context, shutdown: &Shutdown) -> Result {
-    context.must_exist()?;
-    let access = context.access(shutdown)?;
-    let follow = matches!(access, Access::Owner(_)) && !args.until_end;
+    let kafka = context.kafka()?;
+    if kafka.is_none() {
+        context.must_exist()?;
+    }
+    let access = context.access(kafka.as_ref(), shutdown)?;
+    let follow = matches!(access, Access::Owner(_) | Access::Cluster(_)) && !args.until_end;
     let request = tap::Request { topic: args.topic, from: args.from, key: args.key, follow };
     let mut printer = Printer { out: Out::new(), json: args.json, flush: follow, failed: None };
     let stop = || shutdown.requested();
     match access {
-        Access::Own(installation) => {
-            let (log, registry) = (installation.log(), installation.registry());
-            let mut emit = |record| printer.print(&record);
-            tap::tap(&*log, &*registry, &request, &stop, &mut emit).map_err(failed)?;
-        }
+        Access::Own(installation) => read(installation.connection(), &request, &stop, &mut printer)?,
+        Access::Cluster(connection) => read(&connection, &request, &stop, &mut printer)?,
         Access::Owner(directory) => {
             let mut each = |response| match response {
                 Response::Record(record) => printer.print(&record),
@@ -58,6 +59,12 @@ pub(super) fn execute(args: Args, context: &Context, shutdown: &Shutdown) -> Res
         }
     }
     printer.failed.map_or_else(|| printer.out.flush(), Err)
+}
+
+/// Reads a log that this process can read itself.
+fn read(connection: &Connection, request: &tap::Request, stop: &dyn Fn() -> bool, printer: &mut Printer) -> Result {
+    let mut emit = |record| printer.print(&record);
+    tap::tap(&*connection.log, &*connection.registry, request, stop, &mut emit).map_err(failed)
 }
 
 fn failed(error: tap::Error) -> Error {

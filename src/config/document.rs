@@ -24,6 +24,40 @@ pub(super) struct Document {
     pub(super) sinks: Vec<Named<Sink>>,
     pub(super) errors: ErrorPolicy,
     pub(super) engine: Engine,
+    /// `instance_id` of `[engine]`.
+    pub(super) instance_id: Option<Spanned<External>>,
+    pub(super) kafka: Option<Kafka>,
+}
+
+/// `[kafka]`.
+#[derive(Debug)]
+pub(super) struct Kafka {
+    /// The name of the table: marked when a key is missing.
+    pub(super) place: Range<usize>,
+    /// None where it is absent or unreadable.
+    pub(super) bootstrap_servers: Option<Vec<Text>>,
+    pub(super) registry: Option<RegistryTable>,
+    pub(super) properties: Vec<Property>,
+    pub(super) replication: Option<i32>,
+    pub(super) session_timeout: Option<Duration>,
+    /// The keys that are not there, of those that must be.
+    pub(super) absent: Vec<&'static str>,
+}
+
+/// `registry` of `[kafka]`.
+#[derive(Debug)]
+pub(super) struct RegistryTable {
+    pub(super) url: Option<Spanned<External>>,
+    pub(super) username: Option<Spanned<External>>,
+    pub(super) password: Option<Spanned<External>>,
+    pub(super) ca: Option<Spanned<External>>,
+}
+
+/// A property of librdkafka.
+#[derive(Debug)]
+pub(super) struct Property {
+    pub(super) name: Text,
+    pub(super) value: Spanned<External>,
 }
 
 /// A table `[sources.NAME]`, `[processors.NAME]` or `[sinks.NAME]`.

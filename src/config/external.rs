@@ -12,6 +12,8 @@ pub enum Resolve {
     /// They are read; one that is missing is a fault of the file.
     #[default]
     Values,
+    /// What `[kafka]` and `[engine]` need is read, names stand for the rest: for commands that only reach the log.
+    Connection,
     /// Nothing is read: the name stands for the value. For the demo, tests, graphs and offline checks.
     Placeholders,
 }
@@ -110,6 +112,16 @@ impl External {
             (None, Origin::File(path)) => path.display().to_string(),
             (None, Origin::Literal) => String::new(),
         }
+    }
+
+    /// The value, if it is known: a placeholder is not.
+    pub(crate) fn value(&self) -> Option<&str> {
+        self.value.as_ref().map(ExposeSecret::expose_secret)
+    }
+
+    /// The value as a secret; none before it was resolved.
+    pub fn secret(&self) -> Option<SecretString> {
+        self.value.clone()
     }
 
     /// Reads the value; paths are relative to `folder`, that of the topology file.

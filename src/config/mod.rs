@@ -9,6 +9,7 @@ mod closest;
 mod diagnostics;
 mod document;
 mod external;
+mod kafka;
 mod model;
 mod parse;
 mod plan;
@@ -21,6 +22,7 @@ use std::path::Path;
 pub use build::{Error, build};
 pub use diagnostics::{Diagnostic, Diagnostics, Severity, SourceFile, Style};
 pub use external::{Environment, External, Origin, Resolve, env_var};
+pub use kafka::{Kafka, Overrides, RegistryAddress, parse_server};
 pub use model::{Config, Engine, Processor, Sink, Source};
 
 /// The name of the topology file where none is given.
@@ -36,6 +38,8 @@ pub struct LoadOptions {
     pub resolve: Resolve,
     /// Where `{ env = … }` looks.
     pub environment: Environment,
+    /// What the command line says of the cluster.
+    pub overrides: Overrides,
 }
 
 impl LoadOptions {
@@ -46,22 +50,49 @@ impl LoadOptions {
 
     /// Reads nothing from outside: names stand for values.
     pub fn offline() -> Self {
-        Self { resolve: Resolve::Placeholders, environment: Environment::of([]) }
+        Self { resolve: Resolve::Placeholders, environment: Environment::of([]), overrides: Overrides::default() }
+    }
+
+    /// Reads what is needed to reach the log; names stand for the rest.
+    pub fn connecting() -> Self {
+        Self { resolve: Resolve::Connection, ..Self::default() }
+    }
+
+    /// The same with what the command line says.
+    #[must_use]
+    pub fn with(self, overrides: &Overrides) -> Self {
+        Self { overrides: overrides.clone(), ..self }
     }
 }
 
 /// Loads and checks the topology file at `path`.
 pub fn load(path: &Path, options: &LoadOptions) -> Result<Config, Diagnostics> {
+    load_text(&read(path)?, path.parent(), options)
+}
+
+/// Loads just how the log is reached: faults elsewhere in the file do not matter. None: the embedded log.
+pub fn load_kafka(path: &Path, options: &LoadOptions) -> Result<Option<Kafka>, Diagnostics> {
+    let file = read(path)?;
+    let mut faults = Vec::new();
+    let table = parse::parse_kafka(&file, &mut faults);
+    check::check_kafka(table, &file, path.parent(), options, faults)
+}
+
+/// How the log is reached where there is no topology file.
+pub fn kafka_without_file(options: &LoadOptions) -> Result<Option<Kafka>, Diagnostics> {
+    check::check_kafka(None, &SourceFile::new("the command line", ""), None, options, Vec::new())
+}
+
+fn read(path: &Path) -> Result<SourceFile, Diagnostics> {
     let name = path.display().to_string();
-    let text = match std::fs::read_to_string(path) {
-        Ok(text) => text,
+    match std::fs::read_to_string(path) {
+        Ok(text) => Ok(SourceFile::new(name, text)),
         Err(error) => {
             let hint = (error.kind() == std::io::ErrorKind::NotFound)
                 .then(|| format!("name the topology file with --config FILE, or write {DEFAULT_PATH} here; `tidewatch demo` needs none"));
-            return Err(Diagnostics::whole(&name, "unreadable", format!("{name} cannot be read: {error}"), hint));
+            Err(Diagnostics::whole(&name, "unreadable", format!("{name} cannot be read: {error}"), hint))
         }
-    };
-    load_text(&SourceFile::new(name, text), path.parent(), options)
+    }
 }
 
 /// Loads the file at `path`; without one `topology.toml` of the working directory, and without that the one that ships.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::diagnostics::Diagnostics;
+use super::kafka::Kafka;
 use super::plan::Plan;
 use crate::avro::{Schema, Shape};
 use crate::streams::runtime;
@@ -24,6 +25,8 @@ pub struct Config {
     pub errors: ErrorPolicy,
     /// How the engine runs.
     pub engine: Engine,
+    /// The cluster it runs on; none: the embedded log.
+    pub kafka: Option<Kafka>,
     pub(super) warnings: Diagnostics,
 }
 
@@ -38,12 +41,32 @@ impl Config {
         self.processors.iter().filter(|node| node.plan.store().is_some()).map(|node| &*node.name)
     }
 
-    /// The engine's options for one instance.
+    /// The stores, each with the topic whose records it remembers.
+    pub fn stores_with_inputs(&self) -> impl Iterator<Item = (&Arc<str>, &Arc<str>)> {
+        let nodes = self.processors.iter().filter(|node| node.plan.store().is_some());
+        nodes.filter_map(|node| Some((&node.name, self.topic_before(&node.input)?)))
+    }
+
+    /// The topic that a node's records come from.
+    fn topic_before(&self, node: &str) -> Option<&Arc<str>> {
+        let mut name = node;
+        while let Some(processor) = self.processors.iter().find(|processor| &*processor.name == name) {
+            name = &processor.input;
+        }
+        self.sources.iter().find(|source| &*source.name == name).map(|source| &source.topic)
+    }
+
+    /// The engine's options for one instance, called as the file says or else `instance_id`.
     pub fn runtime_options(&self, instance_id: impl Into<Arc<str>>) -> runtime::Options {
         let engine = &self.engine;
+        let instance_id = engine.instance_id.clone().unwrap_or_else(|| instance_id.into());
         runtime::Options {
             threads: engine.threads,
             commit_interval: engine.commit_interval,
+            commit_records_max: engine.commit_records_max,
+            commit_at_end_of_input: engine.commit_at_end_of_input,
+            transaction_timeout: engine.transaction_timeout,
+            create_internal_topics: self.kafka.is_none(),
             overlay_bytes_max: engine.overlay_bytes_max,
             cache_bytes: engine.cache_bytes,
             write_back_bytes: engine.write_back_bytes,
@@ -110,10 +133,18 @@ pub struct Sink {
 pub struct Engine {
     /// Number of stream threads.
     pub threads: usize,
-    /// Number of partitions of the topics that are created in the embedded log.
+    /// Number of partitions of the topics that are created.
     pub partitions: i32,
+    /// What this instance is called; none: as its state directory says.
+    pub instance_id: Option<Arc<str>>,
     /// Under load a transaction is committed after this time at the latest.
     pub commit_interval: Duration,
+    /// Under load a transaction is committed when it has this many results.
+    pub commit_records_max: u64,
+    /// Whether to commit at once when the available input is used up.
+    pub commit_at_end_of_input: bool,
+    /// How long the log waits before it aborts an open transaction of a dead owner.
+    pub transaction_timeout: Duration,
     /// A transaction is committed when its uncommitted rows take this many bytes.
     pub overlay_bytes_max: usize,
     /// Memory for rows that are not on disk or hot, in bytes, per thread.
@@ -133,7 +164,11 @@ impl Default for Engine {
         Self {
             threads: 1,
             partitions: 1,
+            instance_id: None,
             commit_interval: Duration::from_millis(100),
+            commit_records_max: 100_000,
+            commit_at_end_of_input: true,
+            transaction_timeout: Duration::from_secs(10),
             overlay_bytes_max: 8 << 20,
             cache_bytes: 32 << 20,
             write_back_bytes: 8 << 20,

@@ -115,7 +115,8 @@ impl Appender {
         let mut consumer = log.consumer(options).map_err(failed)?;
         let position = [TopicPartition::new(Arc::clone(&topic), 0)];
         let committed = consumer.committed(&position, CALL_TIMEOUT).map_err(failed)?.into_iter().next().flatten();
-        let group = GroupMetadata { group, member_id: Arc::from(""), generation: -1, native: None };
+        // Of no member: nobody else commits for this group. In the client's own form, which a real broker wants.
+        let group = consumer.group_metadata();
         Ok((Self { producer, encoder, schema, topic, group, value: Vec::new(), open: false }, committed))
     }
 

@@ -1,12 +1,15 @@
-//! One installation on the embedded log: its directory, taken and opened, and an application that runs on it.
+//! One installation: its directory, taken, the log that it works on (embedded in the directory, or a Kafka cluster), and an application that
+//! runs on it.
 
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::avro::{EmbeddedRegistry, Registry, RegistryError};
-use crate::config::{self, Config};
+use super::{retention, topics};
+use crate::avro::{ConfluentRegistry, EmbeddedRegistry, NoRegistry, Registry, RegistryError};
+use crate::config::{self, Config, Kafka};
 use crate::streams::clock::Clock;
 use crate::streams::kv;
+use crate::streams::log::kafka::KafkaLog;
 use crate::streams::log::local::LocalLog;
 use crate::streams::log::{self, Class, Log, TopicConfig};
 use crate::streams::rocks::{self, Budget, Profile, Rocks};
@@ -34,11 +37,20 @@ pub enum Error {
         source: kv::Error,
     },
     /// The log failed.
-    #[error("the embedded log failed")]
+    #[error("the log failed")]
     Log(#[from] log::Error),
     /// The schema registry failed.
-    #[error("the schemas of the embedded log cannot be used")]
+    #[error("the schema registry cannot be used")]
     Registry(#[from] RegistryError),
+    /// Topics are not there, and only `setup` creates them.
+    #[error("the cluster lacks the topic{} {}", if .topics.len() == 1 { "" } else { "s" }, .topics.join(", "))]
+    MissingTopics {
+        /// Their names.
+        topics: Vec<String>,
+    },
+    /// What would be written would be deleted at once.
+    #[error(transparent)]
+    Retention(#[from] retention::Error),
     /// The topology cannot be built.
     #[error("the topology cannot run here")]
     Topology(#[from] config::Error),
@@ -54,19 +66,47 @@ impl Error {
     }
 }
 
+/// A log with its schemas.
+#[derive(Clone, Debug)]
+pub struct Connection {
+    /// The schemas.
+    pub registry: Arc<dyn Registry>,
+    /// The log.
+    pub log: Arc<dyn Log>,
+}
+
+impl Connection {
+    /// A cluster and its registry; `client_id` is what they call this process.
+    pub fn to(kafka: &Kafka, client_id: &str) -> Result<Self, Error> {
+        let log = KafkaLog::new(kafka.log_options(client_id))?;
+        let registry: Arc<dyn Registry> = match kafka.registry_options() {
+            Some(options) => Arc::new(ConfluentRegistry::new(options)?),
+            None => Arc::new(NoRegistry),
+        };
+        Ok(Self { registry, log })
+    }
+
+    /// Refuses topics that are not there.
+    pub fn require_topics<'a>(&self, names: impl IntoIterator<Item = &'a str>) -> Result<(), Error> {
+        let missing = topics::missing(&*self.log.admin(), names)?;
+        if missing.is_empty() { Ok(()) } else { Err(Error::MissingTopics { topics: missing }) }
+    }
+}
+
 /// A directory that this process holds, with its log and its schemas opened.
 #[derive(Debug)]
 pub struct Installation {
     // Order: the lock goes last, when everything below is closed.
-    registry: Arc<EmbeddedRegistry>,
-    log: Arc<LocalLog>,
+    connection: Connection,
+    /// Whether the log lies in the directory.
+    embedded: bool,
     clock: Arc<dyn Clock>,
     budget: Budget,
     directory: StateDirectory,
 }
 
 impl Installation {
-    /// Takes the directory, made where it is missing. `holder` says what this process does: others are told.
+    /// Takes the directory, made where it is missing, with the log in it. `holder` says what this process does: others are told.
     pub fn open(path: &Path, holder: &str, clock: Arc<dyn Clock>) -> Result<Self, Error> {
         let directory = StateDirectory::open(path, holder)?;
         let budget = Budget::new(BLOCK_CACHE_BYTES, WRITE_BUFFER_BYTES);
@@ -75,17 +115,32 @@ impl Installation {
         let rocks = Rocks::open(&path, &options).map_err(|source| Error::Storage { path: path.display().to_string(), source })?;
         let log = LocalLog::open(Arc::new(rocks))?;
         let registry = Arc::new(EmbeddedRegistry::open(Arc::<LocalLog>::clone(&log), Arc::clone(&clock))?);
-        Ok(Self { registry, log, clock, budget, directory })
+        Ok(Self { connection: Connection { registry, log }, embedded: true, clock, budget, directory })
+    }
+
+    /// Takes the directory for the state and the id of an instance that works on the cluster of `config`; without one, with the log in it.
+    pub fn open_for(config: &Config, path: &Path, holder: &str, clock: Arc<dyn Clock>) -> Result<Self, Error> {
+        let Some(kafka) = &config.kafka else { return Self::open(path, holder, clock) };
+        let directory = StateDirectory::open(path, holder)?;
+        let budget = Budget::new(BLOCK_CACHE_BYTES, WRITE_BUFFER_BYTES);
+        let instance = config.engine.instance_id.as_deref().unwrap_or(directory.instance_id());
+        let connection = Connection::to(kafka, &format!("{}-{instance}", config.application_id))?;
+        Ok(Self { connection, embedded: false, clock, budget, directory })
+    }
+
+    /// The log with its schemas.
+    pub fn connection(&self) -> &Connection {
+        &self.connection
     }
 
     /// The log.
     pub fn log(&self) -> Arc<dyn Log> {
-        Arc::<LocalLog>::clone(&self.log)
+        Arc::clone(&self.connection.log)
     }
 
     /// The schemas.
     pub fn registry(&self) -> Arc<dyn Registry> {
-        Arc::<EmbeddedRegistry>::clone(&self.registry)
+        Arc::clone(&self.connection.registry)
     }
 
     /// The directory.
@@ -93,11 +148,16 @@ impl Installation {
         &self.directory
     }
 
-    /// Creates what is missing of the topics that `config` reads and writes, and that of its dead letters.
+    /// Creates what is missing of the topics that `config` reads and writes, and that of its dead letters. On Kafka that is `setup`'s: there
+    /// what is missing is refused, for a process that only processes needs no right to create.
     pub fn create_topics(&self, config: &Config) -> Result<(), Error> {
+        if !self.embedded {
+            let needed = topics::needed(config);
+            return self.connection.require_topics(needed.iter().map(|needed| &*needed.name));
+        }
         let sources = config.sources.iter().map(|source| source.topic.to_string());
         let sinks = config.sinks.iter().map(|sink| sink.topic.to_string());
-        let admin = self.log.admin();
+        let admin = self.connection.log.admin();
         let settings = TopicConfig::keep(config.engine.partitions);
         for topic in sources.chain(sinks).chain([dead_letter_topic(&config.application_id)]) {
             match admin.create_topic(&topic, &settings) {
@@ -112,8 +172,10 @@ impl Installation {
     /// An engine for the topology of `config` that is not started; `adjust` changes its options.
     pub fn engine(&self, config: &Config, adjust: impl FnOnce(&mut runtime::Options)) -> Result<Streams, Error> {
         self.create_topics(config)?;
+        retention::check(&*self.connection.log, config, &*self.clock)?;
         let topology = config::build(config, self.registry())?;
         let mut options = config.runtime_options(self.directory.instance_id());
+        options.create_internal_topics = self.embedded;
         adjust(&mut options);
         let stores = rocks::Options::new(Profile::State, self.budget.clone());
         let backend = Arc::new(RocksBackend::new(self.directory.state_path(), stores));

@@ -22,10 +22,14 @@ fn refused(installation: &Installation, arguments: &[&str], code: i32) -> String
 fn help_goes_to_stdout_and_usage_errors_to_stderr() {
     let installation = Installation::new();
     let help = installation.succeed(&["--help"]);
-    for command in ["demo", "run", "import", "check", "reset", "tap"] {
+    for command in ["demo", "run", "import", "setup", "check", "reset", "tap"] {
         assert!(help.stdout.contains(&format!("  {command} ")), "{}", help.stdout);
         let help = installation.succeed(&[command, "--help"]);
-        assert!(help.stdout.contains("Usage: tidewatch ") && help.stdout.contains("--state-dir"), "{}", help.stdout);
+        assert!(
+            ["Usage: tidewatch ", "--state-dir", "--bootstrap-servers", "--registry"].iter().all(|it| help.stdout.contains(it)),
+            "{}",
+            help.stdout
+        );
         assert_eq!(help.stderr, "");
     }
     for wrong in [&["tap"][..], &["fly"], &["run", "--threads", "0"], &["demo", "--json"], &["reset"], &["run", "--only", "poll"]] {

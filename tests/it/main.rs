@@ -7,6 +7,7 @@
 )]
 
 mod cli_live;
+mod cli_setup;
 mod cli_usage;
 mod comparison;
 mod conformance;
@@ -19,3 +20,4 @@ mod layout;
 mod lifecycle;
 mod oracle;
 mod random;
+mod real;

@@ -6,6 +6,8 @@ use std::sync::Arc;
 use super::wire::SchemaId;
 use super::{Incompatible, Schema};
 
+mod absent;
+mod confluent;
 mod embedded;
 #[cfg(test)]
 mod fake;
@@ -13,6 +15,8 @@ mod state;
 #[cfg(test)]
 mod tests;
 
+pub use absent::NoRegistry;
+pub use confluent::{ConfluentOptions, ConfluentRegistry};
 pub use embedded::EmbeddedRegistry;
 
 /// Why a registry did not do what it was asked, sorted by what the caller must do about it.

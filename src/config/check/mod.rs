@@ -1,6 +1,7 @@
 //! Checks what a document means: names, inputs, schemas, fields, conditions, templates; and makes the [`Config`] of one without faults.
 
 mod graph;
+mod kafka;
 mod nodes;
 mod outside;
 mod rules;
@@ -11,8 +12,10 @@ use std::sync::Arc;
 use self::nodes::Checked;
 use super::LoadOptions;
 use super::diagnostics::{Diagnostic, Diagnostics, SourceFile};
-use super::document::Document;
-use super::model::{Config, Processor, Sink, Source};
+use super::document::{self, Document};
+use super::external::Resolve;
+use super::kafka::Kafka;
+use super::model::{Config, Engine, Processor, Sink, Source};
 use super::schemas::Schemas;
 
 /// Checks the document of `file`, of which `faults` are known already; `folder` is where its schemas and files are looked for.
@@ -29,6 +32,8 @@ pub(super) fn check(
         return Err(Diagnostics::new(file.clone(), faults));
     }
     outside::resolve(&mut document, folder, options, &mut faults);
+    kafka::check(&document, &options.overrides, &mut faults);
+    kafka::check_instance_id(&document, &mut faults);
     if document.sources.is_empty() && faults.is_empty() {
         let fault = Diagnostic::error("no-source", 0..0, "the file declares no source, so there is nothing to do");
         faults.push(fault.hinted("declare one: [sources.NAME] with `topic`, `value` and `start`"));
@@ -41,11 +46,33 @@ pub(super) fn check(
     if diagnostics.has_errors() {
         return Err(diagnostics);
     }
-    assemble(document, &graph, checked, diagnostics.clone()).ok_or_else(|| {
+    let kafka = Kafka::assemble(document.kafka.take(), &options.overrides, folder.unwrap_or(Path::new("")));
+    assemble(document, &graph, checked, diagnostics.clone()).map(|config| Config { kafka, ..config }).ok_or_else(|| {
         // Every fault that stands in the way was reported, or this is a mistake of ours: say so instead of running something else.
         let fault = Diagnostic::error("internal", 0..0, "the file was found free of faults, but no topology could be made of it");
         Diagnostics::new(file.clone(), diagnostics.iter().cloned().chain([fault]).collect())
     })
+}
+
+/// Checks `[kafka]` of `file` alone.
+pub(super) fn check_kafka(
+    table: Option<document::Kafka>,
+    file: &SourceFile,
+    folder: Option<&Path>,
+    options: &LoadOptions,
+    mut faults: Vec<Diagnostic>,
+) -> Result<Option<Kafka>, Diagnostics> {
+    let folder = folder.unwrap_or(Path::new(""));
+    let mut document = Document { kafka: table, ..Document::default() };
+    if let Some(table) = document.kafka.as_mut().filter(|_| options.resolve != Resolve::Placeholders) {
+        outside::kafka_table(table, folder, options, &mut faults);
+    }
+    kafka::check(&document, &options.overrides, &mut faults);
+    let diagnostics = Diagnostics::new(file.clone(), faults);
+    if diagnostics.has_errors() {
+        return Err(diagnostics);
+    }
+    Ok(Kafka::assemble(document.kafka, &options.overrides, folder))
 }
 
 /// Puts the parts together; none where one is missing.
@@ -57,7 +84,8 @@ fn assemble(document: Document, graph: &graph::Graph, checked: Checked, warnings
         processors: Vec::new(),
         sinks: Vec::new(),
         errors: document.errors,
-        engine: document.engine,
+        engine: Engine { instance_id: document.instance_id.map(|id| id.get_ref().expose().into()), ..document.engine },
+        kafka: None,
         warnings,
     };
     for (source, checked) in document.sources.into_iter().zip(sources) {

@@ -7,8 +7,9 @@ use toml::Spanned;
 
 use super::super::LoadOptions;
 use super::super::diagnostics::Diagnostic;
-use super::super::document::{Document, Kind};
+use super::super::document::{Document, Kafka, Kind};
 use super::super::external::{External, Missing, Origin, Resolve};
+use super::kafka;
 
 /// Reads every value from outside, unless placeholders are wanted; what is missing is a fault.
 pub(super) fn resolve(document: &mut Document, folder: Option<&Path>, options: &LoadOptions, faults: &mut Vec<Diagnostic>) {
@@ -16,6 +17,10 @@ pub(super) fn resolve(document: &mut Document, folder: Option<&Path>, options: &
         return;
     }
     let folder = folder.unwrap_or(Path::new(""));
+    connection(document, folder, options, faults);
+    if options.resolve == Resolve::Connection {
+        return;
+    }
     for node in &mut document.processors {
         let message = match &mut node.item.kind {
             Some(Kind::Notify { message, .. }) => message,
@@ -23,9 +28,36 @@ pub(super) fn resolve(document: &mut Document, folder: Option<&Path>, options: &
             _ => continue,
         };
         let Some(value) = &mut message.chat_id else { continue };
-        if let Err(missing) = value.get_mut().resolve(&options.environment, folder) {
-            faults.push(fault(value, &missing));
-        }
+        read(value, folder, options, faults);
+    }
+}
+
+/// What is needed to reach the log.
+fn connection(document: &mut Document, folder: &Path, options: &LoadOptions, faults: &mut Vec<Diagnostic>) {
+    let ids = document.instance_id.iter_mut();
+    if let Some(table) = &mut document.kafka {
+        kafka_table(table, folder, options, faults);
+    }
+    for value in ids {
+        read(value, folder, options, faults);
+    }
+}
+
+/// The values of `[kafka]`. What the command line says instead is not read.
+pub(super) fn kafka_table(table: &mut Kafka, folder: &Path, options: &LoadOptions, faults: &mut Vec<Diagnostic>) {
+    if options.overrides.registry.is_some()
+        && let Some(registry) = &mut table.registry
+    {
+        registry.url = None;
+    }
+    for value in kafka::values(table) {
+        read(value, folder, options, faults);
+    }
+}
+
+fn read(value: &mut Spanned<External>, folder: &Path, options: &LoadOptions, faults: &mut Vec<Diagnostic>) {
+    if let Err(missing) = value.get_mut().resolve(&options.environment, folder) {
+        faults.push(fault(value, &missing));
     }
 }
 

@@ -6,18 +6,18 @@ use toml::Spanned;
 
 use super::super::diagnostics::Diagnostic;
 use super::super::document;
+use super::super::external::External;
 use super::super::model::Engine;
-use super::as_table;
 use super::reader::{Reader, Value};
+use super::{as_table, kafka};
 use crate::streams::topology::{ErrorPolicy, OnError};
 
 /// What may become of a bad record.
 pub(super) const POLICIES: [(&str, OnError); 3] = [("fail", OnError::Fail), ("skip", OnError::Skip), ("dead-letter", OnError::DeadLetter)];
 
-/// After this time the log aborts the open transaction of a dead owner. A commit must come well before.
-const TRANSACTION_TIMEOUT_MS: i64 = 10_000;
-
 const MEBIBYTE: usize = 1 << 20;
+
+const INSTANCE_EXAMPLE: &str = "instance_id = { env = \"POD_NAME\" }";
 
 /// `[errors]`.
 pub(super) fn errors(value: &Value<'_>, faults: &mut Vec<Diagnostic>) -> ErrorPolicy {
@@ -33,22 +33,33 @@ pub(super) fn errors(value: &Value<'_>, faults: &mut Vec<Diagnostic>) -> ErrorPo
     policy
 }
 
-/// `[engine]`.
-pub(super) fn engine(value: &Value<'_>, faults: &mut Vec<Diagnostic>) -> Engine {
+/// `[engine]`, and the instance id, which is still to be resolved.
+pub(super) fn engine(value: &Value<'_>, faults: &mut Vec<Diagnostic>) -> (Engine, Option<Spanned<External>>) {
     let mut engine = Engine::default();
-    let Some(table) = as_table("engine", value, "[engine]", faults) else { return engine };
+    let Some(table) = as_table("engine", value, "[engine]", faults) else { return (engine, None) };
     let mut table = Reader::new("[engine]", value.span(), table, faults);
     set(&mut engine.threads, table.integer("threads", 1..257), |count| usize::try_from(count).unwrap_or(1));
     set(&mut engine.partitions, table.integer("partitions", 1..4097), |count| i32::try_from(count).unwrap_or(1));
-    commit_interval(&mut table, &mut engine.commit_interval);
+    let instance_id = table.take("instance_id").map(|(_, value)| value);
+    let instance_id = instance_id.and_then(|value| kafka::outside("instance_id", value, INSTANCE_EXAMPLE, table.faults()));
+    set(&mut engine.transaction_timeout, table.integer("transaction_timeout_ms", 1_000..900_001), millis);
+    let transaction_timeout_ms = i64::try_from(engine.transaction_timeout.as_millis()).unwrap_or(i64::MAX);
+    commit_interval(&mut table, transaction_timeout_ms, &mut engine.commit_interval);
+    set(&mut engine.commit_records_max, table.integer("commit_records_max", 1..10_000_001), i64::unsigned_abs);
+    if table.has("commit_at_end_of_input") {
+        engine.commit_at_end_of_input = table.boolean("commit_at_end_of_input");
+    } else {
+        // Known, so that it is thought of when a key is misspelt.
+        table.take("commit_at_end_of_input");
+    }
     set(&mut engine.overlay_bytes_max, table.integer("overlay_mib", 1..4097), mebibytes);
     set(&mut engine.cache_bytes, table.integer("cache_mib", 1..65_537), mebibytes);
     set(&mut engine.write_back_bytes, table.integer("write_back_mib", 1..4097), mebibytes);
     set(&mut engine.write_back_interval, table.integer("write_back_interval_ms", 1..3_600_001), millis);
-    set(&mut engine.endtxn_guard, table.integer("endtxn_guard_ms", 1..TRANSACTION_TIMEOUT_MS), millis);
+    set(&mut engine.endtxn_guard, table.integer("endtxn_guard_ms", 1..transaction_timeout_ms), millis);
     watchdog(&mut table, &mut engine.watchdog);
     table.finish();
-    engine
+    (engine, instance_id)
 }
 
 fn set<T>(into: &mut T, number: Option<Spanned<i64>>, convert: fn(i64) -> T) {
@@ -66,10 +77,11 @@ fn millis(count: i64) -> Duration {
 }
 
 /// A transaction that stays open for half of its timeout leaves no time to end it.
-fn commit_interval(table: &mut Reader<'_, '_>, into: &mut Duration) {
+fn commit_interval(table: &mut Reader<'_, '_>, transaction_timeout_ms: i64, into: &mut Duration) {
     let Some(number) = table.integer("commit_interval_ms", 0..i64::MAX) else { return };
-    if *number.get_ref() >= TRANSACTION_TIMEOUT_MS / 2 {
-        let message = format!("`commit_interval_ms` must be below {} ms, half of the transaction timeout", TRANSACTION_TIMEOUT_MS / 2);
+    let limit = transaction_timeout_ms / 2;
+    if *number.get_ref() >= limit {
+        let message = format!("`commit_interval_ms` must be below {limit} ms, half of the transaction timeout");
         let fault = Diagnostic::error("commit-interval", number.span(), message);
         table.faults().push(
             fault

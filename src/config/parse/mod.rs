@@ -1,6 +1,7 @@
 //! Reads a topology file into a [`Document`]: tables, keys and types of values. What the names mean is checked afterwards.
 
 mod engine;
+mod kafka;
 mod nodes;
 mod reader;
 
@@ -9,14 +10,13 @@ use toml::de::{DeTable, DeValue};
 
 use self::reader::{Reader, Value};
 use super::diagnostics::{Diagnostic, SourceFile};
-use super::document::{Document, Named, Text};
+use super::document::{Document, Kafka, Named, Text};
 
 /// The highest number of bytes of a name: they become parts of topic names, which end at 249.
 const NAME_BYTES_MAX: usize = 64;
 
 /// Tables that the file may have one day; until then it is better to refuse than to ignore them.
-const LATER: [(&str, &str); 4] = [
-    ("kafka", "leave it out: without it everything runs on the embedded log in the state directory"),
+const LATER: [(&str, &str); 3] = [
     ("youtube", "leave it out: observations enter with `tidewatch import FILE` or `tidewatch demo`"),
     ("telegram", "leave it out: the messages stay in their topic, `tidewatch tap` shows them"),
     ("tests", "leave it out"),
@@ -34,6 +34,7 @@ pub(super) fn parse(file: &SourceFile, faults: &mut Vec<Diagnostic>) -> Document
     let sinks = root.take("sinks");
     let errors = root.take("errors");
     let engine = root.take("engine");
+    let kafka = root.take("kafka");
     for (name, hint) in LATER {
         if let Some((span, _)) = root.take(name) {
             let fault = Diagnostic::error("not-supported", span, format!("[{name}] is not supported by this version"));
@@ -48,12 +49,23 @@ pub(super) fn parse(file: &SourceFile, faults: &mut Vec<Diagnostic>) -> Document
         document.errors = engine::errors(value, faults);
     }
     if let Some((_, value)) = engine {
-        document.engine = engine::engine(value, faults);
+        (document.engine, document.instance_id) = engine::engine(value, faults);
+    }
+    if let Some((place, value)) = kafka {
+        document.kafka = kafka::kafka(place, value, faults);
     }
     if let Some(id) = &document.application_id {
         check_name("application_id", id, faults);
     }
     document
+}
+
+/// Reads `[kafka]` of `file` and nothing else; faults elsewhere are not looked for.
+pub(super) fn parse_kafka(file: &SourceFile, faults: &mut Vec<Diagnostic>) -> Option<Kafka> {
+    let (table, errors) = DeTable::parse_recoverable(&file.text);
+    faults.extend(errors.iter().map(|error| syntax(file, error)));
+    let (place, value) = Reader::new("the file", 0..0, table.get_ref(), faults).take("kafka")?;
+    kafka::kafka(place, value, faults)
 }
 
 /// A key with its place and its value.

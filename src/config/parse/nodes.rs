@@ -197,7 +197,7 @@ fn chat_id(table: &mut Reader<'_, '_>) -> Option<Spanned<External>> {
 }
 
 /// `{ env = "NAME" }` or `{ file = "path" }`.
-fn external(key: &str, value: &Value<'_>, faults: &mut Vec<Diagnostic>) -> Option<Spanned<External>> {
+pub(super) fn external(key: &str, value: &Value<'_>, faults: &mut Vec<Diagnostic>) -> Option<Spanned<External>> {
     let DeValue::Table(inner) = value.get_ref() else { return None };
     let mut table = Reader::new(format!("`{key}`"), value.span(), inner, faults);
     let env = table.text("env", "{ env = \"NAME\" }");

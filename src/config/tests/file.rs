@@ -94,14 +94,14 @@ fn an_unknown_table() {
 
 #[test]
 fn a_table_that_comes_later() {
-    insta::assert_snapshot!(report("[sources.videos]", "[kafka]\nbootstrap_servers = [\"b:9092\"]\n[sources.videos]"), @r"
-      x [kafka] is not supported by this version
+    insta::assert_snapshot!(report("[sources.videos]", "[youtube]\nevery = \"10m\"\n[sources.videos]"), @r"
+      x [youtube] is not supported by this version
        ,-[t.toml:2:2]
-     2 | [kafka]
-       :  ^^|^^
-       :    `-- not supported yet
+     2 | [youtube]
+       :  ^^^|^^^
+       :     `-- not supported yet
        `----
-      help: leave it out: without it everything runs on the embedded log in the state directory
+      help: leave it out: observations enter with `tidewatch import FILE` or `tidewatch demo`
 
     t.toml: 1 error
     ");

@@ -46,6 +46,7 @@ mod build;
 mod fields;
 mod file;
 mod graph;
+mod kafka;
 mod random;
 mod values;
 mod whole;

@@ -174,7 +174,8 @@ fn a_wrong_parse_mode() {
 }
 
 fn online(text: &str, variables: &[(&str, &str)], folder: &Path) -> Result<Config, Diagnostics> {
-    let options = LoadOptions { resolve: Resolve::Values, environment: Environment::of(variables.iter().copied()) };
+    let options =
+        LoadOptions { resolve: Resolve::Values, environment: Environment::of(variables.iter().copied()), ..LoadOptions::default() };
     load_text(&SourceFile::new("t.toml", text), Some(folder), &options)
 }
 

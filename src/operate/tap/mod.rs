@@ -16,6 +16,9 @@ use crate::streams::log::{self, Consumer, ConsumerOptions, Isolation, Log, Offse
 /// How long a poll waits before it looks whether to stop.
 const POLL_TIMEOUT: Duration = Duration::from_millis(100);
 
+/// Polls in a row that may bring nothing although the end is not reached: a log far away needs time, and what is left may be nothing to read.
+const IDLE_MAX: u32 = 50;
+
 /// Why a topic cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -149,14 +152,14 @@ pub fn tap(
     let key = request.key.as_deref().map(str::as_bytes);
     let mut done = ControlFlow::Continue(());
     while done.is_continue() && !stop() {
-        let polled = reader.poll(if request.follow { POLL_TIMEOUT } else { Duration::ZERO }, &mut |partition, record| {
+        if !request.follow && reader.is_done() {
+            break;
+        }
+        reader.poll(POLL_TIMEOUT, &mut |partition, record| {
             if done.is_continue() && (key.is_none() || key == record.key) {
                 done = emit(decode(registry, partition, record));
             }
         })?;
-        if !request.follow && (reader.at_end() || !polled) {
-            break;
-        }
     }
     Ok(())
 }
@@ -164,7 +167,9 @@ pub fn tap(
 /// Reads all committed records of a topic once.
 pub fn for_each(log: &dyn Log, topic: &str, visit: &mut dyn FnMut(&RecordRef<'_>)) -> Result<(), Error> {
     let mut reader = Reader::open(log, topic, From::Earliest)?;
-    while !reader.at_end() && reader.poll(Duration::ZERO, &mut |_, record| visit(record))? {}
+    while !reader.is_done() {
+        reader.poll(POLL_TIMEOUT, &mut |_, record| visit(record))?;
+    }
     Ok(())
 }
 
@@ -176,6 +181,8 @@ pub struct Reader {
     batch: RecordBatch,
     /// Each partition with the end that it had when it was opened.
     ends: Vec<(TopicPartition, Offset)>,
+    /// Polls in a row that brought nothing.
+    idle: u32,
 }
 
 impl Reader {
@@ -202,16 +209,22 @@ impl Reader {
             consumer.assign(&partition, start).map_err(failed)?;
             ends.push((partition, end));
         }
-        Ok(Self { topic: topic.to_owned(), consumer, batch: RecordBatch::default(), ends })
+        Ok(Self { topic: topic.to_owned(), consumer, batch: RecordBatch::default(), ends, idle: 0 })
     }
 
     /// Hands out the next records, waiting for them up to `timeout`; false when there were none.
     pub fn poll(&mut self, timeout: Duration, visit: &mut dyn FnMut(&TopicPartition, &RecordRef<'_>)) -> Result<bool, Error> {
         let polled = self.consumer.poll(timeout, &mut self.batch);
         let polled = polled.map_err(|source| Error::Log { topic: self.topic.clone(), source })?;
+        self.idle = if polled == Polled::Records { 0 } else { self.idle.saturating_add(1) };
         let Some(partition) = self.batch.source().filter(|_| polled == Polled::Records) else { return Ok(false) };
         self.batch.iter().for_each(|record| visit(partition, &record));
         Ok(true)
+    }
+
+    /// Whether everything was handed out that was there when it was opened, or nothing comes any more.
+    fn is_done(&self) -> bool {
+        self.at_end() || self.idle >= IDLE_MAX
     }
 
     /// Whether everything was handed out that was there when it was opened.

@@ -146,6 +146,10 @@ pub trait Producer: Debug + Send {
 
 /// Topics, offsets and groups.
 pub trait Admin: Debug + Send + Sync {
+    /// How many brokers there are: no topic can have more copies.
+    fn brokers(&self) -> Result<usize> {
+        Ok(1)
+    }
     /// All topics, sorted by name.
     fn topics(&self) -> Result<Vec<TopicDescription>>;
     /// One topic; none where it does not exist.

@@ -80,7 +80,7 @@ pub struct GroupMetadata {
 /// What happens to old records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CleanupPolicy {
-    /// Records are deleted when they are older than the retention.
+    /// Records are deleted when they are older than the retention; also where Kafka's `compact,delete` is set.
     Delete,
     /// The last record of each key is kept; tombstones go after their own retention.
     Compact,
@@ -97,12 +97,23 @@ pub struct TopicConfig {
     pub retention: Option<Duration>,
     /// How long [`CleanupPolicy::Compact`] keeps a tombstone.
     pub delete_retention: Duration,
+    /// How many copies there are; none: as the log does it by itself.
+    pub replication: Option<i32>,
+    /// How many copies must have a record before it counts; none: as the log does it by itself.
+    pub min_insync_replicas: Option<i32>,
 }
 
 impl TopicConfig {
     /// A topic that keeps all its records.
     pub fn keep(partitions: i32) -> Self {
-        Self { partitions, cleanup: CleanupPolicy::Delete, retention: None, delete_retention: Duration::from_secs(86_400) }
+        Self {
+            partitions,
+            cleanup: CleanupPolicy::Delete,
+            retention: None,
+            delete_retention: Duration::from_secs(86_400),
+            replication: None,
+            min_insync_replicas: None,
+        }
     }
 
     /// A compacted topic.

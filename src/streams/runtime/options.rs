@@ -45,6 +45,8 @@ pub struct Options {
     pub until_end: bool,
     /// Whether stopping leaves the group (others take over at once) or stays a member (a restart goes on at once).
     pub leave_on_stop: bool,
+    /// Whether missing changelogs and the topic of the dead letters are created; otherwise they are refused, as missing inputs and outputs are.
+    pub create_internal_topics: bool,
     /// Whether restores run on a thread of their own; the test driver and a simulation step them instead.
     pub restore_thread: bool,
 }
@@ -72,6 +74,7 @@ impl Options {
             unavailable_backoff: Duration::from_millis(500),
             until_end: false,
             leave_on_stop: false,
+            create_internal_topics: true,
             restore_thread: true,
         }
     }

@@ -60,9 +60,18 @@ impl TopicTable {
     }
 }
 
-/// Checks that the topics of sources and sinks are there and creates what is internal; returns the partitions of each input.
-pub(crate) fn prepare(admin: &dyn Admin, topology: &dyn Blueprint, table: &TopicTable) -> Result<BTreeMap<Arc<str>, i32>> {
+/// Checks that the topics of sources and sinks are there, and the internal ones, unless they are to be created; returns the partitions of each
+/// input.
+pub(crate) fn prepare(
+    admin: &dyn Admin,
+    topology: &dyn Blueprint,
+    table: &TopicTable,
+    create_internal: bool,
+) -> Result<BTreeMap<Arc<str>, i32>> {
     let need = |topic: &Arc<str>| admin.describe(topic)?.ok_or_else(|| Error::MissingTopic { topic: topic.to_string() });
+    let internal = |topic: &Arc<str>, config: &TopicConfig| {
+        if create_internal { create(admin, topic, config) } else { Ok(need(topic)?.config.partitions) }
+    };
     for topic in topology.sink_topics() {
         need(topic)?;
     }
@@ -74,7 +83,7 @@ pub(crate) fn prepare(admin: &dyn Admin, topology: &dyn Blueprint, table: &Topic
         widest = widest.max(partitions);
         for store in 0..subtopology.stores.len() {
             let topic = table.changelog_name(subtopology.id, StoreId(store));
-            let found = create(admin, &topic, &TopicConfig::compact(partitions))?;
+            let found = internal(&topic, &TopicConfig::compact(partitions))?;
             if found != partitions {
                 return Err(Error::TopicPartitions {
                     topic: topic.to_string(),
@@ -86,7 +95,7 @@ pub(crate) fn prepare(admin: &dyn Admin, topology: &dyn Blueprint, table: &Topic
         }
     }
     if let Some(topic) = table.topics().get(table.dead_letters()) {
-        create(admin, topic, &TopicConfig::keep(widest))?;
+        internal(topic, &TopicConfig::keep(widest))?;
     }
     Ok(inputs)
 }

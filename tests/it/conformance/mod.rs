@@ -15,8 +15,8 @@ mod times;
 mod topics;
 mod transactions;
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, OnceLock};
 
 use tidewatch::streams::log::Log;
 use tidewatch::streams::log::kafka::{self, KafkaLog};
@@ -132,12 +132,8 @@ fn on_kafka(script: fn(&dyn Log, &str), name: &str) {
     script(&*log, &format!("conformance-{run}-{started}-{name}-"));
 }
 
-/// The log of a real broker, one for all scripts; none where there is no broker to ask.
+/// The log of a real broker; none where there is no broker to ask.
 fn real_log() -> Option<Arc<dyn Log>> {
-    static LOG: OnceLock<Option<Arc<KafkaLog>>> = OnceLock::new();
-    let connect = || {
-        let servers = std::env::var("KAFKA_BOOTSTRAP_SERVERS").ok()?;
-        Some(KafkaLog::new(kafka::Options::new(servers.split(',').map(str::trim))).unwrap())
-    };
-    LOG.get_or_init(connect).clone().map(|log| log as Arc<dyn Log>)
+    let servers = std::env::var("KAFKA_BOOTSTRAP_SERVERS").ok()?;
+    Some(KafkaLog::new(kafka::Options::new(servers.split(','))).unwrap())
 }

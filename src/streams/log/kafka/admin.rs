@@ -71,14 +71,14 @@ impl KafkaAdmin {
         self.failure(operation, KafkaError::Global(code))
     }
 
-    /// The topics with their partitions and copies; of one topic, or of all.
-    fn metadata(&self, topic: Option<&str>) -> Result<Vec<(Arc<str>, i32, Option<i32>)>> {
+    /// The topics, of one name or all, sorted.
+    fn metadata(&self, topic: Option<&str>) -> Result<Vec<Shape>> {
         let operation = || topic.map_or_else(|| "listing the topics".to_owned(), |topic| format!("describing the topic {topic}"));
         let metadata = self.client.inner().fetch_metadata(topic, TIMEOUT).map_err(|cause| self.failure(operation(), cause))?;
         let mut topics = Vec::new();
         for known in metadata.topics() {
             match known.error().map(RDKafkaErrorCode::from) {
-                None => topics.push(shape(known)),
+                None => topics.push(Shape::of(known)),
                 Some(RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic) => {}
                 Some(code) if topic.is_some() => return Err(self.refused(operation(), code)),
                 Some(_) => {}
@@ -89,28 +89,23 @@ impl KafkaAdmin {
     }
 
     /// The settings of topics, in the same order; a topic whose settings may not be read seems to keep everything.
-    fn configs(&self, topics: &[(Arc<str>, i32, Option<i32>)]) -> Result<Vec<TopicDescription>> {
-        let resources: Vec<_> = topics.iter().map(|(topic, ..)| ResourceSpecifier::Topic(topic)).collect();
+    fn configs(&self, topics: &[Shape]) -> Result<Vec<TopicDescription>> {
+        let resources: Vec<_> = topics.iter().map(|topic| ResourceSpecifier::Topic(&topic.name)).collect();
         let described = if resources.is_empty() {
             Vec::new()
         } else {
-            let asked = wait(self.client.describe_configs(&resources, &self.patience()));
+            let asked = wait(self.client.describe_configs(&resources, &patience()));
             asked.map_err(|cause| self.failure("reading the settings of topics", cause))?
         };
-        let config = |resource: Option<Result<ConfigResource, RDKafkaErrorCode>>, partitions| match resource {
-            Some(Ok(resource)) => read_config(&resource, partitions),
-            _ => TopicConfig::keep(partitions),
-        };
         let mut described = described.into_iter();
-        let describe = |(name, partitions, _): &(Arc<str>, i32, Option<i32>)| TopicDescription {
-            name: Arc::clone(name),
-            config: config(described.next(), *partitions),
+        let describe = |topic: &Shape| {
+            let config = match described.next() {
+                Some(Ok(resource)) => read_config(&resource, topic),
+                _ => TopicConfig { replication: topic.replication, ..TopicConfig::keep(topic.partitions) },
+            };
+            TopicDescription { name: Arc::clone(&topic.name), config }
         };
         Ok(topics.iter().map(describe).collect())
-    }
-
-    fn patience(&self) -> AdminOptions {
-        AdminOptions::new().request_timeout(Some(TIMEOUT)).operation_timeout(Some(TIMEOUT))
     }
 
     /// A consumer that speaks for a group without being a member.
@@ -147,7 +142,7 @@ impl KafkaAdmin {
 
     fn delete_group(&self, group: &str) -> Result<()> {
         let operation = || format!("removing the offsets of {group}");
-        let removed = wait(self.client.delete_groups(&[group], &self.patience())).map_err(|cause| self.failure(operation(), cause))?;
+        let removed = wait(self.client.delete_groups(&[group], &patience())).map_err(|cause| self.failure(operation(), cause))?;
         for result in removed {
             match result {
                 Ok(_) | Err((_, RDKafkaErrorCode::GroupIdNotFound)) => {}
@@ -162,27 +157,48 @@ impl KafkaAdmin {
     }
 }
 
-fn shape(topic: &MetadataTopic) -> (Arc<str>, i32, Option<i32>) {
-    let partitions = i32::try_from(topic.partitions().len()).unwrap_or(i32::MAX);
-    let copies = topic.partitions().iter().map(|partition| partition.replicas().len()).min();
-    (topic.name().into(), partitions, copies.and_then(|copies| i32::try_from(copies).ok()))
+fn patience() -> AdminOptions {
+    AdminOptions::new().request_timeout(Some(TIMEOUT)).operation_timeout(Some(TIMEOUT))
 }
 
-fn read_config(resource: &ConfigResource, partitions: i32) -> TopicConfig {
+/// What every client may know of a topic.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Shape {
+    name: Arc<str>,
+    partitions: i32,
+    replication: Option<i32>,
+}
+
+impl Shape {
+    fn of(topic: &MetadataTopic) -> Self {
+        let partitions = i32::try_from(topic.partitions().len()).unwrap_or(i32::MAX);
+        let copies = topic.partitions().iter().map(|partition| partition.replicas().len()).min();
+        Self { name: topic.name().into(), partitions, replication: copies.and_then(|copies| i32::try_from(copies).ok()) }
+    }
+}
+
+fn read_config(resource: &ConfigResource, topic: &Shape) -> TopicConfig {
     let text = |name: &str| resource.get(name).and_then(|entry| entry.value.as_deref());
+    // -1, for ever, is no number of milliseconds.
     let duration = |name: &str| text(name).and_then(|value| value.parse().ok()).map(Duration::from_millis);
     let compacted = text("cleanup.policy").is_some_and(|policy| policy.split(',').any(|it| it.trim() == "compact"));
-    let keep = TopicConfig::keep(partitions);
     TopicConfig {
+        partitions: topic.partitions,
         cleanup: if compacted { CleanupPolicy::Compact } else { CleanupPolicy::Delete },
-        // -1, for ever, is no number of milliseconds.
         retention: duration("retention.ms"),
-        delete_retention: duration("delete.retention.ms").unwrap_or(keep.delete_retention),
-        ..keep
+        delete_retention: duration("delete.retention.ms").unwrap_or_default(),
+        replication: topic.replication,
+        min_insync_replicas: text("min.insync.replicas").and_then(|value| value.parse().ok()),
     }
 }
 
 impl Admin for KafkaAdmin {
+    fn brokers(&self) -> Result<usize> {
+        // Asking for one topic that is not there is cheaper than for all.
+        let metadata = self.client.inner().fetch_metadata(Some("__consumer_offsets"), TIMEOUT);
+        Ok(metadata.map_err(|cause| self.failure("counting the brokers", cause))?.brokers().len())
+    }
+
     fn topics(&self) -> Result<Vec<TopicDescription>> {
         self.configs(&self.metadata(None)?)
     }
@@ -195,12 +211,17 @@ impl Admin for KafkaAdmin {
         let operation = || format!("creating the topic {topic}");
         let retention = config.retention.map_or_else(|| "-1".to_owned(), |retention| retention.as_millis().to_string());
         let delete_retention = config.delete_retention.as_millis().to_string();
-        let replication = TopicReplication::Fixed(self.options.replication.unwrap_or(-1));
+        let in_sync = config.min_insync_replicas.map(|replicas| replicas.to_string());
+        // -1: as the brokers say.
+        let replication = TopicReplication::Fixed(config.replication.or(self.options.replication).unwrap_or(-1));
         let mut new = NewTopic::new(topic, config.partitions, replication).set("retention.ms", &retention);
         if config.cleanup == CleanupPolicy::Compact {
             new = new.set("cleanup.policy", "compact").set("delete.retention.ms", &delete_retention);
         }
-        let created = wait(self.client.create_topics([&new], &self.patience())).map_err(|cause| self.failure(operation(), cause))?;
+        if let Some(in_sync) = &in_sync {
+            new = new.set("min.insync.replicas", in_sync);
+        }
+        let created = wait(self.client.create_topics([&new], &patience())).map_err(|cause| self.failure(operation(), cause))?;
         match created.into_iter().next() {
             Some(Err((_, code))) => Err(self.refused(operation(), code)),
             _ => Ok(()),
@@ -209,7 +230,7 @@ impl Admin for KafkaAdmin {
 
     fn delete_topic(&self, topic: &str) -> Result<()> {
         let operation = || format!("deleting the topic {topic}");
-        let deleted = wait(self.client.delete_topics(&[topic], &self.patience())).map_err(|cause| self.failure(operation(), cause))?;
+        let deleted = wait(self.client.delete_topics(&[topic], &patience())).map_err(|cause| self.failure(operation(), cause))?;
         match deleted.into_iter().next() {
             Some(Err((_, code))) => Err(self.refused(operation(), code)),
             _ => Ok(()),
@@ -237,10 +258,8 @@ impl Admin for KafkaAdmin {
     fn group_offsets(&self, group: &str) -> Result<Vec<(TopicPartition, Committed)>> {
         let operation = || format!("asking for the offsets of {group}");
         let mut list = TopicPartitionList::new();
-        for (topic, partitions, _) in self.metadata(None)? {
-            if partitions > 0 {
-                list.add_partition_range(&topic, 0, partitions - 1);
-            }
+        for topic in self.metadata(None)?.iter().filter(|topic| topic.partitions > 0) {
+            list.add_partition_range(&topic.name, 0, topic.partitions - 1);
         }
         let asked = self.speaker(group)?.committed_offsets(list, TIMEOUT);
         let found = asked.map_err(|cause| self.failure(operation(), cause))?;

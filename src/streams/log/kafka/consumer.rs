@@ -102,6 +102,11 @@ impl KafkaConsumer {
         error::of(Call::Other, operation, cause, self.ear().reason())
     }
 
+    fn needs_group(&self, operation: &str) -> Result<()> {
+        let refused = || Error::new(Class::Fatal, operation, "the consumer was made without a group");
+        self.group.as_ref().map(|_| ()).ok_or_else(refused)
+    }
+
     fn entry(&mut self, partition: &TopicPartition) -> Option<&mut Assigned> {
         self.assigned.iter_mut().find(|assigned| assigned.partition == *partition)
     }

@@ -7,6 +7,7 @@ mod admin;
 mod consumer;
 mod context;
 mod error;
+mod owned;
 mod producer;
 mod settings;
 mod wait;
@@ -15,6 +16,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
+
+pub use self::owned::{Refusal, owned, refusal};
 
 use self::admin::KafkaAdmin;
 use self::consumer::KafkaConsumer;

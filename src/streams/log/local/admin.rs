@@ -75,7 +75,9 @@ impl Admin for LocalAdmin {
         write(&*self.shared.kv, &operation, &batch, Durability::Synced)?;
         state.next_topic = id + 1;
         let partitions = (0..config.partitions).map(|_| Partition::default()).collect();
-        state.topics.insert(Arc::from(topic), Topic { id, config: config.clone(), partitions });
+        // There is one copy of everything.
+        let config = TopicConfig { replication: None, min_insync_replicas: None, ..config.clone() };
+        state.topics.insert(Arc::from(topic), Topic { id, config, partitions });
         Self::rebalance(state, topic);
         drop(guard);
         self.shared.changed.notify_all();

@@ -144,6 +144,8 @@ impl StoredTopic {
             cleanup: if self.compact { CleanupPolicy::Compact } else { CleanupPolicy::Delete },
             retention: self.retention_ms.map(duration),
             delete_retention: duration(self.delete_retention_ms),
+            replication: None,
+            min_insync_replicas: None,
         }
     }
 }

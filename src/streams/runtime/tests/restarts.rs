@@ -177,6 +177,28 @@ fn a_missing_topic_is_named() {
 }
 
 #[test]
+fn internal_topics_are_created_only_where_that_is_wanted() {
+    let log = LocalLog::in_memory();
+    let admin = log.admin();
+    for topic in ["input", "output"] {
+        admin.create_topic(topic, &TopicConfig::keep(2)).unwrap();
+    }
+    let options = Options { create_internal_topics: false, ..Options::new("app", "instance") };
+    let start = |options: &Options| {
+        let clock = Arc::new(crate::streams::clock::ManualClock::default());
+        let (topology, log) = (counting(ErrorPolicy::default()), Arc::<LocalLog>::clone(&log));
+        crate::streams::runtime::Streams::new(topology, log, Arc::<MemoryBackend>::default(), clock, options.clone())
+    };
+    assert_eq!(start(&options).unwrap_err().to_string(), "the topic app-counts-changelog does not exist");
+    admin.create_topic("app-counts-changelog", &TopicConfig::compact(2)).unwrap();
+    assert_eq!(start(&options).unwrap_err().to_string(), "the topic app-dead-letters does not exist");
+    assert!(admin.describe("app-dead-letters").unwrap().is_none());
+    start(&Options { create_internal_topics: true, ..options.clone() }).unwrap();
+    assert_eq!(admin.describe("app-dead-letters").unwrap().unwrap().config, TopicConfig::keep(2));
+    start(&options).unwrap();
+}
+
+#[test]
 fn the_description_is_kafka_streams_own() {
     let topology = counting(ErrorPolicy::default());
     let expected = "Topologies:\n  Sub-topology: 0\n    Source: in (topics: [input])\n      --> count\n    Processor: count (stores: [counts])\n      --> out\n      <-- in\n    Sink: out (topic: output)\n      <-- count\n";

@@ -1,0 +1,120 @@
+//! What each part of the program must be allowed to do, as the commands that allow it.
+
+use std::fmt;
+use std::sync::Arc;
+
+use super::Tools;
+use crate::config::Config;
+use crate::operate::topics::{Role, needed};
+
+/// Sinks with values of this schema are outboxes: a sender reads them.
+const OUTBOX_SCHEMA: &str = "telegram_message";
+
+/// A part of the program, with what it needs.
+#[derive(Clone, Debug)]
+pub struct Part {
+    /// What it is called.
+    pub name: &'static str,
+    /// What it does.
+    pub about: &'static str,
+    /// What it must be allowed to do.
+    pub grants: Vec<Grant>,
+}
+
+/// A kind of resource, and whether the name is that of one or the beginning of many.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Resource {
+    Topics(Vec<Arc<str>>),
+    Group(String),
+    Groups(String),
+    TransactionalIds(String),
+}
+
+/// One `kafka-acls.sh` command.
+#[derive(Clone, Debug)]
+pub struct Grant {
+    tools: Tools,
+    principal: &'static str,
+    operations: &'static [&'static str],
+    resource: Resource,
+}
+
+impl fmt::Display for Grant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "kafka-acls.sh {} --add --allow-principal {}", self.tools, self.principal)?;
+        for operation in self.operations {
+            write!(f, " --operation {operation}")?;
+        }
+        match &self.resource {
+            Resource::Topics(topics) => topics.iter().try_for_each(|topic| write!(f, " --topic {topic}")),
+            Resource::Group(group) => write!(f, " --group {group}"),
+            Resource::Groups(prefix) => write!(f, " --group {prefix} --resource-pattern-type prefixed"),
+            Resource::TransactionalIds(prefix) => write!(f, " --transactional-id {prefix} --resource-pattern-type prefixed"),
+        }
+    }
+}
+
+/// What the parts of the application need. Principals are placeholders.
+pub(super) fn parts(config: &Config, tools: &Tools) -> Vec<Part> {
+    let topics = needed(config);
+    let of = |wanted: &dyn Fn(&Role) -> bool| -> Vec<Arc<str>> {
+        topics.iter().filter(|topic| wanted(&topic.role)).map(|topic| Arc::clone(&topic.name)).collect()
+    };
+    let inputs = of(&|role| *role == Role::Input);
+    let dead_letters = of(&|role| *role == Role::DeadLetters);
+    let outputs: Vec<Arc<str>> = config.sinks.iter().map(|sink| Arc::clone(&sink.topic)).chain(dead_letters.clone()).collect();
+    let changelogs = of(&|role| matches!(role, Role::Changelog { .. }));
+    let outboxes: Vec<Arc<str>> =
+        config.sinks.iter().filter(|sink| &*sink.schema_name == OUTBOX_SCHEMA).map(|sink| Arc::clone(&sink.topic)).collect();
+    let id = &config.application_id;
+
+    let part = |name, about, principal: &'static str, grants: Vec<(&'static [&'static str], Resource)>| {
+        let grants = grants.into_iter().filter(|(_, resource)| *resource != Resource::Topics(Vec::new()));
+        let grants = grants.map(|(operations, resource)| Grant { tools: tools.clone(), principal, operations, resource });
+        Part { name, about, grants: grants.collect() }
+    };
+    let mut parts = vec![
+        part(
+            "setup",
+            "creates what is missing",
+            "User:SETUP",
+            vec![(
+                &["Create", "Describe", "DescribeConfigs"],
+                Resource::Topics(topics.iter().map(|topic| Arc::clone(&topic.name)).collect()),
+            )],
+        ),
+        part(
+            "processor",
+            "`run`: reads the inputs, writes the outputs, keeps its state",
+            "User:PROCESSOR",
+            vec![
+                (&["Read", "Describe", "DescribeConfigs"], Resource::Topics(inputs.clone())),
+                (&["Write", "Describe", "DescribeConfigs"], Resource::Topics(outputs)),
+                (&["Read", "Write", "Describe", "DescribeConfigs"], Resource::Topics(changelogs)),
+                (&["Read", "Describe"], Resource::Group(id.to_string())),
+                (&["Write", "Describe"], Resource::TransactionalIds(format!("{id}-"))),
+            ],
+        ),
+        part(
+            "poller",
+            "`import` and whatever else fills the inputs",
+            "User:POLLER",
+            vec![
+                (&["Write", "Describe", "DescribeConfigs"], Resource::Topics(inputs)),
+                (&["Write", "Describe", "DescribeConfigs"], Resource::Topics(dead_letters)),
+                (&["Read", "Describe"], Resource::Groups(format!("{id}-import-"))),
+                (&["Write", "Describe"], Resource::TransactionalIds(format!("{id}-import-"))),
+            ],
+        ),
+    ];
+    if !outboxes.is_empty() {
+        let group = Resource::Groups(format!("{id}-send"));
+        parts.push(part(
+            "sender",
+            "whoever delivers the messages; the group of a Kafka Connect sink is connect-NAME",
+            "User:SENDER",
+            vec![(&["Read", "Describe", "DescribeConfigs"], Resource::Topics(outboxes)), (&["Read", "Describe"], group)],
+        ));
+    }
+    parts
+}
