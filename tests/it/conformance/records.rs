@@ -139,6 +139,25 @@ pub(super) fn a_record_without_a_key_goes_somewhere(log: &dyn Log, unique: &str)
     assert!(seen.iter().all(|record| record.ends_with(":null=v")), "{seen:?}");
 }
 
+pub(super) fn large_records_come_back(log: &dyn Log, unique: &str) {
+    let scene = Scene::new(log, unique);
+    scene.topic("t", &TopicConfig::keep(1));
+    let at = scene.at("t", 0);
+    let mut producer = scene.producer("p", &["t"]);
+    // A broker takes a million bytes, with all that is around the record. Together they are more than one fetch brings.
+    let value: String = (0..180_000).map(|number| char::from(b'a' + u8::try_from(number % 23).unwrap())).collect::<String>().repeat(5);
+    producer.begin().unwrap();
+    for key in 0..8 {
+        producer.send(&record(&key.to_string(), Some(&value))).unwrap();
+    }
+    producer.commit(PATIENCE).unwrap();
+    scene.settled(&at, 9);
+    let mut consumer = scene.reader(Isolation::ReadCommitted);
+    consumer.assign(&at, Offset(0)).unwrap();
+    let seen = read_to(&mut *consumer, &at, 9, |record| (text(record.key), record.value == Some(value.as_bytes())));
+    assert!(seen.iter().cloned().eq((0..8).map(|key: i32| (key.to_string(), true))));
+}
+
 pub(super) fn a_record_that_is_too_large_is_refused(log: &dyn Log, unique: &str) {
     let scene = Scene::new(log, unique);
     scene.topic("t", &TopicConfig::keep(1));

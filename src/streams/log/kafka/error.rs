@@ -57,7 +57,14 @@ fn classify(call: Call, code: Code, flags: Flags) -> Class {
         (_, Code::OffsetOutOfRange | Code::AutoOffsetReset | Code::LogTruncation | Code::NoOffset) => Class::OutOfRange,
         (_, Code::UnknownTopicOrPartition | Code::UnknownTopic | Code::UnknownPartition) => Class::UnknownTopic,
         (_, Code::TopicAlreadyExists) => Class::Exists,
-        (_, Code::MessageSizeTooLarge | Code::InvalidMessageSize | Code::MessageBatchTooLarge | Code::InvalidRecord | Code::InvalidTimestamp) => Class::Record,
+        (
+            _,
+            Code::MessageSizeTooLarge
+            | Code::InvalidMessageSize
+            | Code::MessageBatchTooLarge
+            | Code::InvalidRecord
+            | Code::InvalidTimestamp,
+        ) => Class::Record,
         (_, code) if flags.retriable || passes(code) => Class::Retriable,
         (Call::Produce | Call::SendOffsets, _) if flags.abortable => Class::Abortable,
         // A record that was not delivered in time, or purged: the transaction is lost, the producer is not.
@@ -106,7 +113,8 @@ pub(super) fn passes(code: Code) -> bool {
 pub(super) fn of(call: Call, operation: impl Into<String>, error: KafkaError, reason: Option<String>) -> Error {
     let class = class(call, &error);
     let code = error.rdkafka_error_code();
-    let silent = matches!(code, Some(Code::OperationTimedOut | Code::AllBrokersDown | Code::BrokerTransportFailure | Code::RequestTimedOut));
+    let silent =
+        matches!(code, Some(Code::OperationTimedOut | Code::AllBrokersDown | Code::BrokerTransportFailure | Code::RequestTimedOut));
     let message = match reason.filter(|_| silent) {
         Some(reason) => format!("the cluster did not answer; last it was: {reason}"),
         None if silent => "the cluster did not answer".to_owned(),
