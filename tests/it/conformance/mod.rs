@@ -15,13 +15,15 @@ mod times;
 mod topics;
 mod transactions;
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use tidewatch::streams::log::Log;
 use tidewatch::streams::log::kafka::{self, KafkaLog};
 use tidewatch::streams::log::local::LocalLog;
 use tidewatch::streams::rocks::{Budget, Options, Profile, Rocks};
+
+use crate::real::broker::Broker;
+use crate::real::unique;
 
 /// Makes a test per script and log. A script that is not in the table is dead code, and so a warning.
 macro_rules! conformance {
@@ -121,22 +123,9 @@ fn on_disk(script: fn(&dyn Log, &str)) {
 }
 
 fn on_kafka(script: fn(&dyn Log, &str), name: &str) {
-    static SKIPPED: AtomicUsize = AtomicUsize::new(0);
-    let Some(log) = real_log() else {
-        let count = SKIPPED.fetch_add(1, Ordering::Relaxed) + 1;
-        // Past the harness, which holds back what passing tests print.
-        let note = format!("SKIPPED ({count} so far): {name} on a real broker: there is none\n");
-        std::io::Write::write_all(&mut std::io::stderr(), note.as_bytes()).unwrap();
-        return;
-    };
-    // Names for this run alone: a broker remembers what earlier runs left. Topic names are limited to 249 bytes.
-    let run = std::process::id();
-    let started = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap().as_millis();
-    script(&*log, &format!("conformance-{run}-{started}-{name}-"));
-}
-
-/// The log of a real broker; none where there is no broker to ask.
-fn real_log() -> Option<Arc<dyn Log>> {
-    let servers = std::env::var("KAFKA_BOOTSTRAP_SERVERS").ok()?;
-    Some(KafkaLog::new(kafka::Options::new(servers.split(','))).unwrap())
+    static LOG: OnceLock<Arc<KafkaLog>> = OnceLock::new();
+    let Some(broker) = Broker::shared() else { return };
+    let log = LOG.get_or_init(|| KafkaLog::new(kafka::Options::new(broker.bootstrap_servers().split(',').map(str::trim))).unwrap());
+    // Names for this run alone: a broker remembers what earlier runs left.
+    script(&**log, &unique(&format!("conformance-{name}-")));
 }

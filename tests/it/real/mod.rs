@@ -16,6 +16,7 @@ pub(crate) mod records;
 pub(crate) mod registry;
 pub(crate) mod security;
 pub(crate) mod telegram;
+#[cfg(test)]
 mod tests;
 
 use std::collections::BTreeSet;

@@ -102,13 +102,13 @@ impl KafkaConsumer {
         error::of(Call::Other, operation, cause, self.ear().reason())
     }
 
-    fn needs_group(&self, operation: &str) -> Result<()> {
-        let refused = || Error::new(Class::Fatal, operation, "the consumer was made without a group");
-        self.group.as_ref().map(|_| ()).ok_or_else(refused)
-    }
-
     fn entry(&mut self, partition: &TopicPartition) -> Option<&mut Assigned> {
         self.assigned.iter_mut().find(|assigned| assigned.partition == *partition)
+    }
+
+    fn needs_group(&self, operation: &str) -> Result<()> {
+        let refused = || Err(Error::new(Class::Fatal, operation, "the consumer has no group"));
+        self.group.as_ref().map_or_else(refused, |_| Ok(()))
     }
 
     fn needs_assigned(&self, operation: &str, partition: &TopicPartition) -> Result<()> {

@@ -169,6 +169,7 @@ mod tests {
         assert_eq!(classify(Call::Produce, Code::MessageTimedOut, NONE), Class::Abortable);
         assert_eq!(classify(Call::Produce, Code::OperationTimedOut, NONE), Class::Retriable);
         assert_eq!(classify(Call::Produce, Code::MessageSizeTooLarge, NONE), Class::Record);
+        assert_eq!(classify(Call::Produce, Code::InvalidRecord, ABORTABLE), Class::Record);
         assert_eq!(classify(Call::Produce, Code::TopicAuthorizationFailed, NONE), Class::Fatal);
         assert_eq!(classify(Call::SendOffsets, Code::TransactionalIdAuthorizationFailed, NONE), Class::Fatal);
         assert_eq!(classify(Call::SendOffsets, Code::CoordinatorNotAvailable, NONE), Class::Retriable);

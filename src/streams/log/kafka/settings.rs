@@ -79,8 +79,8 @@ pub(super) fn consumer(options: &Options, wanted: &ConsumerOptions) -> ClientCon
     );
     config.set("session.timeout.ms", ms(options.session_timeout));
     config.set("max.poll.interval.ms", ms(MAX_POLL_INTERVAL));
-    // Without a group nothing can be assigned. Nobody joins this one and nothing is committed for it.
-    config.set("group.id", wanted.group.as_deref().unwrap_or(&options.client_id));
+    // Without a group librdkafka assigns nothing. This one has no members and no offsets: nobody subscribes or commits under it.
+    config.set("group.id", wanted.group.as_deref().map_or_else(|| format!("{}-reader", options.client_id), str::to_owned));
     if let Some(instance) = &wanted.instance_id {
         config.set("group.instance.id", &**instance);
     }
