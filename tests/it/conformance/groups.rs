@@ -85,7 +85,9 @@ pub(super) fn two_members_share_and_one_that_leaves_hands_over(log: &dyn Log, un
     eventually("the hand-over", || {
         // Whoever leaves may be told to give up what it had.
         if let Polled::Revoked(less) = second.consumer.poll(MOMENT, &mut RecordBatch::default()).unwrap() {
-            less.iter().for_each(|at| second.consumer.unassign(at).unwrap());
+            for at in &less {
+                second.consumer.unassign(at).unwrap();
+            }
         }
         first.poll();
         first.owned == both

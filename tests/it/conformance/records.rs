@@ -5,13 +5,16 @@ use tidewatch::streams::log::{Class, HeadersBuf, Isolation, Log, Offset, Partiti
 
 use super::scene::{PATIENCE, Scene, THEN, class, deliver, eventually, read_to, record, text, until_equal};
 
+/// A key and a value.
+type Pair<'a> = (Option<&'a [u8]>, Option<&'a [u8]>);
+
 pub(super) fn keys_values_and_nulls_come_back(log: &dyn Log, unique: &str) {
     let scene = Scene::new(log, unique);
     scene.topic("t", &TopicConfig::keep(1));
     let at = scene.at("t", 0);
     let mut producer = scene.producer("p", &["t"]);
     let binary: Vec<u8> = (0..=255).collect();
-    let sent: [(Option<&[u8]>, Option<&[u8]>); 7] = [
+    let sent: [Pair<'_>; 7] = [
         (Some(b"k"), Some(b"v")),
         (Some(b"tombstone"), None),
         (None, Some(b"no key")),
@@ -133,7 +136,7 @@ pub(super) fn a_record_without_a_key_goes_somewhere(log: &dyn Log, unique: &str)
         producer.commit(PATIENCE).unwrap();
     }
     // Each took two offsets: its own and the marker's.
-    until_equal(8, || (0..3).map(|number| scene.marks(&scene.at("t", number)).1).sum::<i64>());
+    until_equal(&8, || (0..3).map(|number| scene.marks(&scene.at("t", number)).1).sum::<i64>());
     let seen: Vec<_> = (0..3).flat_map(|number| scene.committed_records(&scene.at("t", number))).collect();
     assert_eq!(seen.len(), 4);
     assert!(seen.iter().all(|record| record.ends_with(":null=v")), "{seen:?}");
