@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use tidewatch::streams::log::{Class, Consumer, Log, Offset, Polled, RecordBatch, TopicConfig, TopicPartition};
+use tidewatch::streams::log::{Class, Consumer, ConsumerOptions, Isolation, Log, Offset, Polled, RecordBatch, TopicConfig, TopicPartition};
 
-use super::scene::{MOMENT, Scene, assert_silent, commit, eventually, poll_error, read_to, show};
+use super::scene::{MOMENT, PATIENCE, Scene, assert_silent, commit, eventually, next, poll_error, read_to, record, show};
 
 /// A member that takes up what it is given from the beginning, and gives up what it is asked for.
 #[derive(Debug)]
@@ -85,7 +85,9 @@ pub(super) fn two_members_share_and_one_that_leaves_hands_over(log: &dyn Log, un
     eventually("the hand-over", || {
         // Whoever leaves may be told to give up what it had.
         if let Polled::Revoked(less) = second.consumer.poll(MOMENT, &mut RecordBatch::default()).unwrap() {
-            less.iter().for_each(|at| second.consumer.unassign(at).unwrap());
+            for at in &less {
+                second.consumer.unassign(at).unwrap();
+            }
         }
         first.poll();
         first.owned == both
@@ -133,6 +135,47 @@ pub(super) fn groups_do_not_disturb_each_other(log: &dyn Log, unique: &str) {
     until(&mut [&mut one], |members| members[0].owned.len() == 2);
     until(&mut [&mut other], |members| members[0].owned.len() == 3);
     assert!(one.heard.iter().chain(&other.heard).all(|polled| matches!(polled, Polled::Assigned(_))));
+}
+
+pub(super) fn a_member_that_left_can_join_again(log: &dyn Log, unique: &str) {
+    let scene = Scene::new(log, unique);
+    scene.topic("t", &TopicConfig::keep(2));
+    let mut first = Member::join(&scene, "g", "1", &["t"]);
+    until(&mut [&mut first], |members| members[0].owned.len() == 2);
+    first.consumer.unsubscribe().unwrap();
+    first.owned.clear();
+    first.consumer.subscribe(&[scene.name("t")]).unwrap();
+    until(&mut [&mut first], |members| members[0].owned.len() == 2);
+    // It is a member like any other: it is asked for what it is to give up.
+    let mut second = Member::join(&scene, "g", "2", &["t"]);
+    until(&mut [&mut first, &mut second], |members| sizes(members) == [1, 1]);
+    assert_eq!(first.heard.last(), Some(&Polled::Revoked(second.owned.iter().cloned().collect())));
+}
+
+/// As a restore does, beside the member whose partition it restores.
+pub(super) fn who_only_asks_for_offsets_disturbs_no_member(log: &dyn Log, unique: &str) {
+    let scene = Scene::new(log, unique);
+    scene.topic("t", &TopicConfig::keep(2));
+    scene.topic("out", &TopicConfig::keep(1));
+    let both = [scene.at("t", 0), scene.at("t", 1)];
+    let mut producer = scene.producer("p", &["out"]);
+    let mut member = Member::join(&scene, "g", "1", &["t"]);
+    until(&mut [&mut member], |members| members[0].owned.len() == 2);
+    let isolation = Isolation::ReadCommitted;
+    let mut asking = scene.log.consumer(ConsumerOptions { group: Some(scene.name("g")), instance_id: None, isolation }).unwrap();
+    asking.assign(&scene.at("out", 0), Offset(0)).unwrap();
+    for number in 1..=3 {
+        producer.begin().unwrap();
+        producer.send(&record("k", Some("v"))).unwrap();
+        producer.send_offsets(&[(both[0].clone(), next(number, ""))], &member.consumer.group_metadata(), PATIENCE).unwrap();
+        producer.commit(PATIENCE).unwrap();
+        assert_eq!(asking.committed(&both, PATIENCE).unwrap(), [Some(next(number, "")), None]);
+        assert_eq!(read_to(&mut *asking, &scene.at("out", 0), 2 * number, show).len(), 1);
+        member.poll();
+    }
+    drop(asking);
+    assert_silent(&mut *member.consumer);
+    assert_eq!(member.heard.len(), 1, "{:?}", member.heard);
 }
 
 pub(super) fn a_second_holder_of_an_instance_id_fences_the_first(log: &dyn Log, unique: &str) {

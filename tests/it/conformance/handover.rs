@@ -99,7 +99,9 @@ pub(super) fn a_stale_generation_is_refused_and_the_current_one_is_not(log: &dyn
     second.owned.clear();
     eventually("the hand-over", || {
         if let Polled::Revoked(less) = second.consumer.poll(MOMENT, &mut RecordBatch::default()).unwrap() {
-            less.iter().for_each(|at| second.consumer.unassign(at).unwrap());
+            for at in &less {
+                second.consumer.unassign(at).unwrap();
+            }
         }
         first.poll();
         first.owned.len() == 2

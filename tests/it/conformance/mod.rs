@@ -63,6 +63,7 @@ conformance! {
         keys_decide_the_partition_as_in_java,
         an_explicit_partition_overrides_the_key,
         a_record_without_a_key_goes_somewhere,
+        large_records_come_back,
         a_record_that_is_too_large_is_refused,
         a_compacted_topic_refuses_a_record_without_a_key,
         an_unknown_topic_or_partition_is_refused;
@@ -91,6 +92,8 @@ conformance! {
         partitions_are_spread_evenly,
         nothing_is_read_before_it_is_assigned,
         groups_do_not_disturb_each_other,
+        a_member_that_left_can_join_again,
+        who_only_asks_for_offsets_disturbs_no_member,
         a_second_holder_of_an_instance_id_fences_the_first,
         a_member_that_comes_back_takes_up_its_own_partitions;
     handover:

@@ -26,7 +26,7 @@ pub(super) fn offsets_are_the_groups_when_the_transaction_commits(log: &dyn Log,
     producer.send_offsets(&[(first.clone(), next(100, "aborted"))], &member, PATIENCE).unwrap();
     producer.abort(PATIENCE).unwrap();
     assert_eq!(asking.committed(&places, PATIENCE).unwrap(), expected);
-    until_equal(vec![(first.clone(), next(7, "layout")), (second, next(9, ""))], || {
+    until_equal(&vec![(first.clone(), next(7, "layout")), (second, next(9, ""))], || {
         let mut offsets = log.admin().group_offsets(&scene.name("g")).unwrap();
         offsets.sort_by(|one, other| one.0.cmp(&other.0));
         offsets
@@ -157,5 +157,5 @@ pub(super) fn offsets_go_with_their_topic(log: &dyn Log, unique: &str) {
     let kept = (scene.at("u", 0), next(2, ""));
     admin.alter_group_offsets(&group, &[(scene.at("t", 0), Some(next(1, ""))), (kept.0.clone(), Some(kept.1.clone()))]).unwrap();
     admin.delete_topic(&scene.name("t")).unwrap();
-    until_equal(vec![kept], || admin.group_offsets(&group).unwrap());
+    until_equal(&vec![kept], || admin.group_offsets(&group).unwrap());
 }

@@ -5,13 +5,16 @@ use tidewatch::streams::log::{Class, HeadersBuf, Isolation, Log, Offset, Partiti
 
 use super::scene::{PATIENCE, Scene, THEN, class, deliver, eventually, read_to, record, text, until_equal};
 
+/// A key and a value.
+type Pair<'a> = (Option<&'a [u8]>, Option<&'a [u8]>);
+
 pub(super) fn keys_values_and_nulls_come_back(log: &dyn Log, unique: &str) {
     let scene = Scene::new(log, unique);
     scene.topic("t", &TopicConfig::keep(1));
     let at = scene.at("t", 0);
     let mut producer = scene.producer("p", &["t"]);
     let binary: Vec<u8> = (0..=255).collect();
-    let sent: [(Option<&[u8]>, Option<&[u8]>); 7] = [
+    let sent: [Pair<'_>; 7] = [
         (Some(b"k"), Some(b"v")),
         (Some(b"tombstone"), None),
         (None, Some(b"no key")),
@@ -133,10 +136,29 @@ pub(super) fn a_record_without_a_key_goes_somewhere(log: &dyn Log, unique: &str)
         producer.commit(PATIENCE).unwrap();
     }
     // Each took two offsets: its own and the marker's.
-    until_equal(8, || (0..3).map(|number| scene.marks(&scene.at("t", number)).1).sum::<i64>());
+    until_equal(&8, || (0..3).map(|number| scene.marks(&scene.at("t", number)).1).sum::<i64>());
     let seen: Vec<_> = (0..3).flat_map(|number| scene.committed_records(&scene.at("t", number))).collect();
     assert_eq!(seen.len(), 4);
     assert!(seen.iter().all(|record| record.ends_with(":null=v")), "{seen:?}");
+}
+
+pub(super) fn large_records_come_back(log: &dyn Log, unique: &str) {
+    let scene = Scene::new(log, unique);
+    scene.topic("t", &TopicConfig::keep(1));
+    let at = scene.at("t", 0);
+    let mut producer = scene.producer("p", &["t"]);
+    // A broker takes a million bytes, with all that is around the record. Together they are more than one fetch brings.
+    let value: String = (0..180_000).map(|number| char::from(b'a' + u8::try_from(number % 23).unwrap())).collect::<String>().repeat(5);
+    producer.begin().unwrap();
+    for key in 0..8 {
+        producer.send(&record(&key.to_string(), Some(&value))).unwrap();
+    }
+    producer.commit(PATIENCE).unwrap();
+    scene.settled(&at, 9);
+    let mut consumer = scene.reader(Isolation::ReadCommitted);
+    consumer.assign(&at, Offset(0)).unwrap();
+    let seen = read_to(&mut *consumer, &at, 9, |record| (text(record.key), record.value == Some(value.as_bytes())));
+    assert!(seen.iter().cloned().eq((0..8).map(|key: i32| (key.to_string(), true))));
 }
 
 pub(super) fn a_record_that_is_too_large_is_refused(log: &dyn Log, unique: &str) {

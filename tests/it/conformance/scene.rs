@@ -84,7 +84,7 @@ impl<'a> Scene<'a> {
     /// Waits until all transactions are through and the partition ends at `end`.
     #[track_caller]
     pub(super) fn settled(&self, at: &TopicPartition, end: i64) {
-        until_equal((0, end, end), || self.marks(at));
+        until_equal(&(0, end, end), || self.marks(at));
     }
 
     /// All records of a partition up to its end as it is now: `offset:key=value`, and the position after them.
@@ -212,12 +212,12 @@ pub(super) fn eventually(what: &str, mut look: impl FnMut() -> bool) {
 
 /// Looks until it is as expected.
 #[track_caller]
-pub(super) fn until_equal<T: PartialEq + Debug>(expected: T, mut look: impl FnMut() -> T) {
+pub(super) fn until_equal<T: PartialEq + Debug>(expected: &T, mut look: impl FnMut() -> T) {
     let deadline = Instant::now() + PATIENCE;
     loop {
         let seen = look();
-        if seen == expected || Instant::now() >= deadline {
-            assert_eq!(seen, expected, "still after {PATIENCE:?}");
+        if seen == *expected || Instant::now() >= deadline {
+            assert_eq!(seen, *expected, "still after {PATIENCE:?}");
             return;
         }
         pause();

@@ -28,12 +28,12 @@ pub(super) fn a_topic_is_created_described_and_deleted(log: &dyn Log, unique: &s
         assert!(all.is_sorted_by(|one, other| one.name < other.name));
         all.into_iter().map(|topic| topic.name).filter(|name| configs.iter().any(|(topic, _)| *name == scene.name(topic))).collect()
     };
-    until_equal(["compacted", "kept", "retained"].map(|topic| scene.name(topic)).to_vec(), names);
+    until_equal(&["compacted", "kept", "retained"].map(|topic| scene.name(topic)).to_vec(), names);
     assert_eq!(class(admin.create_topic(&scene.name("kept"), &TopicConfig::keep(1))), Class::Exists);
     assert_eq!(admin.describe(&scene.name("kept")).unwrap().unwrap().config.partitions, 2, "and it is as it was");
     admin.delete_topic(&scene.name("kept")).unwrap();
     eventually("the deletion", || admin.describe(&scene.name("kept")).unwrap().is_none());
-    until_equal(["compacted", "retained"].map(|topic| scene.name(topic)).to_vec(), names);
+    until_equal(&["compacted", "retained"].map(|topic| scene.name(topic)).to_vec(), names);
 }
 
 pub(super) fn what_cannot_be_created_is_refused(log: &dyn Log, unique: &str) {
@@ -97,7 +97,7 @@ pub(super) fn a_compacted_topic_keeps_the_last_value_of_each_key(log: &dyn Log, 
     producer.send(&record("k0", None)).unwrap();
     producer.commit(PATIENCE).unwrap();
     let end = 2 + 20 * 51 + 2;
-    until_equal((end, end), || {
+    until_equal(&(end, end), || {
         let (_, stable, high) = scene.marks(&at);
         (stable, high)
     });

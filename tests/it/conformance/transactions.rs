@@ -51,7 +51,7 @@ pub(super) fn the_oldest_open_transaction_holds_back_the_last_stable_offset(log:
     begin(&mut *second, &[("b", "2")]);
     assert_eq!(scene.marks(&at), (0, 2, 4), "the older of the two");
     second.commit(PATIENCE).unwrap();
-    until_equal((0, 2, 5), || scene.marks(&at));
+    until_equal(&(0, 2, 5), || scene.marks(&at));
     assert_eq!(scene.read(&at, Isolation::ReadCommitted), (vec!["0:z=0".into()], 2));
     append(&mut *first, &[("a", "3")]);
     first.abort(PATIENCE).unwrap();
@@ -86,6 +86,9 @@ pub(super) fn all_partitions_and_topics_of_a_transaction_commit_together(log: &d
     }
 }
 
+/// A call of a producer that fails, and how.
+type Failing<'a> = &'a dyn Fn(&mut dyn Producer) -> Class;
+
 pub(super) fn the_newest_holder_of_an_id_fences_the_former(log: &dyn Log, unique: &str) {
     let scene = Scene::new(log, unique);
     scene.topic("t", &TopicConfig::keep(1));
@@ -93,7 +96,7 @@ pub(super) fn the_newest_holder_of_an_id_fences_the_former(log: &dyn Log, unique
     let asking = scene.member("g", "i");
     // Whichever call of the former holder comes first: it is told, and nothing of it gets through.
     let offsets = [(at.clone(), next(1, ""))];
-    let calls: [&dyn Fn(&mut dyn Producer) -> Class; 4] = [
+    let calls: [Failing<'_>; 4] = [
         &|former| class(deliver(former, &record("late", Some("x")))),
         &|former| class(former.send_offsets(&offsets, &asking.group_metadata(), PATIENCE)),
         &|former| class(former.commit(PATIENCE)),

@@ -106,7 +106,6 @@ impl KafkaConsumer {
         self.assigned.iter_mut().find(|assigned| assigned.partition == *partition)
     }
 
-    /// What needs an assignment, or a group, is refused without.
     fn needs_group(&self, operation: &str) -> Result<()> {
         let refused = || Err(Error::new(Class::Fatal, operation, "the consumer has no group"));
         self.group.as_ref().map_or_else(refused, |_| Ok(()))
@@ -273,6 +272,8 @@ fn push(batch: &mut RecordBatch, message: &BorrowedMessage<'_>, headers: &mut He
 impl Consumer for KafkaConsumer {
     fn subscribe(&mut self, topics: &[Arc<str>]) -> Result<()> {
         self.needs_group("subscribing")?;
+        // Whoever left and comes back wants to be asked again.
+        self.ear().closing.store(false, Ordering::Release);
         let topics: Vec<&str> = topics.iter().map(|topic| &**topic).collect();
         self.consumer.subscribe(&topics).map_err(|cause| self.failure(format!("subscribing to {}", topics.join(", ")), cause))
     }
