@@ -70,6 +70,11 @@ impl RecordBatch {
         start..self.bytes.len()
     }
 
+    /// The offset of the last record.
+    pub fn last_offset(&self) -> Option<Offset> {
+        self.entries.last().map(|entry| entry.offset)
+    }
+
     /// Number of records.
     pub fn len(&self) -> usize {
         self.entries.len()

@@ -136,6 +136,10 @@ pub trait Producer: Debug + Send {
     fn send_offsets(&mut self, offsets: &[(TopicPartition, Committed)], group: &GroupMetadata, timeout: Duration) -> Result<()>;
     /// Commits: the point of no return. A [`Class::Unknown`] error leaves the outcome open.
     fn commit(&mut self, timeout: Duration) -> Result<()>;
+    /// Whether something happened during the last [`commit`](Self::commit) that may have made the client send it twice.
+    fn is_doubtful(&self) -> bool {
+        false
+    }
     /// Aborts the open transaction.
     fn abort(&mut self, timeout: Duration) -> Result<()>;
 }

@@ -32,12 +32,12 @@ pub(super) struct Scope<'a> {
 pub(super) enum Outcome {
     /// There was nothing to commit.
     Nothing,
-    /// It is committed; `slow` when the commit call took so long that it may have been sent twice.
+    /// It is committed.
     Committed {
         /// The committed offsets.
         offsets: Vec<(TopicPartition, Offset)>,
-        /// Whether the producer must be replaced.
-        slow: bool,
+        /// Whether the commit may have been sent twice: then the producer must be replaced.
+        doubtful: bool,
     },
 }
 
@@ -102,6 +102,7 @@ pub(super) fn commit(scope: &mut Scope<'_>) -> Result<Outcome, Failed> {
     let began = scope.clock.monotonic();
     retry(scope.clock, timeout, || producer.commit(timeout)).map_err(|error| Failed::Log(Phase::Commit, error))?;
     let took = scope.clock.monotonic().saturating_sub(began);
+    let doubtful = took >= scope.options.endtxn_guard || scope.transaction.producer.is_doubtful() || scope.transaction.is_crossed();
     scope.transaction.ended();
     // 5. Order: only now may the stores learn of it.
     for (task, _, offset) in &advanced {
@@ -114,7 +115,7 @@ pub(super) fn commit(scope: &mut Scope<'_>) -> Result<Outcome, Failed> {
         task.stores.committed(complete).map_err(|error| Failed::Stores(*id, error))?;
     }
     let offsets = advanced.into_iter().map(|(_, source, offset)| (source, offset)).collect();
-    Ok(Outcome::Committed { offsets, slow: took >= scope.options.endtxn_guard })
+    Ok(Outcome::Committed { offsets, doubtful })
 }
 
 fn write_changelogs(scope: &mut Scope<'_>) -> log::Result<()> {

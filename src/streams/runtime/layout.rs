@@ -17,10 +17,18 @@ struct Layout {
     stores: BTreeMap<String, StoreLayout>,
 }
 
-/// The metadata for the offsets of a sub-topology.
+/// Brokers refuse offsets with longer metadata (Kafka's `offset.metadata.max.bytes`, by default).
+const METADATA_BYTES_MAX: usize = 4096;
+
+/// The metadata for the offsets of a sub-topology. A layout that is too long for it is left out: then only the disk knows it.
 pub(super) fn metadata(subtopology: &Subtopology, partitions: i32) -> Arc<str> {
     let stores = subtopology.stores.iter().map(|store| (store.name.to_string(), store.layout.clone())).collect();
-    serde_json::to_string(&Layout { partitions, stores }).unwrap_or_default().into()
+    let text = serde_json::to_string(&Layout { partitions, stores }).unwrap_or_default();
+    if text.len() > METADATA_BYTES_MAX {
+        tracing::warn!(topic = %subtopology.topic, bytes = text.len(), "the layout of the stores is too long to be kept with the offsets");
+        return Arc::from("");
+    }
+    text.into()
 }
 
 /// The same metadata without one store: what is forgotten binds nobody, the others stay as they are.

@@ -24,6 +24,7 @@ impl StreamThread {
     /// New partitions: their stores are restored first, their input is read afterwards.
     pub(super) fn assigned(&mut self, partitions: &[TopicPartition]) -> Result<()> {
         tracing::info!(thread = self.index, partitions = list(partitions), "partitions assigned");
+        self.transaction.cross();
         for partition in partitions {
             let Some(id) = self.task_id(partition) else { continue };
             if self.tasks.contains_key(&id) || self.restoring.contains_key(&id) {
@@ -39,8 +40,10 @@ impl StreamThread {
     /// The group wants partitions back: commit, close, give them up.
     pub(super) fn revoked(&mut self, partitions: &[TopicPartition]) -> Result<()> {
         tracing::info!(thread = self.index, partitions = list(partitions), "partitions revoked");
-        self.commit()?;
-        self.give_up(partitions, true)
+        let crossed = self.commit()?;
+        self.give_up(partitions, true)?;
+        // Order: others wait for the partitions, nobody waits for the producer.
+        if crossed && self.replace_at.is_none() { self.replace_producer() } else { Ok(()) }
     }
 
     /// Partitions that may be another's already: nothing is committed for them.

@@ -18,6 +18,10 @@ use crate::streams::processor::StoreId;
 use crate::streams::task::{self, State, StreamTask, TaskId};
 use crate::streams::topology::{Blueprint, Start};
 
+/// How long one question for committed offsets may take, on a thread that has time for it: long enough to reach the group's coordinator, short
+/// enough to be there when a partition is taken away.
+const COMMITTED_TIMEOUT: Duration = Duration::from_secs(1);
+
 /// What a restore found out.
 #[derive(Debug)]
 pub(super) enum Outcome {
@@ -50,6 +54,8 @@ struct Entry {
     /// Restores that are not finished, by changelog partition.
     stores: BTreeMap<TopicPartition, (StoreId, RestoreProgress, Duration)>,
     planned: bool,
+    /// Whether it was told that the committed offset is held up.
+    told: bool,
 }
 
 /// Restores tasks, a step at a time.
@@ -93,7 +99,7 @@ impl Restorer {
     }
 
     pub(super) fn add(&mut self, task: StreamTask) {
-        self.entries.insert(task.id(), Entry { task, committed: None, stores: BTreeMap::new(), planned: false });
+        self.entries.insert(task.id(), Entry { task, committed: None, stores: BTreeMap::new(), planned: false, told: false });
     }
 
     /// Gives a task back as far as it is; its partition was taken away.
@@ -141,6 +147,8 @@ impl Restorer {
 
     /// Fetches the committed offsets of new tasks and decides where their restores begin and end.
     fn plan(&mut self, timeout: Duration, finished: &mut Vec<Restored>) {
+        // Whoever steps a restorer without time of his own must not be held up.
+        let timeout = if timeout.is_zero() { timeout } else { COMMITTED_TIMEOUT };
         let waiting: Vec<_> = self.entries.values().filter(|entry| !entry.planned).map(|entry| entry.task.id()).collect();
         for id in waiting {
             if let Err(outcome) = self.plan_task(id, timeout) {
@@ -157,7 +165,10 @@ impl Restorer {
         let committed = match self.consumer.committed(std::slice::from_ref(&source), timeout) {
             Ok(committed) => committed.into_iter().next().flatten(),
             Err(error) if error.class == Class::Retriable => {
-                tracing::debug!(task = %id, "waiting for a foreign transaction");
+                // A dead owner's transaction is aborted when it times out; other causes pass as well.
+                if !std::mem::replace(&mut entry.told, true) {
+                    tracing::info!(task = %id, input = %source, reason = task::chain(&error), "waiting for a foreign transaction");
+                }
                 return Ok(());
             }
             Err(error) => return Err(Outcome::Failed(error.into())),

@@ -276,7 +276,7 @@ impl StreamThread {
         });
         match outcome {
             Ok(Outcome::Nothing) => Ok(false),
-            Ok(Outcome::Committed { offsets, slow }) => {
+            Ok(Outcome::Committed { offsets, doubtful }) => {
                 self.last_commit = self.parts.clock.monotonic();
                 self.failures = 0;
                 for (source, _) in &offsets {
@@ -285,8 +285,8 @@ impl StreamThread {
                 self.report(1);
                 self.parts.shared.committed(offsets);
                 self.flush_stores(false)?;
-                if slow {
-                    tracing::warn!("a commit took long enough to have been sent twice: replacing the producer");
+                if doubtful {
+                    tracing::warn!(thread = self.index, "a commit may have been sent twice: replacing the producer");
                     self.replace_producer()?;
                 }
                 Ok(true)

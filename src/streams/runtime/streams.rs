@@ -21,6 +21,9 @@ use crate::streams::log::{Isolation, Log, Offset, TopicPartition};
 use crate::streams::task::panic_message;
 use crate::streams::topology::Blueprint;
 
+/// How often the group is asked how far its other members are, under `until_end`.
+const ASK_INTERVAL: Duration = Duration::from_secs(1);
+
 /// The states of an engine. Names and meaning are Kafka Streams' (`KafkaStreams.State`).
 ///
 /// ```text
@@ -200,14 +203,35 @@ impl Streams {
         self.parts.shared.changed.notify_all();
     }
 
+    /// What the other members of the group have committed, for the partitions that this instance does not have.
+    fn ask_the_group(&self) {
+        let missing = {
+            let progress = self.parts.shared.progress.lock();
+            self.ends.iter().any(|(input, end)| progress.committed.get(input).is_none_or(|offset| offset < end))
+        };
+        if !missing {
+            return;
+        }
+        match self.parts.log.admin().group_offsets(&self.parts.options.application_id) {
+            Ok(offsets) => self.parts.shared.committed(offsets.into_iter().map(|(input, committed)| (input, committed.offset))),
+            Err(error) => tracing::debug!(%error, "the group's offsets"),
+        }
+    }
+
     /// Waits until the engine ends: told to [`stop`](Self::stop), at the end of its inputs under `until_end`, or by a failure.
     ///
     /// `each` is called several times a second with what the threads last reported.
     pub fn join(&self, mut each: impl FnMut(&Status)) -> Result<()> {
         let count = self.parts.options.threads;
+        let mut asked = self.parts.clock.monotonic();
         loop {
             self.state();
             each(&self.status());
+            let now = self.parts.clock.monotonic();
+            if self.parts.options.until_end && now.saturating_sub(asked) >= ASK_INTERVAL {
+                asked = now;
+                self.ask_the_group();
+            }
             let mut progress = self.parts.shared.progress.lock();
             let reached = |committed: &BTreeMap<TopicPartition, Offset>| {
                 self.ends.iter().all(|(input, end)| end.0 == 0 || committed.get(input).is_some_and(|offset| offset >= end))

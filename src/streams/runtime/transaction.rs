@@ -11,6 +11,7 @@ pub(super) struct Transaction {
     pub(super) producer: Box<dyn Producer>,
     open: bool,
     records: u64,
+    crossed: bool,
 }
 
 impl Transaction {
@@ -18,7 +19,7 @@ impl Transaction {
     pub(super) fn init(log: &dyn Log, options: &ProducerOptions, timeout: Duration) -> log::Result<Self> {
         let mut producer = log.producer(options.clone())?;
         producer.init_transactions(timeout)?;
-        Ok(Self { producer, open: false, records: 0 })
+        Ok(Self { producer, open: false, records: 0, crossed: false })
     }
 
     pub(super) fn begin(&mut self) -> log::Result<()> {
@@ -39,10 +40,21 @@ impl Transaction {
         self.records
     }
 
+    /// The assignment changes; an open transaction then reaches over from one to the next.
+    pub(super) fn cross(&mut self) {
+        self.crossed |= self.open;
+    }
+
+    /// Whether the assignment changed while it was open.
+    pub(super) fn is_crossed(&self) -> bool {
+        self.crossed
+    }
+
     /// The transaction is over, one way or the other.
     pub(super) fn ended(&mut self) {
         self.open = false;
         self.records = 0;
+        self.crossed = false;
     }
 }
 

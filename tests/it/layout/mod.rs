@@ -39,7 +39,7 @@ fn root() -> &'static Path {
 }
 
 /// All Rust files under a folder of the project, by their paths relative to it, sorted.
-fn rust_files(folder: &str) -> Vec<(PathBuf, String)> {
+pub(crate) fn rust_files(folder: &str) -> Vec<(PathBuf, String)> {
     let mut open = vec![root().join(folder)];
     let mut files = Vec::new();
     while let Some(folder) = open.pop() {

@@ -1,21 +1,35 @@
-//! The log of a Kafka cluster, through librdkafka. The only place that names rdkafka.
+//! The log of a Kafka cluster, through librdkafka: the only place that names rdkafka.
+//!
+//! Everything that librdkafka does differently from what its flags say is dealt with here, so that the engine sees one log:
+//! `settings` pins what the protocol rests on, `error` sorts errors, `context` turns callbacks into values.
 
+mod admin;
+mod consumer;
+mod context;
+mod error;
 mod owned;
-mod stub;
+mod producer;
+mod settings;
+mod wait;
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
-pub use owned::{Refusal, owned, refusal};
-pub use stub::KafkaLog;
+pub use self::owned::{Refusal, owned, refusal};
+
+use self::admin::KafkaAdmin;
+use self::consumer::KafkaConsumer;
+use self::producer::KafkaProducer;
+use super::{Admin, Consumer, ConsumerOptions, Log, Producer, ProducerOptions, Result};
 
 /// How a cluster is reached.
 #[derive(Clone)]
 pub struct Options {
     /// `host:port` of some brokers.
     pub bootstrap_servers: Vec<String>,
-    /// Further properties of librdkafka, security above all; none of those that [`owned`] knows.
+    /// Further properties of librdkafka, security above all; none of those that the engine owns.
     pub properties: BTreeMap<String, String>,
     /// What brokers' logs and quotas call this client.
     pub client_id: String,
@@ -48,5 +62,34 @@ impl fmt::Debug for Options {
             .field("session_timeout", &self.session_timeout)
             .field("replication", &self.replication)
             .finish()
+    }
+}
+
+/// The log of one cluster.
+#[derive(Debug)]
+pub struct KafkaLog {
+    options: Options,
+    admin: Arc<KafkaAdmin>,
+}
+
+impl KafkaLog {
+    /// Prepares clients; connects to nothing yet. Fails for a property that librdkafka does not know.
+    pub fn new(options: Options) -> Result<Arc<Self>> {
+        let admin = Arc::new(KafkaAdmin::new(&options)?);
+        Ok(Arc::new(Self { options, admin }))
+    }
+}
+
+impl Log for KafkaLog {
+    fn consumer(&self, options: ConsumerOptions) -> Result<Box<dyn Consumer>> {
+        Ok(Box::new(KafkaConsumer::new(&self.options, &options)?))
+    }
+
+    fn producer(&self, options: ProducerOptions) -> Result<Box<dyn Producer>> {
+        Ok(Box::new(KafkaProducer::new(&self.options, options)?))
+    }
+
+    fn admin(&self) -> Arc<dyn Admin> {
+        Arc::<KafkaAdmin>::clone(&self.admin)
     }
 }

@@ -1,0 +1,172 @@
+//! The limit: a client that reads the same records and writes as many bytes to as many topics in transactions, and does nothing with them.
+//!
+//! It runs as a process of its own, so that it can be measured as one: `kafka passthrough SERVERS GROUP INPUT OUTPUT BYTES...`.
+
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use rdkafka::ClientConfig;
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::message::Message as _;
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+
+/// The first argument of the child.
+pub(crate) const ARGUMENT: &str = "passthrough";
+
+const TIMEOUT: Duration = Duration::from_secs(30);
+
+/// What it writes for each record that it reads.
+#[derive(Clone, Debug)]
+pub(crate) struct Output {
+    pub(crate) topic: String,
+    /// Bytes of a value.
+    pub(crate) bytes: usize,
+    /// Every how many records: 1 for each.
+    pub(crate) every: u64,
+}
+
+/// A pass-through that is to run.
+#[derive(Clone, Debug)]
+pub(crate) struct Plan {
+    pub(crate) servers: String,
+    pub(crate) group: String,
+    pub(crate) input: String,
+    /// Under load a transaction takes this long; 0 commits whenever nothing more is there.
+    pub(crate) commit_ms: u64,
+    /// Records after which it ends; 0 for never.
+    pub(crate) records: u64,
+    pub(crate) outputs: Vec<Output>,
+}
+
+impl Plan {
+    /// The process that runs it.
+    pub(crate) fn command(&self) -> Command {
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        command.args([ARGUMENT, &self.servers, &self.group, &self.input, &self.commit_ms.to_string(), &self.records.to_string()]);
+        for Output { topic, bytes, every } in &self.outputs {
+            command.args([topic, &bytes.to_string(), &every.to_string()]);
+        }
+        command
+    }
+
+    fn parse(arguments: &[String]) -> Self {
+        let [servers, group, input, commit_ms, records, outputs @ ..] = arguments else { panic!("{arguments:?}") };
+        let output = |it: &[String]| Output { topic: it[0].clone(), bytes: it[1].parse().unwrap(), every: it[2].parse().unwrap() };
+        Self {
+            servers: servers.clone(),
+            group: group.clone(),
+            input: input.clone(),
+            commit_ms: commit_ms.parse().unwrap(),
+            records: records.parse().unwrap(),
+            outputs: outputs.chunks(3).map(output).collect(),
+        }
+    }
+}
+
+/// The same settings as tidewatch's own clients have, where they matter for speed.
+fn clients(plan: &Plan) -> (BaseConsumer, BaseProducer) {
+    let mut config = ClientConfig::new();
+    config.set("bootstrap.servers", &plan.servers);
+    let mut reading = config.clone();
+    for (key, value) in [
+        ("group.id", &*plan.group),
+        ("isolation.level", "read_committed"),
+        ("enable.auto.commit", "false"),
+        ("enable.auto.offset.store", "false"),
+        ("check.crcs", "true"),
+        ("fetch.queue.backoff.ms", "10"),
+        ("queued.max.messages.kbytes", "8192"),
+    ] {
+        reading.set(key, value);
+    }
+    for (key, value) in [
+        ("transactional.id", &*plan.group),
+        ("linger.ms", "1"),
+        ("batch.size", "262144"),
+        ("queue.buffering.max.kbytes", "32768"),
+        ("partitioner", "murmur2_random"),
+        ("transaction.timeout.ms", "10000"),
+    ] {
+        config.set(key, value);
+    }
+    (reading.create().unwrap(), config.create().unwrap())
+}
+
+/// The child's main.
+pub(crate) fn child(arguments: &[String]) {
+    let plan = Plan::parse(arguments);
+    let (consumer, producer) = clients(&plan);
+    producer.init_transactions(TIMEOUT).unwrap();
+    let metadata = consumer.fetch_metadata(Some(&plan.input), TIMEOUT).unwrap();
+    let mut next = TopicPartitionList::new();
+    for partition in metadata.topics()[0].partitions() {
+        next.add_partition_offset(&plan.input, partition.id(), Offset::Beginning).unwrap();
+    }
+    consumer.assign(&next).unwrap();
+    let bytes = vec![b'x'; plan.outputs.iter().map(|output| output.bytes).max().unwrap_or(0)];
+    let mut pass = Pass { plan: &plan, consumer: &consumer, producer: &producer, positions: vec![-1; next.count()], open: None };
+    let mut read = 0;
+    while plan.records == 0 || read < plan.records {
+        let wait = if pass.open.is_some() && plan.commit_ms == 0 { Duration::ZERO } else { Duration::from_millis(5) };
+        match consumer.poll(wait) {
+            Some(Ok(message)) => {
+                let began = *pass.open.get_or_insert_with(|| {
+                    producer.begin_transaction().unwrap();
+                    Instant::now()
+                });
+                read += 1;
+                pass.positions[usize::try_from(message.partition()).unwrap()] = message.offset() + 1;
+                pass.write(&message, &bytes, read);
+                if plan.commit_ms > 0 && read % 64 == 0 && began.elapsed() >= Duration::from_millis(plan.commit_ms) {
+                    pass.commit();
+                }
+            }
+            Some(Err(error)) => panic!("{error}"),
+            None if plan.commit_ms == 0 => pass.commit(),
+            None => {}
+        }
+    }
+    pass.commit();
+}
+
+struct Pass<'a> {
+    plan: &'a Plan,
+    consumer: &'a BaseConsumer,
+    producer: &'a BaseProducer,
+    positions: Vec<i64>,
+    open: Option<Instant>,
+}
+
+impl Pass<'_> {
+    fn write(&self, message: &rdkafka::message::BorrowedMessage<'_>, bytes: &[u8], read: u64) {
+        let key = message.key().unwrap_or_default();
+        for output in self.plan.outputs.iter().filter(|output| read % output.every == 0) {
+            let mut record = BaseRecord::to(&output.topic).key(key).payload(&bytes[..output.bytes]);
+            record.timestamp = message.timestamp().to_millis();
+            while let Err((_, back)) = self.producer.send(record) {
+                self.producer.poll(Duration::from_millis(1));
+                record = back;
+            }
+        }
+        if read % 256 == 0 {
+            self.producer.poll(Duration::ZERO);
+        }
+    }
+
+    fn commit(&mut self) {
+        if self.open.take().is_none() {
+            return;
+        }
+        // rust-rdkafka's flush waits in steps of 100 ms.
+        while self.producer.in_flight_count() > 0 {
+            self.producer.poll(Duration::from_millis(1));
+        }
+        let mut next = TopicPartitionList::new();
+        for (partition, &offset) in self.positions.iter().enumerate().filter(|(_, offset)| **offset >= 0) {
+            next.add_partition_offset(&self.plan.input, i32::try_from(partition).unwrap(), Offset::Offset(offset)).unwrap();
+        }
+        self.producer.send_offsets_to_transaction(&next, &self.consumer.group_metadata().unwrap(), TIMEOUT).unwrap();
+        self.producer.commit_transaction(TIMEOUT).unwrap();
+    }
+}

@@ -1,0 +1,186 @@
+//! What librdkafka calls back: turned into values that the owner of a client looks at when it has polled.
+//!
+//! All callbacks run inside a poll on the owner's thread, except log lines' and errors' of clients that nobody polls.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use parking_lot::Mutex;
+use rdkafka::client::ClientContext;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::{DeliveryResult, Message};
+use rdkafka::producer::ProducerContext;
+use rdkafka::topic_partition_list::TopicPartitionList;
+use rdkafka::types::RDKafkaRespErr;
+
+use crate::streams::log::TopicPartition;
+
+/// A change of the assignment that the group asks for.
+#[derive(Debug)]
+pub(super) enum Rebalance {
+    Assign(Vec<TopicPartition>),
+    Revoke { partitions: Vec<TopicPartition>, lost: bool },
+}
+
+/// The last offset that was delivered to a partition of a topic.
+type LastOffsets = Vec<Vec<i64>>;
+
+/// What the deliveries of a transaction said.
+#[derive(Debug, Default)]
+pub(super) struct Deliveries {
+    /// By topic index and partition; -1 where nothing is known.
+    last: LastOffsets,
+    /// The first record that was not delivered: its topic index and why.
+    pub(super) failed: Option<(usize, KafkaError)>,
+}
+
+impl Deliveries {
+    pub(super) fn clear(&mut self) {
+        self.last.iter_mut().for_each(Vec::clear);
+        self.failed = None;
+    }
+
+    pub(super) fn last(&self, topic: usize, partition: i32) -> Option<i64> {
+        let offset = *self.last.get(topic)?.get(usize::try_from(partition).ok()?)?;
+        (offset >= 0).then_some(offset)
+    }
+
+    fn delivered(&mut self, topic: usize, partition: i32, offset: i64) {
+        let Ok(partition) = usize::try_from(partition) else { return };
+        if self.last.len() <= topic {
+            self.last.resize_with(topic + 1, Vec::new);
+        }
+        let Some(offsets) = self.last.get_mut(topic) else { return };
+        if offsets.len() <= partition {
+            offsets.resize(partition + 1, -1);
+        }
+        if let Some(last) = offsets.get_mut(partition) {
+            // A report may lack its offset: then nothing is known of the partition's end.
+            *last = if offset < 0 { -1 } else { offset.max(*last) };
+        }
+    }
+}
+
+/// The ear of one client.
+#[derive(Debug, Default)]
+pub(super) struct Ear {
+    /// What the group asked for, in order.
+    pub(super) rebalances: Mutex<VecDeque<Rebalance>>,
+    /// Set before a consumer is closed: what is asked for then is granted at once, or closing would wait for ever.
+    pub(super) closing: AtomicBool,
+    /// What was delivered in the open transaction.
+    pub(super) deliveries: Mutex<Deliveries>,
+    /// Whether an error of a broker was reported since it was last cleared.
+    pub(super) troubled: AtomicBool,
+    /// The last such error in words.
+    reason: Mutex<Option<String>>,
+}
+
+impl Ear {
+    /// The last error that a broker, or the way to it, gave; for messages about calls that only timed out.
+    pub(super) fn reason(&self) -> Option<String> {
+        self.reason.lock().clone()
+    }
+
+    pub(super) fn is_closing(&self) -> bool {
+        self.closing.load(Ordering::Acquire)
+    }
+}
+
+impl ClientContext for Ear {
+    fn log(&self, level: RDKafkaLogLevel, fac: &str, message: &str) {
+        match level {
+            RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert | RDKafkaLogLevel::Critical | RDKafkaLogLevel::Error => {
+                tracing::warn!(target: "librdkafka", fac, "{message}");
+            }
+            RDKafkaLogLevel::Warning | RDKafkaLogLevel::Notice | RDKafkaLogLevel::Info => {
+                tracing::info!(target: "librdkafka", fac, "{message}");
+            }
+            RDKafkaLogLevel::Debug => tracing::debug!(target: "librdkafka", fac, "{message}"),
+        }
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        // The end of a partition arrives here too and is no error.
+        if error.rdkafka_error_code() == Some(RDKafkaErrorCode::PartitionEOF) {
+            return;
+        }
+        self.troubled.store(true, Ordering::Release);
+        *self.reason.lock() = Some(reason.to_owned());
+        tracing::info!(target: "librdkafka", %error, "{reason}");
+    }
+}
+
+impl ConsumerContext for Ear {
+    /// Only takes note: tasks are closed and opened by the thread that owns them, after its poll has returned.
+    fn rebalance(&self, consumer: &BaseConsumer<Self>, error: RDKafkaRespErr, list: &mut TopicPartitionList) {
+        let partitions: Vec<_> = list.elements().iter().map(|it| TopicPartition::new(it.topic(), it.partition())).collect();
+        let granted = match error {
+            RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS => {
+                if !self.is_closing() {
+                    self.rebalances.lock().push_back(Rebalance::Assign(partitions));
+                }
+                // Nothing is read before the stores are restored; the group only wants to hear that the assignment was taken.
+                consumer.incremental_assign(&TopicPartitionList::new())
+            }
+            _ if self.is_closing() || partitions.is_empty() => give_up(consumer, &partitions),
+            _ => {
+                let lost = consumer.assignment_lost();
+                self.rebalances.lock().push_back(Rebalance::Revoke { partitions, lost });
+                Ok(())
+            }
+        };
+        if let Err(error) = granted {
+            tracing::warn!(target: "librdkafka", %error, "a rebalance was not taken");
+        }
+    }
+}
+
+/// Grants a revocation. A partition that was never read must not be named: librdkafka refuses the whole list then, and the group waits.
+pub(super) fn give_up(consumer: &BaseConsumer<Ear>, partitions: &[TopicPartition]) -> Result<(), KafkaError> {
+    let assignment = consumer.assignment()?;
+    let mut list = TopicPartitionList::new();
+    for partition in partitions {
+        if assignment.find_partition(&partition.topic, partition.partition.0).is_some() {
+            list.add_partition(&partition.topic, partition.partition.0);
+        }
+    }
+    consumer.incremental_unassign(&list)
+}
+
+impl ProducerContext for Ear {
+    /// The index of the topic among the producer's.
+    type DeliveryOpaque = usize;
+
+    fn delivery(&self, result: &DeliveryResult<'_>, topic: usize) {
+        let mut deliveries = self.deliveries.lock();
+        match result {
+            Ok(message) => deliveries.delivered(topic, message.partition(), message.offset()),
+            Err((error, _)) => {
+                deliveries.failed.get_or_insert_with(|| (topic, error.clone()));
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_report_without_an_offset_leaves_the_end_unknown() {
+        let mut deliveries = Deliveries::default();
+        deliveries.delivered(2, 1, 7);
+        deliveries.delivered(2, 1, 9);
+        assert_eq!(deliveries.last(2, 1), Some(9));
+        assert_eq!(deliveries.last(2, 0), None);
+        assert_eq!(deliveries.last(0, 0), None);
+        deliveries.delivered(2, 1, -1001);
+        assert_eq!(deliveries.last(2, 1), None);
+        deliveries.clear();
+        deliveries.delivered(2, 1, 3);
+        assert_eq!(deliveries.last(2, 1), Some(3));
+    }
+}

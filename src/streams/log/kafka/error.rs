@@ -1,0 +1,190 @@
+//! Sorts librdkafka's errors by what the engine must do about them. One `match`.
+//!
+//! Its flags alone do not do: a fenced producer comes back as "abortable" from three calls, and a time-out of the commit call as "abortable" although
+//! the outcome is unknown. So the code and the call decide, and the flags only where the code says nothing.
+
+use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
+
+use crate::streams::log::{Class, Error};
+
+/// The calls that errors come from, as far as their meaning depends on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Call {
+    /// Everything of the transactional producer up to the flush, and the abort.
+    Produce,
+    /// `send_offsets_to_transaction`.
+    SendOffsets,
+    /// `commit_transaction`.
+    Commit,
+    /// Reading, committed offsets, topics.
+    Other,
+}
+
+/// What the flags of a transactional call say.
+#[derive(Clone, Copy, Debug, Default)]
+struct Flags {
+    retriable: bool,
+    abortable: bool,
+}
+
+fn flags(error: &KafkaError) -> Flags {
+    match error {
+        KafkaError::Transaction(error) => Flags { retriable: error.is_retriable(), abortable: error.txn_requires_abort() },
+        _ => Flags::default(),
+    }
+}
+
+/// The consequence of an error.
+pub(super) fn class(call: Call, error: &KafkaError) -> Class {
+    error.rdkafka_error_code().map_or(Class::Fatal, |code| classify(call, code, flags(error)))
+}
+
+fn classify(call: Call, code: Code, flags: Flags) -> Class {
+    match (call, code) {
+        // Whatever the flags say.
+        (_, Code::ProducerFenced | Code::Fenced | Code::FencedInstanceId | Code::InvalidProducerEpoch) => Class::Fenced,
+        // Refused by the client itself, in the wrong order: nothing was done.
+        (_, Code::State) => Class::Fatal,
+        // Nothing but a retriable error leaves the outcome of a commit known.
+        (Call::Commit, _) => {
+            if flags.retriable {
+                Class::Retriable
+            } else {
+                Class::Unknown
+            }
+        }
+        (Call::SendOffsets, Code::IllegalGeneration | Code::RebalanceInProgress | Code::UnknownMemberId) => Class::Rebalanced,
+        (_, Code::OffsetOutOfRange | Code::AutoOffsetReset | Code::LogTruncation | Code::NoOffset) => Class::OutOfRange,
+        (_, Code::UnknownTopicOrPartition | Code::UnknownTopic | Code::UnknownPartition) => Class::UnknownTopic,
+        (_, Code::TopicAlreadyExists) => Class::Exists,
+        (_, Code::MessageSizeTooLarge | Code::InvalidMessageSize | Code::MessageBatchTooLarge | Code::InvalidRecord | Code::InvalidTimestamp) => Class::Record,
+        (_, code) if flags.retriable || passes(code) => Class::Retriable,
+        (Call::Produce | Call::SendOffsets, _) if flags.abortable => Class::Abortable,
+        // A record that was not delivered in time, or purged: the transaction is lost, the producer is not.
+        (Call::Produce, Code::MessageTimedOut | Code::PurgeQueue | Code::PurgeInflight) => Class::Abortable,
+        _ => Class::Fatal,
+    }
+}
+
+/// Whether an error speaks of something that passes by itself: the way to a broker, a broker that is starting, an election.
+pub(super) fn passes(code: Code) -> bool {
+    matches!(
+        code,
+        Code::BrokerTransportFailure
+            | Code::AllBrokersDown
+            | Code::Resolve
+            | Code::OperationTimedOut
+            | Code::TimedOutQueue
+            | Code::WaitingForCoordinator
+            | Code::InProgress
+            | Code::PreviousInProgress
+            | Code::QueueFull
+            | Code::Retry
+            | Code::WaitCache
+            | Code::PollExceeded
+            | Code::RequestTimedOut
+            | Code::LeaderNotAvailable
+            | Code::NotLeaderForPartition
+            | Code::BrokerNotAvailable
+            | Code::ReplicaNotAvailable
+            | Code::NetworkException
+            | Code::CoordinatorLoadInProgress
+            | Code::CoordinatorNotAvailable
+            | Code::NotCoordinator
+            | Code::NotController
+            | Code::NotEnoughReplicas
+            | Code::NotEnoughReplicasAfterAppend
+            | Code::KafkaStorageError
+            | Code::ConcurrentTransactions
+            | Code::UnstableOffsetCommit
+            | Code::ReassignmentInProgress
+            | Code::ThrottlingQuotaExceeded
+    )
+}
+
+/// An error of a call; `reason` is what a broker last said, for calls that only timed out.
+pub(super) fn of(call: Call, operation: impl Into<String>, error: KafkaError, reason: Option<String>) -> Error {
+    let class = class(call, &error);
+    let code = error.rdkafka_error_code();
+    let silent =
+        matches!(code, Some(Code::OperationTimedOut | Code::AllBrokersDown | Code::BrokerTransportFailure | Code::RequestTimedOut));
+    let message = match reason.filter(|_| silent) {
+        Some(reason) => format!("the cluster did not answer; last it was: {reason}"),
+        None if silent => "the cluster did not answer".to_owned(),
+        None => "the cluster refused".to_owned(),
+    };
+    Error::caused(class, operation, message, error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NONE: Flags = Flags { retriable: false, abortable: false };
+    const ABORTABLE: Flags = Flags { retriable: false, abortable: true };
+    const RETRIABLE: Flags = Flags { retriable: true, abortable: false };
+
+    #[test]
+    fn fencing_is_seen_through_every_flag() {
+        for call in [Call::Produce, Call::SendOffsets, Call::Commit, Call::Other] {
+            for code in [Code::ProducerFenced, Code::Fenced, Code::FencedInstanceId, Code::InvalidProducerEpoch] {
+                for flags in [NONE, ABORTABLE, RETRIABLE] {
+                    assert_eq!(classify(call, code, flags), Class::Fenced, "{call:?} {code:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_outcome_of_a_commit_is_unknown_unless_it_may_be_tried_again() {
+        for code in [Code::RequestTimedOut, Code::OperationTimedOut, Code::UnknownProducerId, Code::InvalidTransactionalState, Code::Fail] {
+            assert_eq!(classify(Call::Commit, code, ABORTABLE), Class::Unknown, "{code:?}");
+            assert_eq!(classify(Call::Commit, code, NONE), Class::Unknown, "{code:?}");
+            assert_eq!(classify(Call::Commit, code, RETRIABLE), Class::Retriable, "{code:?}");
+        }
+    }
+
+    #[test]
+    fn a_commit_of_no_transaction_was_none() {
+        assert_eq!(classify(Call::Commit, Code::State, NONE), Class::Fatal);
+    }
+
+    #[test]
+    fn a_rebalance_that_overtakes_the_offsets_is_ordinary() {
+        for code in [Code::IllegalGeneration, Code::RebalanceInProgress, Code::UnknownMemberId] {
+            assert_eq!(classify(Call::SendOffsets, code, ABORTABLE), Class::Rebalanced, "{code:?}");
+        }
+    }
+
+    #[test]
+    fn before_the_commit_call_the_flags_and_the_code_decide() {
+        assert_eq!(classify(Call::Produce, Code::UnknownProducerId, ABORTABLE), Class::Abortable);
+        assert_eq!(classify(Call::Produce, Code::MessageTimedOut, NONE), Class::Abortable);
+        assert_eq!(classify(Call::Produce, Code::OperationTimedOut, NONE), Class::Retriable);
+        assert_eq!(classify(Call::Produce, Code::MessageSizeTooLarge, NONE), Class::Record);
+        assert_eq!(classify(Call::Produce, Code::InvalidRecord, ABORTABLE), Class::Record);
+        assert_eq!(classify(Call::Produce, Code::TopicAuthorizationFailed, NONE), Class::Fatal);
+        assert_eq!(classify(Call::SendOffsets, Code::TransactionalIdAuthorizationFailed, NONE), Class::Fatal);
+        assert_eq!(classify(Call::SendOffsets, Code::CoordinatorNotAvailable, NONE), Class::Retriable);
+    }
+
+    #[test]
+    fn reading_tells_what_is_gone_from_what_passes() {
+        assert_eq!(classify(Call::Other, Code::AutoOffsetReset, NONE), Class::OutOfRange);
+        assert_eq!(classify(Call::Other, Code::OffsetOutOfRange, NONE), Class::OutOfRange);
+        assert_eq!(classify(Call::Other, Code::UnknownTopicOrPartition, NONE), Class::UnknownTopic);
+        assert_eq!(classify(Call::Other, Code::UnstableOffsetCommit, NONE), Class::Retriable);
+        assert_eq!(classify(Call::Other, Code::AllBrokersDown, NONE), Class::Retriable);
+        assert_eq!(classify(Call::Other, Code::TopicAlreadyExists, NONE), Class::Exists);
+        assert_eq!(classify(Call::Other, Code::GroupAuthorizationFailed, NONE), Class::Fatal);
+    }
+
+    #[test]
+    fn all_brokers_down_during_a_flush_is_no_transaction_error() {
+        let error = KafkaError::Flush(Code::OperationTimedOut);
+        assert_eq!(class(Call::Produce, &error), Class::Retriable);
+        assert_eq!(class(Call::Commit, &error), Class::Unknown);
+        let shown = of(Call::Produce, "flushing", error, Some("sasl: no".to_owned()));
+        assert_eq!(shown.to_string(), "flushing: the cluster did not answer; last it was: sasl: no");
+    }
+}

@@ -1,0 +1,199 @@
+//! A transactional producer on librdkafka.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use rdkafka::config::FromClientConfigAndContext;
+use rdkafka::consumer::ConsumerGroupMetadata;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::{Header, OwnedHeaders};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
+use rdkafka::topic_partition_list::{Offset as NativeOffset, TopicPartitionList};
+
+use super::context::Ear;
+use super::error::{self, Call};
+use super::{Options, settings};
+use crate::streams::log::{
+    Class, Committed, Error, GroupMetadata, Headers, Offset, Partition, Producer, ProducerOptions, ProducerRecord, Result, TopicPartition,
+};
+
+/// Delivery reports are served once for so many records: until then librdkafka keeps each record.
+const SERVE_EVERY: u32 = 256;
+
+/// librdkafka waits in whole milliseconds.
+const STEP: Duration = Duration::from_millis(1);
+
+/// Events that a commit may have left behind.
+const EVENTS_MAX: usize = 8;
+
+/// A producer of a cluster.
+pub(super) struct KafkaProducer {
+    producer: BaseProducer<Ear>,
+    options: ProducerOptions,
+    unserved: u32,
+}
+
+impl std::fmt::Debug for KafkaProducer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("KafkaProducer").field("transactional_id", &self.options.transactional_id).finish_non_exhaustive()
+    }
+}
+
+impl KafkaProducer {
+    pub(super) fn new(options: &Options, wanted: ProducerOptions) -> Result<Self> {
+        let config = settings::producer(options, &wanted);
+        let producer = BaseProducer::from_config_and_context(&config, Ear::default())
+            .map_err(|cause| error::of(Call::Other, "making a producer", cause, None))?;
+        Ok(Self { producer, options: wanted, unserved: 0 })
+    }
+
+    fn ear(&self) -> &Ear {
+        self.producer.client().context()
+    }
+
+    fn failure(&self, call: Call, operation: impl Into<String>, cause: KafkaError) -> Error {
+        // After a fatal error every call says just that; what it was is asked for.
+        let cause = match cause.rdkafka_error_code() {
+            Some(RDKafkaErrorCode::Fatal) => self.producer.client().fatal_error().map_or(cause, |(code, _)| KafkaError::Global(code)),
+            _ => cause,
+        };
+        error::of(call, format!("{} as {}", operation.into(), self.options.transactional_id), cause, self.ear().reason())
+    }
+
+    fn topic(&self, topic: usize) -> &str {
+        self.options.topics.get(topic).map_or("?", |topic| &**topic)
+    }
+
+    /// Serves delivery reports until `done`, a millisecond at a time, up to `timeout`.
+    fn serve(&self, timeout: Duration, done: impl Fn(&BaseProducer<Ear>) -> bool) -> bool {
+        let steps = timeout.as_millis().max(1);
+        for _ in 0..steps {
+            if done(&self.producer) {
+                return true;
+            }
+            self.producer.poll(STEP);
+        }
+        done(&self.producer)
+    }
+
+    /// The first record of the transaction that was not delivered.
+    fn undelivered(&self) -> Result<()> {
+        let failed = self.ear().deliveries.lock().failed.clone();
+        match failed {
+            Some((topic, cause)) => Err(self.failure(Call::Produce, format!("producing to {}", self.topic(topic)), cause)),
+            None => Ok(()),
+        }
+    }
+}
+
+/// The headers in librdkafka's form; none where there are none.
+fn headers(headers: Headers<'_>) -> Option<OwnedHeaders> {
+    if headers.is_empty() {
+        return None;
+    }
+    let mut native = OwnedHeaders::new();
+    for (key, value) in headers.iter() {
+        native = native.insert(Header { key, value });
+    }
+    Some(native)
+}
+
+impl Producer for KafkaProducer {
+    fn init_transactions(&mut self, timeout: Duration) -> Result<()> {
+        self.producer.init_transactions(timeout).map_err(|cause| self.failure(Call::Produce, "beginning to produce", cause))
+    }
+
+    fn begin(&mut self) -> Result<()> {
+        self.ear().deliveries.lock().clear();
+        self.producer.begin_transaction().map_err(|cause| self.failure(Call::Produce, "beginning a transaction", cause))
+    }
+
+    fn send(&mut self, record: &ProducerRecord<'_>) -> Result<()> {
+        self.unserved += 1;
+        if self.unserved >= SERVE_EVERY {
+            self.unserved = 0;
+            self.producer.poll(Duration::ZERO);
+        }
+        let topic = self.topic(record.topic);
+        let mut native = BaseRecord::<[u8], [u8], usize>::with_opaque_to(topic, record.topic);
+        native.partition = record.partition.map(|partition| partition.0);
+        native.key = record.key;
+        native.payload = record.value;
+        // To librdkafka 0 means now, and what is before 1970 cannot be said.
+        native.timestamp = Some(record.timestamp.0.max(1));
+        native.headers = headers(record.headers);
+        let steps = self.options.transaction_timeout.as_millis();
+        for _ in 0..=steps {
+            match self.producer.send(native) {
+                Ok(()) => return Ok(()),
+                Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), back)) => {
+                    native = back;
+                    self.producer.poll(STEP);
+                }
+                Err((cause, _)) => return Err(self.failure(Call::Produce, format!("producing to {topic}"), cause)),
+            }
+        }
+        let message = "the brokers take no more records";
+        Err(Error::new(Class::Retriable, format!("producing to {topic}"), message))
+    }
+
+    fn flush(&mut self, timeout: Duration) -> Result<()> {
+        if !self.serve(timeout, |producer| producer.in_flight_count() == 0) {
+            self.undelivered()?;
+            let message = "not all records were taken in time";
+            return Err(Error::new(Class::Retriable, format!("flushing as {}", self.options.transactional_id), message));
+        }
+        self.undelivered()
+    }
+
+    fn delivered(&self, topic: usize, partition: Partition) -> Option<Offset> {
+        self.ear().deliveries.lock().last(topic, partition.0).map(Offset)
+    }
+
+    fn send_offsets(&mut self, offsets: &[(TopicPartition, Committed)], group: &GroupMetadata, timeout: Duration) -> Result<()> {
+        let failed = |cause| self.failure(Call::SendOffsets, format!("sending the offsets of {}", group.group), cause);
+        let Some(native) = group.native.as_ref().and_then(|native| native.downcast_ref::<ConsumerGroupMetadata>()) else {
+            return Err(Error::new(Class::Fatal, "sending offsets", "the group metadata is not of a consumer of this cluster"));
+        };
+        let mut list = TopicPartitionList::with_capacity(offsets.len());
+        for (partition, committed) in offsets {
+            let mut element = list.add_partition(&partition.topic, partition.partition.0);
+            element.set_offset(NativeOffset::Offset(committed.offset.0)).map_err(failed)?;
+            if !committed.metadata.is_empty() {
+                element.set_metadata(&*committed.metadata);
+            }
+        }
+        self.producer.send_offsets_to_transaction(&list, native, timeout).map_err(failed)
+    }
+
+    fn commit(&mut self, timeout: Duration) -> Result<()> {
+        self.ear().troubled.store(false, Ordering::Release);
+        self.producer.commit_transaction(timeout).map_err(|cause| self.failure(Call::Commit, "committing", cause))?;
+        // What happened meanwhile is told by events.
+        for _ in 0..EVENTS_MAX {
+            self.producer.poll(Duration::ZERO);
+        }
+        Ok(())
+    }
+
+    fn is_doubtful(&self) -> bool {
+        self.ear().troubled.load(Ordering::Acquire)
+    }
+
+    fn abort(&mut self, timeout: Duration) -> Result<()> {
+        // The call waits for reports of what it purges, and those are served by polls.
+        let done = AtomicBool::new(false);
+        let aborted = std::thread::scope(|scope| {
+            let poller = scope.spawn(|| {
+                while !done.load(Ordering::Acquire) {
+                    self.producer.poll(STEP);
+                }
+            });
+            let aborted = self.producer.abort_transaction(timeout);
+            done.store(true, Ordering::Release);
+            drop(poller.join());
+            aborted
+        });
+        aborted.map_err(|cause| self.failure(Call::Produce, "aborting", cause))
+    }
+}
