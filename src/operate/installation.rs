@@ -188,3 +188,43 @@ impl Installation {
         Ok(Streams::new(Arc::new(topology), self.log(), backend, Arc::clone(&self.clock), options)?)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::LoadOptions;
+    use crate::operate::setup;
+    use crate::streams::clock::SystemClock;
+
+    /// An installation whose log is not its own, as on a cluster.
+    fn elsewhere(path: &Path) -> Installation {
+        let (log, clock) = (LocalLog::in_memory(), Arc::new(SystemClock::new()));
+        let registry = Arc::new(EmbeddedRegistry::open(Arc::<LocalLog>::clone(&log), Arc::<SystemClock>::clone(&clock)).unwrap());
+        let budget = Budget::new(BLOCK_CACHE_BYTES, WRITE_BUFFER_BYTES);
+        let directory = StateDirectory::open(path, "test").unwrap();
+        Installation { connection: Connection { registry, log }, embedded: false, clock, budget, directory }
+    }
+
+    #[test]
+    fn on_a_cluster_run_creates_nothing_and_names_all_that_is_missing() {
+        let folder = tempfile::tempdir().unwrap();
+        let installation = elsewhere(folder.path());
+        let config = config::shipped(&LoadOptions::offline()).unwrap();
+        let connection = installation.connection().clone();
+        let before = connection.log.admin().topics().unwrap();
+        let said = installation.engine(&config, |_| ()).unwrap_err().to_string();
+        let topics = "youtube_videos, youtube_changes, telegram_outbox, youtube-changes-changes-changelog, \
+                      youtube-changes-views-changelog, youtube-changes-dead-letters";
+        assert_eq!(said, format!("the cluster lacks the topics {topics}"));
+        assert_eq!(connection.log.admin().topics().unwrap(), before);
+        assert!(connection.registry.latest("youtube_changes-value").unwrap().is_none(), "nothing is registered either");
+
+        let admin = connection.log.admin();
+        let plan = setup::plan(&*admin, &*connection.registry, &config, Some(2)).unwrap();
+        plan.execute(&*admin, &*connection.registry, &mut |_| ()).unwrap();
+        installation.engine(&config, |_| ()).unwrap();
+        admin.delete_topic("youtube-changes-views-changelog").unwrap();
+        let said = installation.engine(&config, |_| ()).unwrap_err().to_string();
+        assert_eq!(said, "the cluster lacks the topic youtube-changes-views-changelog");
+    }
+}

@@ -45,7 +45,7 @@ pub(super) fn check(document: &Document, overrides: &Overrides, faults: &mut Vec
     };
     missing(document, table, overrides, faults);
     if let Some(registry) = &table.registry {
-        check_registry(registry, faults);
+        check_registry(registry, overrides, faults);
     }
     for property in &table.properties {
         faults.extend(check_property(property));
@@ -97,8 +97,8 @@ fn missing(document: &Document, table: &Kafka, overrides: &Overrides, faults: &m
     }
 }
 
-fn check_registry(registry: &RegistryTable, faults: &mut Vec<Diagnostic>) {
-    if let Some(url) = &registry.url
+fn check_registry(registry: &RegistryTable, overrides: &Overrides, faults: &mut Vec<Diagnostic>) {
+    if let Some(url) = registry.url.as_ref().filter(|_| overrides.registry.is_none())
         && let Some(text) = url.get_ref().value()
         && let Err(reason) = check_url(text)
     {

@@ -45,10 +45,9 @@ fn connection(document: &mut Document, folder: &Path, options: &LoadOptions, fau
 
 /// The values of `[kafka]`. What the command line says instead is not read.
 pub(super) fn kafka_table(table: &mut Kafka, folder: &Path, options: &LoadOptions, faults: &mut Vec<Diagnostic>) {
-    if options.overrides.registry.is_some()
-        && let Some(registry) = &mut table.registry
-    {
-        registry.url = None;
+    if let (Some(url), Some(registry)) = (&options.overrides.registry, &mut table.registry) {
+        let place = registry.url.as_ref().map_or(0..0, Spanned::span);
+        registry.url = Some(Spanned::new(place, External::literal(url)));
     }
     for value in kafka::values(table) {
         read(value, folder, options, faults);

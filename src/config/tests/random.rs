@@ -20,7 +20,7 @@ fn the_shipped_file_is_free_of_faults_without_any_environment() {
 }
 
 /// Pieces that make a mutated file go wrong in more interesting places than single characters do.
-const PIECES: [&str; 24] = [
+const PIECES: [&str; 29] = [
     "[",
     "]",
     "\"",
@@ -45,6 +45,11 @@ const PIECES: [&str; 24] = [
     "{ env = \"X\" }",
     "videos",
     "type = \"filter\"\n",
+    "[kafka]\n",
+    "bootstrap_servers = [\"b:9092\"]\n",
+    "registry = { url = \"http://r\" }\n",
+    "[kafka.properties]\n",
+    "sasl.mechanism = \"PLAIN\"\n",
 ];
 
 fn mutated() -> impl Strategy<Value = String> {
