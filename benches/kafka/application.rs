@@ -1,4 +1,4 @@
-//! The job as tidewatch does it: changes for all observations, a message where likes differ.
+//! The job as tidewatch does it: changes for all observations, a message where comments differ, which is so for two of five.
 
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -30,15 +30,15 @@ input = "changes"
 topic = "APPLICATION-changes"
 value = "youtube_change"
 
-[processors.likes]
+[processors.comments]
 type    = "notify"
 input   = "changes"
-when    = "current.likes != previous.likes"
+when    = "current.comments != previous.comments"
 chat_id = "4711"
-text    = "Likes changed: {{ previous.likes }} => {{ current.likes }}. {{ current.title }}"
+text    = "Comments changed: {{ previous.comments }} => {{ current.comments }}. {{ current.title }}"
 
 [sinks.outbox]
-inputs = ["likes"]
+inputs = ["comments"]
 topic  = "APPLICATION-outbox"
 value  = "telegram_message"
 

@@ -145,7 +145,8 @@ impl Pass<'_> {
             let mut record = BaseRecord::to(&output.topic).key(key).payload(&bytes[..output.bytes]);
             record.timestamp = message.timestamp().to_millis();
             while let Err((_, back)) = self.producer.send(record) {
-                self.producer.poll(Duration::from_millis(1));
+                self.producer.poll(Duration::ZERO);
+                std::thread::park_timeout(Duration::from_micros(200));
                 record = back;
             }
         }
@@ -158,9 +159,15 @@ impl Pass<'_> {
         if self.open.take().is_none() {
             return;
         }
-        // rust-rdkafka's flush waits in steps of 100 ms.
-        while self.producer.in_flight_count() > 0 {
-            self.producer.poll(Duration::from_millis(1));
+        // rust-rdkafka's flush waits in steps of 100 ms, and its poll looks without a rest for what is less than a millisecond.
+        loop {
+            for _ in 0..16 {
+                self.producer.poll(Duration::ZERO);
+            }
+            if self.producer.in_flight_count() == 0 {
+                break;
+            }
+            std::thread::park_timeout(Duration::from_micros(200));
         }
         let mut next = TopicPartitionList::new();
         for (partition, &offset) in self.positions.iter().enumerate().filter(|(_, offset)| **offset >= 0) {

@@ -20,11 +20,12 @@ use crate::streams::log::{
 /// Delivery reports are served once for so many records: until then librdkafka keeps each record.
 const SERVE_EVERY: u32 = 256;
 
-/// librdkafka waits in whole milliseconds.
-const STEP: Duration = Duration::from_millis(1);
+/// How long it rests between two looks at what was delivered. Not a poll with a time-out: rust-rdkafka's rounds that down to whole milliseconds and
+/// looks without a rest for the remainder, which cost a sixth of the engine's processor time.
+const REST: Duration = Duration::from_micros(200);
 
-/// Events that a commit may have left behind.
-const EVENTS_MAX: usize = 8;
+/// Events that are served at a time; each is the answer to one request.
+const EVENTS_MAX: usize = 16;
 
 /// A producer of a cluster.
 pub(super) struct KafkaProducer {
@@ -64,16 +65,24 @@ impl KafkaProducer {
         self.options.topics.get(topic).map_or("?", |topic| &**topic)
     }
 
-    /// Serves delivery reports until `done`, a millisecond at a time, up to `timeout`.
-    fn serve(&self, timeout: Duration, done: impl Fn(&BaseProducer<Ear>) -> bool) -> bool {
-        let steps = timeout.as_millis().max(1);
-        for _ in 0..steps {
-            if done(&self.producer) {
+    /// Serves what brokers have answered.
+    fn serve(&self) {
+        for _ in 0..EVENTS_MAX {
+            self.producer.poll(Duration::ZERO);
+        }
+    }
+
+    /// Serves until nothing is in flight, up to `timeout`; whether nothing is.
+    fn drain(&self, timeout: Duration) -> bool {
+        let looks = timeout.as_micros() / REST.as_micros();
+        for _ in 0..=looks {
+            self.serve();
+            if self.producer.in_flight_count() == 0 {
                 return true;
             }
-            self.producer.poll(STEP);
+            std::thread::park_timeout(REST);
         }
-        done(&self.producer)
+        false
     }
 
     /// The first record of the transaction that was not delivered.
@@ -122,13 +131,14 @@ impl Producer for KafkaProducer {
         // To librdkafka 0 means now, and what is before 1970 cannot be said.
         native.timestamp = Some(record.timestamp.0.max(1));
         native.headers = headers(record.headers);
-        let steps = self.options.transaction_timeout.as_millis();
-        for _ in 0..=steps {
+        let looks = self.options.transaction_timeout.as_micros() / REST.as_micros();
+        for _ in 0..=looks {
             match self.producer.send(native) {
                 Ok(()) => return Ok(()),
                 Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), back)) => {
                     native = back;
-                    self.producer.poll(STEP);
+                    self.serve();
+                    std::thread::park_timeout(REST);
                 }
                 Err((cause, _)) => return Err(self.failure(Call::Produce, format!("producing to {topic}"), cause)),
             }
@@ -138,7 +148,7 @@ impl Producer for KafkaProducer {
     }
 
     fn flush(&mut self, timeout: Duration) -> Result<()> {
-        if !self.serve(timeout, |producer| producer.in_flight_count() == 0) {
+        if !self.drain(timeout) {
             self.undelivered()?;
             let message = "not all records were taken in time";
             return Err(Error::new(Class::Retriable, format!("flushing as {}", self.options.transactional_id), message));
@@ -170,9 +180,7 @@ impl Producer for KafkaProducer {
         self.ear().troubled.store(false, Ordering::Release);
         self.producer.commit_transaction(timeout).map_err(|cause| self.failure(Call::Commit, "committing", cause))?;
         // What happened meanwhile is told by events.
-        for _ in 0..EVENTS_MAX {
-            self.producer.poll(Duration::ZERO);
-        }
+        self.serve();
         Ok(())
     }
 
@@ -186,7 +194,8 @@ impl Producer for KafkaProducer {
         let aborted = std::thread::scope(|scope| {
             let poller = scope.spawn(|| {
                 while !done.load(Ordering::Acquire) {
-                    self.producer.poll(STEP);
+                    self.serve();
+                    std::thread::park_timeout(REST);
                 }
             });
             let aborted = self.producer.abort_transaction(timeout);
