@@ -2,7 +2,13 @@
 //!
 //! `./dev bench-kafka [throughput|latency]`: starts a broker and a registry out of packages (or uses KAFKA_BOOTSTRAP_SERVERS), runs both sides
 //! in turn, and prints ratios. Figures of different runs are not to be compared: machines are noisy.
-#![expect(clippy::print_stdout, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "a benchmark says what it saw, or fails")]
+#![expect(
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "a benchmark says what it saw, or fails"
+)]
 #![expect(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
 
 mod application;

@@ -40,7 +40,8 @@ fn ours(application: &Application, run_number: u64) -> Took {
     let text = std::fs::read_to_string(&file).unwrap();
     let mine = application.folder().join(format!("run-{run_number}.toml"));
     let id = format!("{}-{run_number}", application.id);
-    std::fs::write(&mine, text.replacen(&format!("application_id = \"{}\"", application.id), &format!("application_id = \"{id}\""), 1)).unwrap();
+    std::fs::write(&mine, text.replacen(&format!("application_id = \"{}\"", application.id), &format!("application_id = \"{id}\""), 1))
+        .unwrap();
     let mine = mine.to_str().unwrap();
     let state = application.folder().join(&id);
     let state = state.to_str().unwrap();
@@ -52,7 +53,8 @@ fn ours(application: &Application, run_number: u64) -> Took {
 /// The same bytes: as many as tidewatch wrote in its first run, by their mean.
 fn limit(application: &Application, size: &Size, run_number: u64) -> Took {
     let (client, group) = (application.client(), format!("{}-pass-{run_number}", application.id));
-    let (changelog, changes, outbox) = (format!("{}-0-changes-changelog", application.id), application.topic("changes"), application.topic("outbox"));
+    let (changelog, changes, outbox) =
+        (format!("{}-0-changes-changelog", application.id), application.topic("changes"), application.topic("outbox"));
     let mut outputs = Vec::new();
     for (name, theirs) in [("changelog", &changelog), ("changes", &changes), ("outbox", &outbox)] {
         let sample = read(&client, theirs);

@@ -57,7 +57,14 @@ fn classify(call: Call, code: Code, flags: Flags) -> Class {
         (_, Code::OffsetOutOfRange | Code::AutoOffsetReset | Code::LogTruncation | Code::NoOffset) => Class::OutOfRange,
         (_, Code::UnknownTopicOrPartition | Code::UnknownTopic | Code::UnknownPartition) => Class::UnknownTopic,
         (_, Code::TopicAlreadyExists) => Class::Exists,
-        (_, Code::MessageSizeTooLarge | Code::InvalidMessageSize | Code::MessageBatchTooLarge | Code::InvalidRecord | Code::InvalidTimestamp) => Class::Record,
+        (
+            _,
+            Code::MessageSizeTooLarge
+            | Code::InvalidMessageSize
+            | Code::MessageBatchTooLarge
+            | Code::InvalidRecord
+            | Code::InvalidTimestamp,
+        ) => Class::Record,
         (_, code) if flags.retriable || passes(code) => Class::Retriable,
         (Call::Produce | Call::SendOffsets, _) if flags.abortable => Class::Abortable,
         // A record that was not delivered in time, or purged: the transaction is lost, the producer is not.
