@@ -8,13 +8,17 @@ use std::time::Duration;
 use crate::avro::{EncodeError, Encoder, Misfit, Registry, RegistryError, Row, Schema, SchemaId, Shape, wire};
 use crate::streams::clock::Timestamp;
 use crate::streams::log::{
-    self, Committed, ConsumerOptions, GroupMetadata, Headers, HeadersBuf, Isolation, Log, Offset, Partition, Producer, ProducerOptions,
-    ProducerRecord, TopicPartition,
+    self, Class, Committed, Consumer, ConsumerOptions, GroupMetadata, Headers, HeadersBuf, Isolation, Log, Offset, Partition, Polled,
+    Producer, ProducerOptions, ProducerRecord, RecordBatch, TopicPartition,
 };
 use crate::streams::runtime::dead_letter_topic;
 
 /// How long a call of the log may take.
 const CALL_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How often the position is asked for where the answer is to ask again, and how long in between.
+const TRIES_MAX: u32 = 50;
+const TRY_INTERVAL: Duration = Duration::from_millis(200);
 
 /// Places in the producer's list of topics.
 const TARGET: usize = 0;
@@ -114,7 +118,7 @@ impl Appender {
         let options = ConsumerOptions { group: Some(Arc::clone(&group)), instance_id: None, isolation: Isolation::ReadCommitted };
         let mut consumer = log.consumer(options).map_err(failed)?;
         let position = [TopicPartition::new(Arc::clone(&topic), 0)];
-        let committed = consumer.committed(&position, CALL_TIMEOUT).map_err(failed)?.into_iter().next().flatten();
+        let committed = committed(&mut *consumer, &position).map_err(failed)?;
         // Of no member: nobody else commits for this group. In the client's own form, which a real broker wants.
         let group = consumer.group_metadata();
         Ok((Self { producer, encoder, schema, topic, group, value: Vec::new(), open: false }, committed))
@@ -177,6 +181,19 @@ impl Appender {
 
     fn check<T>(&self, result: log::Result<T>) -> Result<T, Error> {
         result.map_err(|source| Error::Log { topic: Arc::clone(&self.topic), source })
+    }
+}
+
+/// The position, asked for until there is an answer: on a young cluster the group's coordinator is only being made.
+fn committed(consumer: &mut dyn Consumer, position: &[TopicPartition]) -> log::Result<Option<Committed>> {
+    let mut tries = 1;
+    loop {
+        match consumer.committed(position, CALL_TIMEOUT) {
+            Err(error) if error.class == Class::Retriable && tries < TRIES_MAX => tries += 1,
+            answer => return Ok(answer?.into_iter().next().flatten()),
+        }
+        // Nothing is assigned: this only waits, and what it fails with the next try will tell.
+        consumer.poll(TRY_INTERVAL, &mut RecordBatch::default()).unwrap_or(Polled::Nothing);
     }
 }
 
