@@ -100,7 +100,8 @@ pub(super) fn parts(config: &Config, tools: &Tools) -> Vec<Part> {
             "`import` and whatever else fills the inputs",
             "User:POLLER",
             vec![
-                (&["Write", "Describe", "DescribeConfigs"], Resource::Topics(inputs)),
+                // Read, because the position of an import is committed as an offset of its topic.
+                (&["Read", "Write", "Describe", "DescribeConfigs"], Resource::Topics(inputs)),
                 (&["Write", "Describe", "DescribeConfigs"], Resource::Topics(dead_letters)),
                 (&["Read", "Describe"], Resource::Groups(format!("{id}-import-"))),
                 (&["Write", "Describe"], Resource::TransactionalIds(format!("{id}-import-"))),

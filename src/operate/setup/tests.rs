@@ -305,7 +305,7 @@ fn each_part_is_told_what_it_must_be_allowed() {
     ADD User:PROCESSOR --operation Read --operation Describe --group youtube-changes
     ADD User:PROCESSOR --operation Write --operation Describe --transactional-id youtube-changes- --resource-pattern-type prefixed
     # poller
-    ADD User:POLLER --operation Write --operation Describe --operation DescribeConfigs --topic youtube_videos
+    ADD User:POLLER --operation Read --operation Write --operation Describe --operation DescribeConfigs --topic youtube_videos
     ADD User:POLLER --operation Write --operation Describe --operation DescribeConfigs --topic youtube-changes-dead-letters
     ADD User:POLLER --operation Read --operation Describe --group youtube-changes-import- --resource-pattern-type prefixed
     ADD User:POLLER --operation Write --operation Describe --transactional-id youtube-changes-import- --resource-pattern-type prefixed
