@@ -303,12 +303,16 @@ fn each_part_is_told_what_it_must_be_allowed() {
     ADD User:PROCESSOR --operation Write --operation Describe --operation DescribeConfigs --topic youtube_changes --topic telegram_outbox --topic youtube-changes-dead-letters
     ADD User:PROCESSOR --operation Read --operation Write --operation Describe --operation DescribeConfigs --topic youtube-changes-changes-changelog --topic youtube-changes-views-changelog
     ADD User:PROCESSOR --operation Read --operation Describe --group youtube-changes
+    ADD User:PROCESSOR --operation Describe --group youtube-changes- --resource-pattern-type prefixed
     ADD User:PROCESSOR --operation Write --operation Describe --transactional-id youtube-changes- --resource-pattern-type prefixed
     # poller
     ADD User:POLLER --operation Read --operation Write --operation Describe --operation DescribeConfigs --topic youtube_videos
     ADD User:POLLER --operation Write --operation Describe --operation DescribeConfigs --topic youtube-changes-dead-letters
     ADD User:POLLER --operation Read --operation Describe --group youtube-changes-import- --resource-pattern-type prefixed
     ADD User:POLLER --operation Write --operation Describe --transactional-id youtube-changes-import- --resource-pattern-type prefixed
+    # reader
+    ADD User:READER --operation Read --operation Describe --operation DescribeConfigs --topic youtube_videos --topic youtube_changes --topic telegram_outbox --topic youtube-changes-changes-changelog --topic youtube-changes-views-changelog --topic youtube-changes-dead-letters
+    ADD User:READER --operation Describe --group tidewatch-reader
     # sender
     ADD User:SENDER --operation Read --operation Describe --operation DescribeConfigs --topic telegram_outbox
     ADD User:SENDER --operation Read --operation Describe --group youtube-changes-send --resource-pattern-type prefixed
