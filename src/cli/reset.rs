@@ -49,7 +49,7 @@ pub(super) fn execute(args: &Args, context: &Context) -> Result {
         let removed = directory.map_or(Ok(()), |directory| directory.remove_task(task));
         removed.map_err(|source| reset::Error::Task { task: task.to_owned(), source: Box::new(source) })
     };
-    plan.execute(&*admin, &mut remove).map_err(failed)?;
+    plan.execute(&*admin, &mut remove).map_err(|error| broken_off(error, &config))?;
     say("Done.");
     if config.kafka.is_some() {
         say("Before the next `run`: `tidewatch setup` makes the changelogs anew, and other instances' state directories must be deleted.");
@@ -77,6 +77,18 @@ fn application(config: &Config, directory: Option<&StateDirectory>) -> Result<Ap
         stores: config.stores().map(str::to_owned).collect(),
         tasks: directory.map_or(Ok(Vec::new()), StateDirectory::tasks).map_err(Error::unavailable)?,
     })
+}
+
+/// A member that stopped and stayed one: Kafka moves no offsets before its session is over.
+const MEMBERS: &str = "All instances must be stopped; one that was stopped without --leave-on-stop counts as a member until its session times out \
+                       (10 s by default).";
+
+/// An error while the reset is made; on Kafka a group with members is the usual one.
+fn broken_off(error: reset::Error, config: &Config) -> Error {
+    match error {
+        reset::Error::Log(_) if config.kafka.is_some() => Error::unavailable(error).hinted(MEMBERS),
+        _ => failed(error),
+    }
 }
 
 fn failed(error: reset::Error) -> Error {

@@ -78,7 +78,9 @@ fn open(args: &Args, context: &Context, config: &Config) -> Result<(Connection, 
 }
 
 fn failed(error: setup::Error) -> Error {
-    Error::unavailable(error).hinted("What was created stays; the same command goes on from there.")
+    let began = matches!(error, setup::Error::Create { .. } | setup::Error::Register { .. });
+    let error = Error::unavailable(error);
+    if began { error.hinted("What was created stays; the same command goes on from there.") } else { error }
 }
 
 /// What is told at the end.

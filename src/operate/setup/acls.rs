@@ -10,6 +10,9 @@ use crate::operate::topics::{Role, needed};
 /// Sinks with values of this schema are outboxes: a sender reads them.
 const OUTBOX_SCHEMA: &str = "telegram_message";
 
+/// What the client calls the group of a process that is no instance and in no group.
+const READER_GROUP: &str = "tidewatch-reader";
+
 /// A part of the program, with what it needs.
 #[derive(Clone, Debug)]
 pub struct Part {
@@ -92,6 +95,8 @@ pub(super) fn parts(config: &Config, tools: &Tools) -> Vec<Part> {
                 (&["Write", "Describe", "DescribeConfigs"], Resource::Topics(outputs)),
                 (&["Read", "Write", "Describe", "DescribeConfigs"], Resource::Topics(changelogs)),
                 (&["Read", "Describe"], Resource::Group(id.to_string())),
+                // Readers outside the group have names too: `ID-INSTANCE-reader`. They have no members and commit nothing.
+                (&["Describe"], Resource::Groups(format!("{id}-"))),
                 (&["Write", "Describe"], Resource::TransactionalIds(format!("{id}-"))),
             ],
         ),
@@ -100,13 +105,23 @@ pub(super) fn parts(config: &Config, tools: &Tools) -> Vec<Part> {
             "`import` and whatever else fills the inputs",
             "User:POLLER",
             vec![
-                (&["Write", "Describe", "DescribeConfigs"], Resource::Topics(inputs)),
+                // Read, because the position of an import is committed as an offset of its topic.
+                (&["Read", "Write", "Describe", "DescribeConfigs"], Resource::Topics(inputs)),
                 (&["Write", "Describe", "DescribeConfigs"], Resource::Topics(dead_letters)),
                 (&["Read", "Describe"], Resource::Groups(format!("{id}-import-"))),
                 (&["Write", "Describe"], Resource::TransactionalIds(format!("{id}-import-"))),
             ],
         ),
     ];
+    parts.push(part(
+        "reader",
+        "`tap`",
+        "User:READER",
+        vec![
+            (&["Read", "Describe", "DescribeConfigs"], Resource::Topics(topics.iter().map(|topic| Arc::clone(&topic.name)).collect())),
+            (&["Describe"], Resource::Group(READER_GROUP.to_owned())),
+        ],
+    ));
     if !outboxes.is_empty() {
         let group = Resource::Groups(format!("{id}-send"));
         parts.push(part(

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use crate::avro::{Registry, RegistryError, Schema, SchemaId};
+use crate::avro::{Registry, RegistryError, Schema, SchemaId, check_readable};
 use crate::config::{Config, ValueFormat};
 
 /// A schema and its subject.
@@ -86,7 +86,11 @@ fn state(registry: &dyn Registry, subject: &str, schema: &Schema, written: bool)
         return Ok(SchemaState::Foreign { version });
     }
     match registry.compatible(subject, schema) {
-        Ok(()) => Ok(SchemaState::NewVersion { latest: version }),
+        // A registry may be told to take anything; then the readers of the topic would find out.
+        Ok(()) => Ok(match check_readable(&latest.schema, schema) {
+            Ok(()) => SchemaState::NewVersion { latest: version },
+            Err(difference) => SchemaState::Incompatible { version, reason: difference.to_string() },
+        }),
         Err(RegistryError::Incompatible { version, source, .. }) => Ok(SchemaState::Incompatible { version, reason: source.to_string() }),
         // The registry's own rule tells no more than that.
         Err(RegistryError::Conflict { reason, .. }) => Ok(SchemaState::Incompatible { version, reason }),

@@ -253,6 +253,39 @@ fn an_incompatible_schema_stands_in_the_way_of_everything() {
     assert!(refusals.len() == 1 && refusals[0].starts_with(begin), "{refusals:?}");
 }
 
+/// A registry that takes whatever it is given, as some do unless they are told otherwise.
+#[derive(Debug)]
+struct Lenient(EmbeddedRegistry);
+
+impl Registry for Lenient {
+    fn register(&self, subject: &str, schema: &Schema) -> Result<SchemaId, RegistryError> {
+        self.0.register(subject, schema)
+    }
+    fn schema(&self, id: SchemaId) -> Result<Option<Arc<Schema>>, RegistryError> {
+        self.0.schema(id)
+    }
+    fn latest(&self, subject: &str) -> Result<Option<crate::avro::Registered>, RegistryError> {
+        self.0.latest(subject)
+    }
+    fn versions(&self, subject: &str) -> Result<Vec<u32>, RegistryError> {
+        self.0.versions(subject)
+    }
+    fn compatible(&self, _: &str, _: &Schema) -> Result<(), RegistryError> {
+        Ok(())
+    }
+}
+
+#[test]
+fn a_registry_that_takes_anything_is_not_believed() {
+    let registry = Lenient(registry());
+    let wider = crate::avro::shipped("telegram_message").unwrap().replace("\"int\"", "\"long\"");
+    registry.register("telegram_outbox-value", &Schema::parse(&wider).unwrap()).unwrap();
+    let refusals = plan(&Cluster::of(1), &registry, &on_kafka(), None).unwrap().refusals();
+    let said =
+        "the schema telegram_message cannot read what was written with version 1 of telegram_outbox-value: field message_thread_id: ";
+    assert!(refusals.len() == 1 && refusals[0].starts_with(said), "{refusals:?}");
+}
+
 #[test]
 fn each_part_is_told_what_it_must_be_allowed() {
     let planned = plan(&Cluster::of(1), &registry(), &on_kafka(), None).unwrap();
@@ -270,12 +303,16 @@ fn each_part_is_told_what_it_must_be_allowed() {
     ADD User:PROCESSOR --operation Write --operation Describe --operation DescribeConfigs --topic youtube_changes --topic telegram_outbox --topic youtube-changes-dead-letters
     ADD User:PROCESSOR --operation Read --operation Write --operation Describe --operation DescribeConfigs --topic youtube-changes-changes-changelog --topic youtube-changes-views-changelog
     ADD User:PROCESSOR --operation Read --operation Describe --group youtube-changes
+    ADD User:PROCESSOR --operation Describe --group youtube-changes- --resource-pattern-type prefixed
     ADD User:PROCESSOR --operation Write --operation Describe --transactional-id youtube-changes- --resource-pattern-type prefixed
     # poller
-    ADD User:POLLER --operation Write --operation Describe --operation DescribeConfigs --topic youtube_videos
+    ADD User:POLLER --operation Read --operation Write --operation Describe --operation DescribeConfigs --topic youtube_videos
     ADD User:POLLER --operation Write --operation Describe --operation DescribeConfigs --topic youtube-changes-dead-letters
     ADD User:POLLER --operation Read --operation Describe --group youtube-changes-import- --resource-pattern-type prefixed
     ADD User:POLLER --operation Write --operation Describe --transactional-id youtube-changes-import- --resource-pattern-type prefixed
+    # reader
+    ADD User:READER --operation Read --operation Describe --operation DescribeConfigs --topic youtube_videos --topic youtube_changes --topic telegram_outbox --topic youtube-changes-changes-changelog --topic youtube-changes-views-changelog --topic youtube-changes-dead-letters
+    ADD User:READER --operation Describe --group tidewatch-reader
     # sender
     ADD User:SENDER --operation Read --operation Describe --operation DescribeConfigs --topic telegram_outbox
     ADD User:SENDER --operation Read --operation Describe --group youtube-changes-send --resource-pattern-type prefixed

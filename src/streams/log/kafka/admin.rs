@@ -11,6 +11,7 @@ use rdkafka::metadata::MetadataTopic;
 use rdkafka::topic_partition_list::{Offset as NativeOffset, TopicPartitionList};
 
 use super::consumer::KafkaConsumer;
+use super::consumer::patiently;
 use super::context::Ear;
 use super::error::{self, Call};
 use super::wait::wait;
@@ -181,7 +182,8 @@ fn read_config(resource: &ConfigResource, topic: &Shape) -> TopicConfig {
     let text = |name: &str| resource.get(name).and_then(|entry| entry.value.as_deref());
     // -1, for ever, is no number of milliseconds.
     let duration = |name: &str| text(name).and_then(|value| value.parse().ok()).map(Duration::from_millis);
-    let compacted = text("cleanup.policy").is_some_and(|policy| policy.split(',').any(|it| it.trim() == "compact"));
+    // A policy that also deletes loses records by their time, whatever else it does.
+    let compacted = text("cleanup.policy").is_some_and(|policy| policy.trim() == "compact");
     TopicConfig {
         partitions: topic.partitions,
         cleanup: if compacted { CleanupPolicy::Compact } else { CleanupPolicy::Delete },
@@ -261,7 +263,8 @@ impl Admin for KafkaAdmin {
         for topic in self.metadata(None)?.iter().filter(|topic| topic.partitions > 0) {
             list.add_partition_range(&topic.name, 0, topic.partitions - 1);
         }
-        let asked = self.speaker(group)?.committed_offsets(list, TIMEOUT);
+        let speaker = self.speaker(group)?;
+        let asked = patiently(TIMEOUT, || speaker.committed_offsets(list.clone(), TIMEOUT));
         let found = asked.map_err(|cause| self.failure(operation(), cause))?;
         let mut offsets = Vec::new();
         for element in found.elements() {

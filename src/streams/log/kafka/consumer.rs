@@ -33,6 +33,9 @@ const LOAD_GRACE: Duration = Duration::from_millis(5);
 /// How long a local operation of librdkafka may take.
 const LOCAL_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// Between two questions to a group without a coordinator.
+const ASK_AGAIN: Duration = Duration::from_millis(100);
+
 /// How long leaving a group may take.
 const LEAVE_TIMEOUT_POLLS: u32 = 100;
 const LEAVE_POLL: Duration = Duration::from_millis(50);
@@ -241,6 +244,25 @@ fn fault(consumer: &BaseConsumer<Ear>, cause: KafkaError) -> Option<Error> {
     Some(error::of(Call::Other, "reading", cause, consumer.context().reason()))
 }
 
+/// Asks again while a group has no coordinator, which a cluster that was just made or restarted says at once; up to `timeout`.
+pub(super) fn patiently<T>(timeout: Duration, mut ask: impl FnMut() -> Result<T, KafkaError>) -> Result<T, KafkaError> {
+    use RDKafkaErrorCode::{CoordinatorLoadInProgress, CoordinatorNotAvailable, NotCoordinator, WaitingForCoordinator};
+    for _ in 0..timeout.as_millis() / ASK_AGAIN.as_millis() {
+        match ask() {
+            Err(cause)
+                if matches!(
+                    cause.rdkafka_error_code(),
+                    Some(NotCoordinator | CoordinatorNotAvailable | CoordinatorLoadInProgress | WaitingForCoordinator)
+                ) =>
+            {
+                std::thread::park_timeout(ASK_AGAIN);
+            }
+            outcome => return outcome,
+        }
+    }
+    ask()
+}
+
 /// A list of one partition.
 fn one(partition: &TopicPartition, offset: Option<Offset>) -> Result<TopicPartitionList> {
     let mut list = TopicPartitionList::new();
@@ -407,7 +429,8 @@ impl Consumer for KafkaConsumer {
             let names: Vec<_> = partitions.iter().map(ToString::to_string).collect();
             format!("asking for the committed offsets of {}", names.join(", "))
         };
-        let list = self.consumer.committed_offsets(list, timeout).map_err(|cause| self.failure(operation(), cause))?;
+        let asked = patiently(timeout, || self.consumer.committed_offsets(list.clone(), timeout));
+        let list = asked.map_err(|cause| self.failure(operation(), cause))?;
         let committed = |partition: &TopicPartition| -> Result<Option<Committed>> {
             let Some(element) = list.find_partition(&partition.topic, partition.partition.0) else { return Ok(None) };
             element.error().map_err(|cause| self.failure(operation(), cause))?;
