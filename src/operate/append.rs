@@ -9,8 +9,8 @@ use crate::avro::{EncodeError, Encoder, KeyFormat, Misfit, Registry, RegistryErr
 use crate::config::ValueFormat;
 use crate::streams::clock::Timestamp;
 use crate::streams::log::{
-    self, Class, Committed, ConsumerOptions, GroupMetadata, Headers, HeadersBuf, Isolation, Log, Offset, Partition, Producer, ProducerOptions,
-    ProducerRecord, TopicPartition,
+    self, Class, Committed, ConsumerOptions, GroupMetadata, Headers, HeadersBuf, Isolation, Log, Offset, Partition, Producer,
+    ProducerOptions, ProducerRecord, TopicPartition,
 };
 use crate::streams::runtime::dead_letter_topic;
 

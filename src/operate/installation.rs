@@ -202,7 +202,7 @@ mod tests {
         let registry = Arc::new(EmbeddedRegistry::open(Arc::<LocalLog>::clone(&log), Arc::<SystemClock>::clone(&clock)).unwrap());
         let budget = Budget::new(BLOCK_CACHE_BYTES, WRITE_BUFFER_BYTES);
         let directory = StateDirectory::open(path, "test").unwrap();
-        Installation { connection: Connection { registry, log }, embedded: false, clock, budget, directory }
+        Installation { connection: Connection { registry, log }, embedded: None, clock, budget, directory }
     }
 
     #[test]

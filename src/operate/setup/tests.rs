@@ -264,6 +264,10 @@ impl Registry for Lenient {
     fn schema(&self, id: SchemaId) -> Result<Option<Arc<Schema>>, RegistryError> {
         self.0.schema(id)
     }
+    fn schema_by_guid(&self, _: crate::avro::Guid) -> Result<Option<Arc<Schema>>, RegistryError> {
+        unreachable!()
+    }
+
     fn latest(&self, subject: &str) -> Result<Option<crate::avro::Registered>, RegistryError> {
         self.0.latest(subject)
     }
