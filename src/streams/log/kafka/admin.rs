@@ -11,10 +11,10 @@ use rdkafka::metadata::MetadataTopic;
 use rdkafka::topic_partition_list::{Offset as NativeOffset, TopicPartitionList};
 
 use super::consumer::KafkaConsumer;
-use super::consumer::patiently;
 use super::context::Ear;
 use super::error::{self, Call};
-use super::wait::wait;
+
+use super::wait::{patiently, wait};
 use super::{Options, settings};
 use crate::streams::clock::Timestamp;
 use crate::streams::log::{

@@ -7,6 +7,7 @@ mod admin;
 mod consumer;
 mod context;
 mod error;
+mod orphans;
 mod owned;
 mod producer;
 mod settings;
