@@ -44,7 +44,7 @@ fn the_data_of_last_year_outlives_the_brokers_cleaning() {
     let properties = properties.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
     let Some(broker) = Broker::start(&Settings { properties, ..Settings::default() }) else { return };
     let Some(registry) = Registry::shared() else { return };
-    let application = Application::shipped_on(&broker, registry, "").unwrap();
+    let application = Application::shipped_on(&broker, registry, "");
     let mut observations = generated::observations(30, 20, 4);
     for observation in &mut observations {
         // 2025.

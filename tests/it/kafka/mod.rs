@@ -4,6 +4,7 @@ mod answers;
 mod instances;
 mod keeping;
 mod partitioner;
+mod secured;
 
 use std::fs;
 use std::path::Path;
@@ -30,12 +31,22 @@ use partitioner::partition_of;
 #[derive(Debug)]
 pub(crate) struct Application {
     id: String,
-    text: String,
-    /// What every command is told after its own arguments.
-    flags: Vec<String>,
+    surroundings: Surroundings,
+    /// How the tests reach the broker and the registry, whatever the application has to go through.
     client: ClientConfig,
     registry: String,
     home: Instance,
+}
+
+/// What every machine of an application has.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Surroundings {
+    topology: String,
+    /// What every command is told after its own arguments.
+    flags: Vec<String>,
+    /// Further files: their names and what is in them.
+    files: Vec<(String, String)>,
+    environment: Vec<(String, String)>,
 }
 
 /// One machine with the topology file and a state directory of its own.
@@ -45,24 +56,43 @@ pub(crate) struct Instance {
     flags: Vec<String>,
 }
 
+impl Surroundings {
+    fn instance(&self) -> Instance {
+        let mut installation = Installation::with_topology(&self.topology);
+        for (name, text) in &self.files {
+            installation.write(name, text);
+        }
+        for (name, value) in &self.environment {
+            installation.set_env(name, value);
+        }
+        Instance { installation, flags: self.flags.clone() }
+    }
+}
+
 impl Application {
     /// The shipped topology with these lines under `[engine]`, on the shared broker and registry, which the command line names.
     fn shipped(engine: &str) -> Option<Self> {
-        Self::shipped_on(Broker::shared()?, Registry::shared()?, engine)
+        Some(Self::shipped_on(Broker::shared()?, Registry::shared()?, engine))
     }
 
-    fn shipped_on(broker: &Broker, registry: &Registry, engine: &str) -> Option<Self> {
-        Some(Self::new(&format!("{}\n[engine]\n{engine}\n", file("topology.toml")), broker, registry))
+    fn shipped_on(broker: &Broker, registry: &Registry, engine: &str) -> Self {
+        Self::on(broker, registry, &format!("{}\n[engine]\n{engine}\n", file("topology.toml")), &[])
     }
 
-    /// Another topology, whose topics get names of their own.
-    fn new(topology: &str, broker: &Broker, registry: &Registry) -> Self {
+    /// Another topology, with the files that it names.
+    fn on(broker: &Broker, registry: &Registry, topology: &str, files: &[(&str, &str)]) -> Self {
+        let flags = ["--bootstrap-servers", broker.bootstrap_servers(), "--registry", &registry.url()].map(str::to_owned).to_vec();
+        let files = files.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned())).collect();
+        let surroundings = Surroundings { topology: topology.to_owned(), flags, files, ..Surroundings::default() };
+        Self::within(broker, registry, surroundings)
+    }
+
+    /// One whose topics get names of their own.
+    fn within(broker: &Broker, registry: &Registry, mut surroundings: Surroundings) -> Self {
         let id = unique("e2e");
-        let text = renamed(topology, &id);
-        let (brokers, registry) = (broker.bootstrap_servers().to_owned(), registry.url());
-        let flags = ["--bootstrap-servers", &brokers, "--registry", &registry].map(str::to_owned).to_vec();
-        let home = Instance { installation: Installation::with_topology(&text), flags: flags.clone() };
-        Self { id, text, flags, client: broker.client(), registry, home }
+        surroundings.topology = renamed(&surroundings.topology, &id);
+        let home = surroundings.instance();
+        Self { id, surroundings, client: broker.client(), registry: registry.url(), home }
     }
 
     /// The full name of a topic.
@@ -72,7 +102,7 @@ impl Application {
 
     /// A machine more.
     fn instance(&self) -> Instance {
-        Instance { installation: Installation::with_topology(&self.text), flags: self.flags.clone() }
+        self.surroundings.instance()
     }
 
     /// Creates topics and schemas, and appends the observations.
