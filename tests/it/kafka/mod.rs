@@ -1,8 +1,10 @@
 //! The real binary, as processes, on a real broker and a real registry; what it leaves there is read by Confluent's own client.
 
 mod answers;
+mod foreign;
 mod instances;
 mod keeping;
+mod outages;
 mod partitioner;
 mod secured;
 

@@ -76,12 +76,19 @@ pub(super) struct Ear {
     pub(super) troubled: AtomicBool,
     /// The last such error in words.
     reason: Mutex<Option<String>>,
+    /// Its code, where a broker wants nothing to do with us: that does not pass by waiting.
+    refusal: Mutex<Option<RDKafkaErrorCode>>,
 }
 
 impl Ear {
     /// The last error that a broker, or the way to it, gave; for messages about calls that only timed out.
     pub(super) fn reason(&self) -> Option<String> {
         self.reason.lock().clone()
+    }
+
+    /// Whether a broker refused our credentials, or we its certificate.
+    pub(super) fn refusal(&self) -> Option<RDKafkaErrorCode> {
+        *self.refusal.lock()
     }
 
     pub(super) fn is_closing(&self) -> bool {
@@ -108,7 +115,14 @@ impl ClientContext for Ear {
             return;
         }
         self.troubled.store(true, Ordering::Release);
-        *self.reason.lock() = Some(reason.to_owned());
+        let code = error.rdkafka_error_code();
+        // That all brokers are down follows from something that was told before.
+        if code != Some(RDKafkaErrorCode::AllBrokersDown) || self.reason().is_none() {
+            *self.reason.lock() = Some(reason.to_owned());
+        }
+        if let Some(code @ (RDKafkaErrorCode::Authentication | RDKafkaErrorCode::SSL)) = code {
+            *self.refusal.lock() = Some(code);
+        }
         tracing::info!(target: "librdkafka", %error, "{reason}");
     }
 }

@@ -115,10 +115,17 @@ pub(super) fn of(call: Call, operation: impl Into<String>, error: KafkaError, re
     let code = error.rdkafka_error_code();
     let silent =
         matches!(code, Some(Code::OperationTimedOut | Code::AllBrokersDown | Code::BrokerTransportFailure | Code::RequestTimedOut));
-    let message = match reason.filter(|_| silent) {
-        Some(reason) => format!("the cluster did not answer; last it was: {reason}"),
-        None if silent => "the cluster did not answer".to_owned(),
-        None => "the cluster refused".to_owned(),
+    let refused = match code {
+        Some(Code::Authentication) => Some("the cluster refuses the credentials"),
+        Some(Code::SSL) => Some("there is no secure connection to the cluster"),
+        _ => None,
+    };
+    let message = match (reason, refused) {
+        (Some(reason), Some(refused)) => format!("{refused}: {reason}"),
+        (None, Some(refused)) => refused.to_owned(),
+        (Some(reason), None) if silent => format!("the cluster did not answer; last it was: {reason}"),
+        (None, None) if silent => "the cluster did not answer".to_owned(),
+        (_, None) => "the cluster refused".to_owned(),
     };
     Error::caused(class, operation, message, error)
 }
@@ -193,5 +200,7 @@ mod tests {
         assert_eq!(class(Call::Commit, &error), Class::Unknown);
         let shown = of(Call::Produce, "flushing", error, Some("sasl: no".to_owned()));
         assert_eq!(shown.to_string(), "flushing: the cluster did not answer; last it was: sasl: no");
+        let shown = of(Call::Other, "asking", KafkaError::Global(Code::Authentication), Some("sasl: no".to_owned()));
+        assert_eq!(shown.to_string(), "asking: the cluster refuses the credentials: sasl: no");
     }
 }
