@@ -1,6 +1,6 @@
 //! The known answers: the whole way of a user, from `setup` to what somebody else reads.
 
-use super::{Application, observations};
+use super::{ALL, Application, observations};
 use crate::data;
 use crate::oracle::{Expected, csv, generated};
 
@@ -15,7 +15,7 @@ fn assert_does_the_job(text: &str, partitions: i64) {
         instance.succeed(&["run", "--only", "topology", "--until-end"]);
         application.assert_outputs(&expected, partitions);
     }
-    application.progress("youtube_videos").wait_for(1.0, &mut []);
+    application.progress("youtube_videos").wait_for(ALL, &mut []);
 }
 
 #[test]

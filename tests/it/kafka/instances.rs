@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 
-use super::{Application, Instance, observations};
+use super::{ALL, Application, Instance, observations};
 use crate::installation::Live;
 use crate::oracle::{Expected, generated};
 use crate::random::Random;
@@ -16,8 +16,9 @@ const PARTITIONS: i64 = 4;
 /// Small transactions: many moments to be killed at, inside of one and between two.
 const ENGINE: &str = "commit_interval_ms = 20\ncommit_records_max = 500";
 
-/// How often is killed at random.
-const KILLS: u64 = 6;
+/// How often is killed at random, where `TIDEWATCH_KILLS` does not say more; and from which seed, where `TIDEWATCH_SEED` does not.
+const KILLS: i64 = 6;
+const SEED: i64 = 11;
 
 const RUN: [&str; 5] = ["run", "--only", "topology", "--log", "json"];
 
@@ -29,10 +30,10 @@ fn with_input() -> Option<(Application, Expected)> {
     Some((application, Expected::of(&observations)))
 }
 
-/// Starts an instance and waits until partitions are its own.
+/// Starts an instance and waits until it knows what signals mean.
 fn start(instance: &Instance) -> Live {
     let live = instance.start(&RUN);
-    live.wait_for_said("partitions assigned");
+    live.wait_for_said("starting");
     live
 }
 
@@ -48,17 +49,15 @@ fn one_is_killed_one_is_added_and_the_first_comes_back() {
     let Some((application, expected)) = with_input() else { return };
     let progress = application.progress("youtube_videos");
     let machines = [(); 3].map(|()| application.instance());
-    let [mut first, mut second] = [&machines[0], &machines[1]].map(|machine| machine.start(&RUN));
+    let [mut first, mut second] = [&machines[0], &machines[1]].map(start);
 
-    let killed_at = progress.wait_for(0.2, &mut [&mut first, &mut second]);
-    assert!(killed_at < 0.8, "killed at the end, not in the middle: {killed_at}");
+    let killed_at = progress.wait_for(200, &mut [&mut first, &mut second]);
+    assert!(killed_at < 800, "killed at the end, not in the middle: {killed_at}");
     first.kill();
-    let mut third = machines[2].start(&RUN);
-    let mut first = machines[0].start(&RUN);
-    third.wait_for_said("partitions assigned");
-    first.wait_for_said("partitions assigned");
-
-    progress.wait_for(1.0, &mut [&mut first, &mut second, &mut third]);
+    let mut third = start(&machines[2]);
+    let mut first = start(&machines[0]);
+    third.wait_for_said("\"message\":\"running\"");
+    progress.wait_for(ALL, &mut [&mut first, &mut second, &mut third]);
     [first, second, third].into_iter().for_each(stop);
     application.assert_outputs(&expected, PARTITIONS);
 }
@@ -69,19 +68,21 @@ fn many_kills_at_random_moments_leave_no_trace() {
     let progress = application.progress("youtube_videos");
     let machines = [(); 2].map(|()| application.instance());
     let mut live = machines.each_ref().map(start);
-    let mut random = Random::seeded(11);
-    for kill in 0..KILLS {
-        let share = (kill as f64 + random.below(100) as f64 / 100.0) / (KILLS as f64);
+    let set = |name: &str| std::env::var(name).ok().map(|value| value.parse::<i64>().unwrap());
+    let (kills, seed) = (set("TIDEWATCH_KILLS").unwrap_or(KILLS), set("TIDEWATCH_SEED").unwrap_or(SEED));
+    let mut random = Random::seeded(seed.cast_unsigned());
+    for kill in 0..kills {
+        let share = (kill * ALL + i64::try_from(random.below(1000)).unwrap()) / kills;
         let [first, second] = &mut live;
-        progress.wait_for(share * 0.9, &mut [first, second]);
+        progress.wait_for(share * 9 / 10, &mut [first, second]);
         // Not always just behind a commit.
         std::thread::sleep(Duration::from_micros(random.below(20_000)));
         let which = usize::try_from(random.below(2)).unwrap();
         live[which].kill();
-        live[which] = machines[which].start(&RUN);
+        live[which] = start(&machines[which]);
     }
     let [first, second] = &mut live;
-    progress.wait_for(1.0, &mut [first, second]);
+    progress.wait_for(ALL, &mut [first, second]);
     live.into_iter().for_each(stop);
     application.assert_outputs(&expected, PARTITIONS);
 }
@@ -92,11 +93,11 @@ fn the_survivor_takes_over_from_one_that_never_comes_back() {
     let Some((application, expected)) = with_input() else { return };
     let progress = application.progress("youtube_videos");
     let machines = [(); 2].map(|()| application.instance());
-    let [mut first, mut second] = machines.each_ref().map(|machine| machine.start(&RUN));
-    let killed_at = progress.wait_for(0.3, &mut [&mut first, &mut second]);
-    assert!(killed_at < 0.9, "killed at the end, not in the middle: {killed_at}");
+    let [mut first, mut second] = machines.each_ref().map(start);
+    let killed_at = progress.wait_for(300, &mut [&mut first, &mut second]);
+    assert!(killed_at < 900, "killed at the end, not in the middle: {killed_at}");
     first.kill();
-    progress.wait_for(1.0, &mut [&mut second]);
+    progress.wait_for(ALL, &mut [&mut second]);
     stop(second);
     application.assert_outputs(&expected, PARTITIONS);
 }

@@ -170,6 +170,9 @@ impl Instance {
     }
 }
 
+/// The whole, in thousandths.
+const ALL: i64 = 1000;
+
 /// What a group has committed of a topic, asked of the brokers.
 struct Progress {
     consumer: BaseConsumer,
@@ -195,23 +198,23 @@ impl Progress {
         Self { consumer, asked, ends }
     }
 
-    /// The share of each partition that is committed, from 0 to 1.
-    fn shares(&self) -> Vec<f64> {
+    /// How much of each partition is committed, in thousandths; [`ALL`] is said of what is complete only.
+    fn shares(&self) -> Vec<i64> {
         let committed = self.consumer.committed_offsets(self.asked.clone(), PATIENCE).unwrap();
         let offset = |offset| if let Offset::Offset(offset) = offset { offset } else { 0 };
-        let share = |(committed, &end): (i64, &i64)| (committed.min(end) as f64) / (end.max(1) as f64);
+        let share = |(offset, &end): (i64, &i64)| if offset >= end { ALL } else { offset * ALL / end };
         committed.elements().iter().map(|element| offset(element.offset())).zip(&self.ends).map(share).collect()
     }
 
-    /// The share of the whole topic.
-    fn share(&self) -> f64 {
+    /// How much of the whole topic.
+    fn share(&self) -> i64 {
         let shares = self.shares();
-        shares.iter().sum::<f64>() / (shares.len() as f64)
+        shares.iter().sum::<i64>() / i64::try_from(shares.len()).unwrap()
     }
 
-    /// Waits until this share of the topic is committed; no process may end meanwhile.
+    /// Waits until so many thousandths of the topic are committed, and says how many are; no process may end meanwhile.
     #[track_caller]
-    fn wait_for(&self, share: f64, live: &mut [&mut Live]) -> f64 {
+    fn wait_for(&self, share: i64, live: &mut [&mut Live]) -> i64 {
         let deadline = Instant::now() + PATIENCE;
         loop {
             let there = self.share();
@@ -221,7 +224,7 @@ impl Progress {
             for live in live.iter_mut() {
                 assert!(live.ended().is_none(), "ended at {there}: {:#?}", live.said());
             }
-            assert!(Instant::now() < deadline, "{share} of the input never came, but {:?}: {:#?}", self.shares(), said(live));
+            assert!(Instant::now() < deadline, "{share} thousandths of the input never came, but {:?}: {:#?}", self.shares(), said(live));
             // Looking as often as possible would take the processor from what is looked at.
             std::thread::sleep(Duration::from_millis(5));
         }

@@ -6,7 +6,7 @@ use apache_avro::types::Value as Avro;
 use rustix::process::Signal;
 use serde_json::json;
 
-use super::Application;
+use super::{ALL, Application};
 use crate::real::broker::Broker;
 use crate::real::records;
 use crate::real::registry::Registry;
@@ -36,19 +36,19 @@ fn a_registry_that_is_gone_stops_nothing_for_good_and_makes_no_dead_letter() {
     write(&confluent(ids[0], FIRST, json!({ "title": "Tides", "likes": 2 })));
 
     let mut live = application.home.start(&["run", "--only", "topology"]);
-    application.progress("youtube_videos").wait_for(1.0, &mut [&mut live]);
+    application.progress("youtube_videos").wait_for(ALL, &mut [&mut live]);
     registry.stop();
     // What is known stays known; what is not makes the partition wait.
     write(&confluent(ids[0], FIRST, json!({ "title": "Tides", "likes": 3 })));
-    application.progress("youtube_videos").wait_for(1.0, &mut [&mut live]);
+    application.progress("youtube_videos").wait_for(ALL, &mut [&mut live]);
     write(&confluent(ids[1], SECOND, json!({ "title": "Tides", "likes": 4, "views": 100 })));
     live.wait_for_said("input paused");
     write(&confluent(ids[0], FIRST, json!({ "title": "Tides", "likes": 5 })));
     let progress = application.progress("youtube_videos");
-    assert!(progress.share() < 1.0 && live.ended().is_none(), "it did not wait: {:?}", progress.shares());
+    assert!(progress.share() < ALL && live.ended().is_none(), "it did not wait: {:?}", progress.shares());
 
     registry.start_again();
-    progress.wait_for(1.0, &mut [&mut live]);
+    progress.wait_for(ALL, &mut [&mut live]);
     live.signal(Signal::TERM);
     let (code, said) = live.join(Duration::from_secs(30));
     assert_eq!(code, Some(0), "{said:#?}");

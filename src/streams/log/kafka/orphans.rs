@@ -11,6 +11,7 @@ use std::time::Duration;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::KafkaError;
 use rdkafka::groups::GroupInfo;
+use rdkafka::metadata::MetadataTopic;
 
 use super::context::Ear;
 use crate::streams::log::TopicPartition;
@@ -47,7 +48,7 @@ fn orphans(consumer: &BaseConsumer<Ear>, group: &str, topics: &[Arc<str>]) -> Re
     let mut all = BTreeSet::new();
     for topic in topics {
         let metadata = consumer.fetch_metadata(Some(topic), TIMEOUT)?;
-        let partitions = metadata.topics().iter().flat_map(|topic| topic.partitions());
+        let partitions = metadata.topics().iter().flat_map(MetadataTopic::partitions);
         all.extend(partitions.map(|partition| TopicPartition::new(Arc::clone(topic), partition.id())));
     }
     let mut left = BTreeSet::new();
