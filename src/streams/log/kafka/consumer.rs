@@ -11,6 +11,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Headers as _, Message};
 use rdkafka::topic_partition_list::{Offset as NativeOffset, TopicPartitionList};
 
+use super::close::Closer;
 use super::context::{Ear, Rebalance, give_up};
 use super::error::{self, Call};
 use super::orphans::any_left;
@@ -48,7 +49,9 @@ struct Assigned {
 
 /// A consumer of a cluster.
 pub(super) struct KafkaConsumer {
-    consumer: BaseConsumer<Ear>,
+    consumer: Arc<BaseConsumer<Ear>>,
+    // After the consumer: what it holds is the last.
+    _closer: Closer,
     group: Option<Arc<str>>,
     /// What it subscribes to.
     topics: Vec<Arc<str>>,
@@ -97,7 +100,9 @@ impl KafkaConsumer {
         let config = settings::consumer(options, wanted);
         let consumer = BaseConsumer::from_config_and_context(&config, Ear::default())
             .map_err(|cause| error::of(Call::Other, "making a consumer", cause, None))?;
+        let consumer = Arc::new(consumer);
         Ok(Self {
+            _closer: Closer::of(&consumer),
             consumer,
             group: wanted.group.clone(),
             topics: Vec::new(),
