@@ -23,8 +23,11 @@ impl StreamThread {
 
     /// New partitions: their stores are restored first, their input is read afterwards.
     pub(super) fn assigned(&mut self, partitions: &[TopicPartition]) -> Result<()> {
-        tracing::info!(thread = self.index, partitions = list(partitions), "partitions assigned");
-        self.transaction.cross();
+        // After each rebalance a member hears what it gets, which may be nothing.
+        if !partitions.is_empty() {
+            tracing::info!(thread = self.index, partitions = list(partitions), "partitions assigned");
+            self.transaction.cross();
+        }
         for partition in partitions {
             let Some(id) = self.task_id(partition) else { continue };
             if self.tasks.contains_key(&id) || self.restoring.contains_key(&id) {
