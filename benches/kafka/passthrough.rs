@@ -77,6 +77,7 @@ fn clients(plan: &Plan) -> (BaseConsumer, BaseProducer) {
         ("check.crcs", "true"),
         ("fetch.queue.backoff.ms", "10"),
         ("queued.max.messages.kbytes", "8192"),
+        ("queued.min.messages", "20000"),
     ] {
         reading.set(key, value);
     }
@@ -84,7 +85,7 @@ fn clients(plan: &Plan) -> (BaseConsumer, BaseProducer) {
         ("transactional.id", &*plan.group),
         ("linger.ms", "1"),
         ("batch.size", "262144"),
-        ("queue.buffering.max.kbytes", "32768"),
+        ("queue.buffering.max.kbytes", "16384"),
         ("partitioner", "murmur2_random"),
         ("transaction.timeout.ms", "10000"),
     ] {

@@ -128,12 +128,12 @@ impl TaskState {
 
     /// Whether it is time to [`flush`](Self::flush).
     pub fn write_back_due(&self) -> bool {
-        self.write_back_bytes() > self.options.write_back_bytes.min(self.options.cache_bytes / 4)
+        self.write_back_bytes() > self.options.write_back_bytes.min(self.options.cache_bytes / 2)
     }
 
     /// Whether no more records should be taken until a flush succeeds.
     pub fn write_back_full(&self) -> bool {
-        self.write_back_bytes() > self.options.cache_bytes / 2
+        self.write_back_bytes() > self.options.cache_bytes / 4 * 3
     }
 
     /// Estimated bytes of all rows in memory.
