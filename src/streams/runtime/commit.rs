@@ -38,6 +38,8 @@ pub(super) enum Outcome {
         offsets: Vec<(TopicPartition, Offset)>,
         /// Whether the commit may have been sent twice: then the producer must be replaced.
         doubtful: bool,
+        /// The number of results, and how long it took until all were in the log.
+        flushed: (u64, Duration),
     },
 }
 
@@ -78,6 +80,8 @@ pub(super) fn commit(scope: &mut Scope<'_>) -> Result<Outcome, Failed> {
     if advanced.is_empty() && !scope.transaction.is_open() {
         return Ok(Outcome::Nothing);
     }
+    let start = scope.clock.monotonic();
+    let records = scope.transaction.records();
     // 1. The last write of each key becomes a changelog record.
     scope.transaction.begin().map_err(|error| Failed::Log(Phase::Produce, error))?;
     write_changelogs(scope).map_err(|error| Failed::Log(Phase::Produce, error))?;
@@ -86,6 +90,7 @@ pub(super) fn commit(scope: &mut Scope<'_>) -> Result<Outcome, Failed> {
     let timeout = scope.options.transaction_timeout;
     retry(scope.clock, timeout, || producer.flush(timeout)).map_err(|error| Failed::Log(Phase::Produce, error))?;
     let complete_up_to = delivered(scope);
+    let flushed = scope.clock.monotonic();
     // 3. The real group metadata: the log checks member and generation, and that check fences a zombie.
     let offsets: Vec<_> = advanced
         .iter()
@@ -101,7 +106,10 @@ pub(super) fn commit(scope: &mut Scope<'_>) -> Result<Outcome, Failed> {
     // 4. The point of no return. Only the time of this one call tells whether it may have been sent twice.
     let began = scope.clock.monotonic();
     retry(scope.clock, timeout, || producer.commit(timeout)).map_err(|error| Failed::Log(Phase::Commit, error))?;
-    let took = scope.clock.monotonic().saturating_sub(began);
+    let ended = scope.clock.monotonic();
+    let took = ended.saturating_sub(began);
+    let (flush, offsets_sent) = (flushed.saturating_sub(start), began.saturating_sub(flushed));
+    tracing::debug!(records, ?flush, ?offsets_sent, commit = ?took, "transaction committed");
     let doubtful = took >= scope.options.endtxn_guard || scope.transaction.producer.is_doubtful() || scope.transaction.is_crossed();
     scope.transaction.ended();
     // 5. Order: only now may the stores learn of it.
@@ -115,7 +123,7 @@ pub(super) fn commit(scope: &mut Scope<'_>) -> Result<Outcome, Failed> {
         task.stores.committed(complete).map_err(|error| Failed::Stores(*id, error))?;
     }
     let offsets = advanced.into_iter().map(|(_, source, offset)| (source, offset)).collect();
-    Ok(Outcome::Committed { offsets, doubtful })
+    Ok(Outcome::Committed { offsets, doubtful, flushed: (records, flush) })
 }
 
 fn write_changelogs(scope: &mut Scope<'_>) -> log::Result<()> {

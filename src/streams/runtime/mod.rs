@@ -8,6 +8,7 @@ mod error;
 mod failure;
 mod layout;
 mod options;
+mod pace;
 mod rebalance;
 mod restore;
 mod restore_driver;

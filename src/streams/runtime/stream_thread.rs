@@ -10,6 +10,7 @@ use super::backend::StateBackend;
 use super::commit::{self, Failed, Outcome, Phase};
 use super::failure::{self, Action};
 use super::options::Options;
+use super::pace::Pace;
 use super::rebalance::close_task;
 use super::restore::{self, Restored};
 use super::restore_driver::{self, RestoreDriver};
@@ -66,6 +67,7 @@ pub(crate) struct StreamThread {
     /// Nothing is done before this time: the disk was full.
     pub(super) still_until: Option<Duration>,
     pub(super) failures: u32,
+    pace: Pace,
     /// Tasks whose stores were rebuilt and have not committed since, with the cause.
     pub(super) rebuilt: BTreeMap<TaskId, String>,
 }
@@ -106,6 +108,7 @@ impl StreamThread {
             replace_at: None,
             still_until: None,
             failures: 0,
+            pace: Pace::default(),
             rebuilt: BTreeMap::new(),
             parts,
         })
@@ -167,6 +170,10 @@ impl StreamThread {
     fn poll(&mut self, timeout: Duration) -> Result<Polled> {
         let now = self.parts.clock.monotonic();
         self.resume_inputs(now)?;
+        let rest = self.pace.rest(now.saturating_sub(self.last_commit));
+        if !rest.is_zero() && !self.transaction.is_open() {
+            std::thread::park_timeout(rest);
+        }
         // Nothing may wait for the next record: neither what is uncommitted nor a task that is ready.
         let waiting = self.transaction.is_open() || !self.restoring.is_empty();
         let timeout = if waiting { timeout.min(Duration::from_millis(1)) } else { timeout };
@@ -281,7 +288,8 @@ impl StreamThread {
         });
         match outcome {
             Ok(Outcome::Nothing) => Ok(false),
-            Ok(Outcome::Committed { offsets, doubtful }) => {
+            Ok(Outcome::Committed { offsets, doubtful, flushed: (records, took) }) => {
+                self.pace.flushed(records, took);
                 self.last_commit = self.parts.clock.monotonic();
                 self.failures = 0;
                 for (source, _) in &offsets {
