@@ -1,7 +1,7 @@
 //! Against a real broker, side by side with a bare client that does the same reading and writing and nothing else.
 //!
-//! `./dev bench-kafka [throughput|latency|restart]`: starts a broker and a registry out of packages (or uses KAFKA_BOOTSTRAP_SERVERS), runs both sides
-//! in turn, and prints ratios. Figures of different runs are not to be compared: machines are noisy.
+//! `./dev bench-kafka [throughput|latency|restart]`: starts a broker and a registry out of packages, runs both sides in turn, and prints
+//! ratios. Figures of different runs are not to be compared: machines are noisy.
 #![expect(
     clippy::print_stdout,
     clippy::unwrap_used,

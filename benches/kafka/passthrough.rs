@@ -119,7 +119,7 @@ pub(crate) fn child(arguments: &[String]) {
                 read += 1;
                 pass.positions[usize::try_from(message.partition()).unwrap()] = message.offset() + 1;
                 pass.write(&message, &bytes, read);
-                if plan.commit_ms > 0 && read % 64 == 0 && began.elapsed() >= Duration::from_millis(plan.commit_ms) {
+                if plan.commit_ms > 0 && read.is_multiple_of(64) && began.elapsed() >= Duration::from_millis(plan.commit_ms) {
                     pass.commit();
                 }
             }
@@ -142,7 +142,7 @@ struct Pass<'a> {
 impl Pass<'_> {
     fn write(&self, message: &rdkafka::message::BorrowedMessage<'_>, bytes: &[u8], read: u64) {
         let key = message.key().unwrap_or_default();
-        for output in self.plan.outputs.iter().filter(|output| read % output.every == 0) {
+        for output in self.plan.outputs.iter().filter(|output| read.is_multiple_of(output.every)) {
             let mut record = BaseRecord::to(&output.topic).key(key).payload(&bytes[..output.bytes]);
             record.timestamp = message.timestamp().to_millis();
             while let Err((_, back)) = self.producer.send(record) {
@@ -151,7 +151,7 @@ impl Pass<'_> {
                 record = back;
             }
         }
-        if read % 256 == 0 {
+        if read.is_multiple_of(256) {
             self.producer.poll(Duration::ZERO);
         }
     }

@@ -46,7 +46,9 @@ pub(crate) fn measure(keys: u64) {
     println!("  restored: {}", restored(&application, "one"));
 
     let two = start(&application, "two");
-    wait_until("the second instance has taken over some", || restored(&application, "two") != "nothing" && said(&application, "two", "running task"));
+    wait_until("the second instance has taken over some", || {
+        restored(&application, "two") != "nothing" && said(&application, "two", "running task")
+    });
     outputs.wait_for_all(Instant::now());
     let killed = kill_in_a_transaction(&application, one);
     let back = outputs.wait_for_all(killed);
