@@ -22,7 +22,6 @@ pub(super) struct Scope<'a> {
     pub(super) consumer: &'a mut dyn Consumer,
     pub(super) transaction: &'a mut Transaction,
     pub(super) topics: &'a TopicTable,
-    pub(super) layouts: &'a BTreeMap<usize, std::sync::Arc<str>>,
     pub(super) clock: &'a dyn Clock,
     pub(super) options: &'a Options,
 }
@@ -90,7 +89,7 @@ pub(super) fn commit(scope: &mut Scope<'_>) -> Result<Outcome, Failed> {
     let offsets: Vec<_> = advanced
         .iter()
         .map(|(task, source, offset)| {
-            let metadata = scope.layouts.get(&task.subtopology).cloned().unwrap_or_else(|| std::sync::Arc::from(""));
+            let metadata = scope.tasks.get(task).map_or_else(|| std::sync::Arc::from(""), |task| std::sync::Arc::clone(&task.metadata));
             (source.clone(), Committed { offset: *offset, metadata })
         })
         .collect();

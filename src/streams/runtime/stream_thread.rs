@@ -16,7 +16,7 @@ use super::restore_driver::{self, RestoreDriver};
 use super::shared::Shared;
 use super::topics::TopicTable;
 use super::transaction::Transaction;
-use super::{Error, Result, layout};
+use super::{Error, Result};
 use crate::streams::clock::Clock;
 use crate::streams::log::{
     self, Admin, Consumer, ConsumerOptions, Isolation, Log, Offset, Polled, ProducerOptions, RecordBatch, TopicPartition,
@@ -47,7 +47,6 @@ pub(crate) struct StreamThread {
     pub(super) index: usize,
     pub(super) parts: Parts,
     blueprints: Blueprints,
-    layouts: BTreeMap<usize, Arc<str>>,
     admin: Arc<dyn Admin>,
     pub(super) consumer: Box<dyn Consumer>,
     pub(super) transaction: Transaction,
@@ -80,17 +79,12 @@ impl StreamThread {
             dead_letters: parts.topics.dead_letters(),
             record_bytes_max: options.record_bytes_max,
         };
-        let layouts = parts.topology.subtopologies().iter().map(|subtopology| {
-            let partitions = parts.partitions.get(&subtopology.topic).copied().unwrap_or(1);
-            (subtopology.id, layout::metadata(subtopology, partitions))
-        });
         let transaction = Transaction::init(&*parts.log, &producer_options(index, &parts), options.transaction_timeout)?;
         let consumer = join_group(index, &parts)?;
         let restorer = RestoreDriver::new(index, restore_driver::restorer(&parts)?, options.restore_thread)?;
         let now = parts.clock.monotonic();
         Ok(Self {
             index,
-            layouts: layouts.collect(),
             blueprints,
             admin: parts.log.admin(),
             consumer,
@@ -270,12 +264,12 @@ impl StreamThread {
         if self.replace_at.is_some() {
             return Ok(false);
         }
+        let wall_clock = self.parts.clock.now();
         let outcome = commit::commit(&mut commit::Scope {
             tasks: &mut self.tasks,
             consumer: &mut *self.consumer,
             transaction: &mut self.transaction,
             topics: &self.parts.topics,
-            layouts: &self.layouts,
             clock: &*self.parts.clock,
             options: &self.parts.options,
         });
@@ -284,6 +278,8 @@ impl StreamThread {
             Ok(Outcome::Committed { offsets, doubtful }) => {
                 self.last_commit = self.parts.clock.monotonic();
                 self.failures = 0;
+                // The group took it, so all tasks were this member's then: nobody else has written to their changelogs. A flush alone proves nothing.
+                self.tasks.values_mut().for_each(|task| task.stores.tell_time(wall_clock));
                 for (source, _) in &offsets {
                     self.rebuilt.retain(|id, _| self.tasks.get(id).is_none_or(|task| task.source() != source));
                 }
