@@ -359,7 +359,9 @@ fn fit(task: &StreamTask, subtopology: &Subtopology, partitions: i32, committed:
     let life = kept.as_ref().and_then(layout::Layout::epoch);
     // A state without a name was written before there were any: it is trusted, and named.
     if stores.stored_epoch().is_some_and(|stored| Some(stored) != life) {
-        return Err(Outcome::Rebuild("it belongs to an earlier life of its changelogs, before a reset or another way to set offsets".to_owned()));
+        return Err(Outcome::Rebuild(
+            "it belongs to an earlier life of its changelogs, before a reset or another way to set offsets".to_owned(),
+        ));
     }
     let on_disk = layout::check_disk(id, subtopology, stores.stored_layouts());
     match on_disk {

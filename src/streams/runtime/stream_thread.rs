@@ -9,6 +9,7 @@ use std::time::Duration;
 use super::backend::StateBackend;
 use super::commit::{self, Failed, Outcome, Phase};
 use super::failure::{self, Action};
+use super::narrow::Narrow;
 use super::options::Options;
 use super::rebalance::close_task;
 use super::restore::{self, Restored};
@@ -47,7 +48,7 @@ pub(crate) struct StreamThread {
     pub(super) index: usize,
     pub(super) parts: Parts,
     blueprints: Blueprints,
-    admin: Arc<dyn Admin>,
+    pub(super) admin: Arc<dyn Admin>,
     pub(super) consumer: Box<dyn Consumer>,
     pub(super) transaction: Transaction,
     pub(super) tasks: BTreeMap<TaskId, StreamTask>,
@@ -65,6 +66,8 @@ pub(crate) struct StreamThread {
     /// Nothing is done before this time: the disk was full.
     pub(super) still_until: Option<Duration>,
     pub(super) failures: u32,
+    /// The search for a record that the log refuses.
+    pub(super) narrow: Narrow,
     /// Tasks whose stores were rebuilt and have not committed since, with the cause.
     pub(super) rebuilt: BTreeMap<TaskId, String>,
 }
@@ -100,6 +103,7 @@ impl StreamThread {
             replace_at: None,
             still_until: None,
             failures: 0,
+            narrow: Narrow::default(),
             rebuilt: BTreeMap::new(),
             parts,
         })
@@ -169,7 +173,8 @@ impl StreamThread {
             Ok(polled) => Ok(polled),
             Err(error) => {
                 let action = failure::of_log(Phase::Produce, error.class);
-                self.handle(action, error.into())?;
+                let error = self.placed(error);
+                self.handle(action, error)?;
                 Ok(Polled::Nothing)
             }
         }
@@ -182,8 +187,18 @@ impl StreamThread {
         let mut failed = None;
         let mut stopped_at: Option<Offset> = None;
         let paused_before = task.paused_for.take();
-        for record in self.batch.iter() {
-            match task.process(&record, &mut self.transaction) {
+        let room = self.narrow.room(self.transaction.inputs().0);
+        for (taken, record) in self.batch.iter().enumerate() {
+            if taken == room {
+                stopped_at = Some(record.offset);
+                break;
+            }
+            self.transaction.take_in(task.id(), record.offset);
+            let processed = match self.narrow.refused(task.id(), record.offset) {
+                Some(cause) => task.refuse(&record, cause, &mut self.transaction),
+                None => task.process(&record, &mut self.transaction),
+            };
+            match processed {
                 Ok(Processed::Done) => {}
                 Ok(Processed::Unavailable(reason)) => {
                     tracing::warn!(task = %task.id(), offset = %record.offset, reason, "input paused: something it needs is out of reach");
@@ -203,9 +218,11 @@ impl StreamThread {
         }
         if let Some(offset) = stopped_at {
             let source = task.source().clone();
-            task.paused_until = Some(self.parts.clock.monotonic() + self.parts.options.unavailable_backoff);
             self.consumer.seek(&source, offset)?;
-            self.consumer.pause(&source)?;
+            if task.paused_for.is_some() {
+                task.paused_until = Some(self.parts.clock.monotonic() + self.parts.options.unavailable_backoff);
+                self.consumer.pause(&source)?;
+            }
         }
         if stopped_at.is_some() || paused_before.is_some() {
             self.report(0);
@@ -253,6 +270,7 @@ impl StreamThread {
                 || since >= options.commit_interval
                 || self.transaction.records() >= options.commit_records_max
                 || overlay >= options.overlay_bytes_max
+                || self.narrow.is_full(self.transaction.inputs().0)
                 || full;
         }
         let wait = if idle && options.commit_at_end_of_input { options.offsets_only_interval } else { options.commit_interval };
@@ -278,6 +296,7 @@ impl StreamThread {
             Ok(Outcome::Committed { offsets, doubtful }) => {
                 self.last_commit = self.parts.clock.monotonic();
                 self.failures = 0;
+                self.narrow.committed(self.tasks.values());
                 // The group took it, so all tasks were this member's then: nobody else has written to their changelogs. A flush alone proves nothing.
                 self.tasks.values_mut().for_each(|task| task.stores.tell_time(wall_clock));
                 for (source, _) in &offsets {

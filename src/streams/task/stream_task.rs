@@ -182,6 +182,13 @@ impl StreamTask {
         Ok(Processed::Done)
     }
 
+    /// Does with an input record as the policy for results says that the log refuses.
+    pub(crate) fn refuse(&mut self, record: &RecordRef<'_>, cause: &str, output: &mut dyn Output) -> Result<Processed> {
+        self.stores.begin_record(record.timestamp);
+        let failure = Failure { kind: FailureKind::Production, node: Arc::from("(log)"), source: BoxError::from(cause) };
+        self.failed(record, failure, output)
+    }
+
     fn finish(&mut self, output: &mut dyn Output) -> Result<()> {
         let sent = self.collector.finish(output).map_err(|source| Error::Log { task: self.id, source })?;
         self.counters.produce_total += sent as u64;

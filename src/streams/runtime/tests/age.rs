@@ -94,8 +94,9 @@ fn a_state_of_an_earlier_life_is_not_taken_for_the_present_one() {
     driver.close().unwrap();
     reset_elsewhere(&world);
     // The other machine goes on: the checkpoint here lies within its changelog.
-    let other = World { log: Arc::clone(&world.log), backend: Arc::default() };
-    let mut driver = other.driver();
+    let (log, backend) = (Arc::<LocalLog>::clone(&world.log), Arc::<MemoryBackend>::default());
+    let options = Options::new("app", "another machine");
+    let mut driver = TopologyTestDriver::with(counting(ErrorPolicy::default()), log, backend, options).unwrap();
     for value in ["3", "4", "5"] {
         pipe(&mut driver, "b", value);
     }
