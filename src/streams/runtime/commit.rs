@@ -22,7 +22,6 @@ pub(super) struct Scope<'a> {
     pub(super) consumer: &'a mut dyn Consumer,
     pub(super) transaction: &'a mut Transaction,
     pub(super) topics: &'a TopicTable,
-    pub(super) layouts: &'a BTreeMap<usize, std::sync::Arc<str>>,
     pub(super) clock: &'a dyn Clock,
     pub(super) options: &'a Options,
 }
@@ -65,20 +64,25 @@ pub(super) enum Failed {
 
 /// The input offsets to commit: those of running tasks that moved on, over control records too.
 pub(super) fn advanced(tasks: &BTreeMap<TaskId, StreamTask>, consumer: &dyn Consumer) -> Vec<(TaskId, TopicPartition, Offset)> {
+    let mut advanced = positions(tasks, consumer);
+    advanced.retain(|(id, _, position)| tasks.get(id).is_some_and(|task| task.committed < *position));
+    advanced
+}
+
+fn positions(tasks: &BTreeMap<TaskId, StreamTask>, consumer: &dyn Consumer) -> Vec<(TaskId, TopicPartition, Offset)> {
     let running = tasks.values().filter(|task| task.state() == State::Running);
-    running
-        .filter_map(|task| {
-            let position = consumer.position(task.source())?;
-            (task.committed < position).then(|| (task.id(), task.source().clone(), position))
-        })
-        .collect()
+    running.filter_map(|task| Some((task.id(), task.source().clone(), consumer.position(task.source())?))).collect()
 }
 
 /// Commits everything that the thread has done since the last time.
 pub(super) fn commit(scope: &mut Scope<'_>) -> Result<Outcome, Failed> {
-    let advanced = advanced(scope.tasks, scope.consumer);
-    if advanced.is_empty() && !scope.transaction.is_open() {
-        return Ok(Outcome::Nothing);
+    let mut advanced = advanced(scope.tasks, scope.consumer);
+    if advanced.is_empty() {
+        if !scope.transaction.is_open() {
+            return Ok(Outcome::Nothing);
+        }
+        // Results of punctuations alone. Without an offset nobody would check that this is still a member of the group.
+        advanced = positions(scope.tasks, scope.consumer);
     }
     let start = scope.clock.monotonic();
     let records = scope.transaction.records();
@@ -95,7 +99,7 @@ pub(super) fn commit(scope: &mut Scope<'_>) -> Result<Outcome, Failed> {
     let offsets: Vec<_> = advanced
         .iter()
         .map(|(task, source, offset)| {
-            let metadata = scope.layouts.get(&task.subtopology).cloned().unwrap_or_else(|| std::sync::Arc::from(""));
+            let metadata = scope.tasks.get(task).map_or_else(|| std::sync::Arc::from(""), |task| std::sync::Arc::clone(&task.metadata));
             (source.clone(), Committed { offset: *offset, metadata })
         })
         .collect();

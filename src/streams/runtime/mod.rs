@@ -7,6 +7,7 @@ mod commit;
 mod error;
 mod failure;
 mod layout;
+mod narrow;
 mod options;
 mod pace;
 mod rebalance;

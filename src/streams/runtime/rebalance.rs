@@ -9,7 +9,7 @@ use super::stream_thread::{FAILURES_MAX, StreamThread, join_group, producer_opti
 use super::transaction::Transaction;
 use super::watchdog::ENDED;
 use super::{Error, Result};
-use crate::streams::log::{Class, TopicPartition};
+use crate::streams::log::{self, Class, Isolation, TopicPartition};
 use crate::streams::task::{State, StreamTask, TaskId};
 
 /// How long the engine stands still before it tries again what a full disk forbade.
@@ -69,6 +69,7 @@ impl StreamThread {
                 close_task(task);
             }
             self.close_restoring(id)?;
+            self.narrow.forget(id);
             // Order: the task is closed before its partition is given up, or the next owner finds its stores locked.
             match self.consumer.unassign(partition) {
                 Err(error) if clean => return Err(error.into()),
@@ -89,10 +90,25 @@ impl StreamThread {
         Ok(())
     }
 
+    /// An error of reading, with the place: an offset that is gone is told without its partition.
+    pub(super) fn placed(&self, error: log::Error) -> Error {
+        if error.class != Class::OutOfRange {
+            return error.into();
+        }
+        for task in self.tasks.values() {
+            let source = task.source();
+            let Ok((low, high)) = self.admin.watermarks(source, Isolation::ReadUncommitted) else { continue };
+            let Some(offset) = self.consumer.position(source).filter(|&offset| offset < low || offset > high) else { continue };
+            return Error::OffsetOutOfRange { partition: source.to_string(), offset: offset.0, low: low.0, high: high.0 };
+        }
+        error.into()
+    }
+
     /// Does what the failure policy says.
     pub(super) fn handle(&mut self, action: Action, error: Error) -> Result<()> {
         // A rebalance that overtook a commit is ordinary, and a full disk is waited for: neither is a step towards the end.
-        if !matches!(action, Action::Rewind | Action::Pause) {
+        // Nor is the search for a record that is refused, which ends by itself.
+        if !matches!(action, Action::Rewind | Action::Pause | Action::Narrow) {
             self.failures += 1;
         }
         let text = crate::streams::task::chain(&error);
@@ -102,6 +118,7 @@ impl StreamThread {
         let hopeless = self.failures > FAILURES_MAX;
         match action {
             Action::Stop => self.stop_with(error),
+            Action::Narrow => self.narrow(error),
             Action::Rejoin if self.failures > 2 => self.stop_with(self.fenced(error)),
             _ if hopeless => self.stop_with(match error {
                 Error::Log(source) => Error::TooManyFailures { failures: self.failures, source },
@@ -122,13 +139,7 @@ impl StreamThread {
                 self.rewind()?;
                 self.rebuild(&error, text)
             }
-            Action::Restart | Action::RestartUnknown => {
-                if action == Action::Restart {
-                    self.abort();
-                }
-                self.replace_producer()?;
-                self.restore_all()
-            }
+            Action::Restart | Action::RestartUnknown => self.restart(action == Action::Restart),
             Action::Rejoin => {
                 self.report_nothing();
                 let tasks = std::mem::take(&mut self.tasks);
@@ -140,6 +151,16 @@ impl StreamThread {
                 Ok(())
             }
         }
+    }
+
+    /// The one failure path, which is the start-up path too: a new producer, committed offsets, changelog tail, input.
+    pub(super) fn restart(&mut self, aborts: bool) -> Result<()> {
+        if aborts {
+            self.abort();
+        }
+        self.replace_producer()?;
+        let ids: Vec<_> = self.tasks.keys().copied().collect();
+        ids.into_iter().try_for_each(|id| self.restore_task(id))
     }
 
     fn stop_with(&mut self, error: Error) -> Result<()> {
@@ -204,8 +225,8 @@ impl StreamThread {
                 // What could not be aborted is still open in the log: the next holder of the id ends it.
                 self.replace_at = Some(self.parts.clock.monotonic());
             }
-            self.transaction.ended();
         }
+        self.transaction.ended();
     }
 
     /// Takes running tasks back to their committed offsets: an abort does not move a consumer's position.
@@ -224,12 +245,6 @@ impl StreamThread {
             self.restore_task(id)?;
         }
         Ok(())
-    }
-
-    /// The one failure path, which is the start-up path too: committed offsets, changelog tail, input.
-    fn restore_all(&mut self) -> Result<()> {
-        let ids: Vec<_> = self.tasks.keys().copied().collect();
-        ids.into_iter().try_for_each(|id| self.restore_task(id))
     }
 
     fn restore_task(&mut self, id: TaskId) -> Result<()> {
@@ -305,7 +320,7 @@ impl StreamThread {
             status.tasks.entry(*id).or_insert_with(|| TaskStatus {
                 state: State::Restoring,
                 source: source.clone(),
-                committed: crate::streams::log::Offset(0),
+                committed: log::Offset(0),
                 counters: crate::streams::task::Counters::default(),
                 restoring: Vec::new(),
                 paused: None,

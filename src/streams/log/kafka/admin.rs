@@ -76,6 +76,7 @@ impl KafkaAdmin {
     fn metadata(&self, topic: Option<&str>) -> Result<Vec<Shape>> {
         let operation = || topic.map_or_else(|| "listing the topics".to_owned(), |topic| format!("describing the topic {topic}"));
         let metadata = self.client.inner().fetch_metadata(topic, TIMEOUT).map_err(|cause| self.failure(operation(), cause))?;
+        self.client.inner().context().answered();
         let mut topics = Vec::new();
         for known in metadata.topics() {
             match known.error().map(RDKafkaErrorCode::from) {
@@ -107,6 +108,12 @@ impl KafkaAdmin {
             TopicDescription { name: Arc::clone(&topic.name), config }
         };
         Ok(topics.iter().map(describe).collect())
+    }
+
+    /// One setting of a topic, where it may be read.
+    pub(super) fn setting(&self, topic: &str, name: &str) -> Option<String> {
+        let described = wait(self.client.describe_configs(&[ResourceSpecifier::Topic(topic)], &patience())).ok()?;
+        described.into_iter().next()?.ok()?.get(name)?.value.clone()
     }
 
     /// A consumer that speaks for a group without being a member.
@@ -241,7 +248,9 @@ impl Admin for KafkaAdmin {
 
     fn watermarks(&self, partition: &TopicPartition, isolation: Isolation) -> Result<(Offset, Offset)> {
         let asked = self.query(isolation).fetch_watermarks(&partition.topic, partition.partition.0, TIMEOUT);
-        let (low, end) = asked.map_err(|cause| self.failure(format!("asking for the offsets of {partition}"), cause))?;
+        let reason = || self.query(isolation).context().reason();
+        let failed = |cause| error::of(Call::Other, format!("asking for the offsets of {partition}"), cause, reason());
+        let (low, end) = asked.map_err(failed)?;
         Ok((Offset(low), Offset(end)))
     }
 

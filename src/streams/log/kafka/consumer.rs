@@ -11,7 +11,8 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Headers as _, Message};
 use rdkafka::topic_partition_list::{Offset as NativeOffset, TopicPartitionList};
 
-use super::context::{Ear, Rebalance, give_up};
+use super::closing::{close, give_up};
+use super::context::{Ear, Rebalance};
 use super::error::{self, Call};
 use super::{Options, settings};
 use crate::streams::clock::Timestamp;
@@ -49,7 +50,8 @@ struct Assigned {
 
 /// A consumer of a cluster.
 pub(super) struct KafkaConsumer {
-    consumer: BaseConsumer<Ear>,
+    /// Shared with nobody, but one that cannot be closed is left behind: see its end.
+    consumer: Arc<BaseConsumer<Ear>>,
     group: Option<Arc<str>>,
     assigned: Vec<Assigned>,
     /// Partitions that the group wants back; given up together, when the engine has let go of each.
@@ -85,7 +87,7 @@ impl KafkaConsumer {
         let consumer = BaseConsumer::from_config_and_context(&config, Ear::default())
             .map_err(|cause| error::of(Call::Other, "making a consumer", cause, None))?;
         Ok(Self {
-            consumer,
+            consumer: Arc::new(consumer),
             group: wanted.group.clone(),
             assigned: Vec::new(),
             revoked: BTreeSet::new(),
@@ -151,6 +153,8 @@ impl KafkaConsumer {
             let message = match self.consumer.poll(timeout) {
                 Some(Ok(message)) => message,
                 Some(Err(cause)) => {
+                    // Not the whole time again: a cluster in trouble may have one error after the other.
+                    timeout = Duration::ZERO;
                     let Some(error) = fault(&self.consumer, cause) else { continue };
                     if batch.is_empty() {
                         return Err(error);
@@ -221,7 +225,18 @@ impl KafkaConsumer {
     fn begin(&mut self, partition: &TopicPartition, offset: Offset) -> Result<()> {
         let list = one(partition, Some(offset))?;
         let operation = || format!("assigning {partition} at offset {offset}");
-        self.consumer.incremental_assign(&list).map_err(|cause| self.failure(operation(), cause))
+        self.consumer.incremental_assign(&list).map_err(|cause| self.failure(operation(), cause))?;
+        // Order: a partition that was read and given up a moment ago still has the position of that time until its reader has stopped. Taken for the
+        // new one it would pass over everything between them: input that is committed unread, a restore that ends before it has begun.
+        for _ in 0..LOCAL_TIMEOUT.as_millis() {
+            let list = self.consumer.position().map_err(|cause| self.failure(operation(), cause))?;
+            let element = list.find_partition(&partition.topic, partition.partition.0);
+            if !element.is_some_and(|element| matches!(element.offset(), NativeOffset::Offset(_))) {
+                return Ok(());
+            }
+            std::thread::park_timeout(Duration::from_millis(1));
+        }
+        Err(Error::new(Class::Retriable, operation(), "its former reader does not stop"))
     }
 }
 
@@ -333,8 +348,10 @@ impl Consumer for KafkaConsumer {
             if !self.kept.is_empty() {
                 return Ok(());
             }
-            let revoked: Vec<_> = std::mem::take(&mut self.revoked).into_iter().collect();
-            return give_up(&self.consumer, &revoked).map_err(|cause| self.failure("giving up partitions", cause));
+            let revoked: Vec<_> = self.revoked.iter().cloned().collect();
+            give_up(&self.consumer, &revoked).map_err(|cause| self.failure("giving up partitions", cause))?;
+            self.revoked.clear();
+            return Ok(());
         }
         if self.assigned.len() == known {
             return Ok(());
@@ -459,6 +476,11 @@ impl Drop for KafkaConsumer {
             && let Err(error) = give_up(&self.consumer, &revoked)
         {
             tracing::debug!(target: "librdkafka", %error, "closing");
+        }
+        if !close(&self.consumer) {
+            tracing::warn!(target: "librdkafka", group = ?self.group, "a consumer does not close and is left behind");
+            // rust-rdkafka would wait for it without end.
+            std::mem::forget(Arc::clone(&self.consumer));
         }
     }
 }

@@ -15,6 +15,7 @@ use rdkafka::producer::ProducerContext;
 use rdkafka::topic_partition_list::TopicPartitionList;
 use rdkafka::types::RDKafkaRespErr;
 
+use super::closing::give_up;
 use crate::streams::log::TopicPartition;
 
 /// A change of the assignment that the group asks for.
@@ -32,8 +33,8 @@ type LastOffsets = Vec<Vec<i64>>;
 pub(super) struct Deliveries {
     /// By topic index and partition; -1 where nothing is known.
     last: LastOffsets,
-    /// The first record that was not delivered: its topic index and why.
-    pub(super) failed: Option<(usize, KafkaError)>,
+    /// The first record that was not delivered: its topic index, its size and why.
+    pub(super) failed: Option<(usize, usize, KafkaError)>,
 }
 
 impl Deliveries {
@@ -63,6 +64,15 @@ impl Deliveries {
     }
 }
 
+/// Why a cluster did not answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Reason {
+    /// What librdkafka said.
+    pub(super) words: String,
+    /// Whether a broker did answer, and does not know the client.
+    pub(super) denied: bool,
+}
+
 /// The ear of one client.
 #[derive(Debug, Default)]
 pub(super) struct Ear {
@@ -75,13 +85,26 @@ pub(super) struct Ear {
     /// Whether an error of a broker was reported since it was last cleared.
     pub(super) troubled: AtomicBool,
     /// The last such error in words.
-    reason: Mutex<Option<String>>,
+    reason: Mutex<Option<Reason>>,
 }
 
 impl Ear {
     /// The last error that a broker, or the way to it, gave; for messages about calls that only timed out.
-    pub(super) fn reason(&self) -> Option<String> {
+    pub(super) fn reason(&self) -> Option<Reason> {
         self.reason.lock().clone()
+    }
+
+    /// A call has come through: what was wrong before it explains nothing any more.
+    pub(super) fn answered(&self) {
+        *self.reason.lock() = None;
+    }
+
+    fn note(&self, words: &str, code: Option<RDKafkaErrorCode>) {
+        // The name of the thread says nothing to anybody.
+        let words = words.split_once("]: ").filter(|(thread, _)| thread.starts_with("[thrd:")).map_or(words, |(_, words)| words);
+        let denies = ["SASL authentication", "mechanism handshake failed"].iter().any(|text| words.contains(text));
+        let denied = denies || code == Some(RDKafkaErrorCode::Authentication);
+        *self.reason.lock() = Some(Reason { words: words.to_owned(), denied });
     }
 
     pub(super) fn is_closing(&self) -> bool {
@@ -91,6 +114,10 @@ impl Ear {
 
 impl ClientContext for Ear {
     fn log(&self, level: RDKafkaLogLevel, fac: &str, message: &str) {
+        // Errors are told by events as well, but only to who polls, and nobody polls an admin client; a line is written at once.
+        if fac == "FAIL" && matches!(level, RDKafkaLogLevel::Error | RDKafkaLogLevel::Critical) {
+            self.note(message, None);
+        }
         match level {
             RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert | RDKafkaLogLevel::Critical | RDKafkaLogLevel::Error => {
                 tracing::warn!(target: "librdkafka", fac, "{message}");
@@ -108,7 +135,10 @@ impl ClientContext for Ear {
             return;
         }
         self.troubled.store(true, Ordering::Release);
-        *self.reason.lock() = Some(reason.to_owned());
+        // "All brokers are down" and the like: what happened to each of them was said before.
+        if self.reason.lock().is_none() || error.rdkafka_error_code() != Some(RDKafkaErrorCode::AllBrokersDown) {
+            self.note(reason, error.rdkafka_error_code());
+        }
         tracing::info!(target: "librdkafka", %error, "{reason}");
     }
 }
@@ -138,18 +168,6 @@ impl ConsumerContext for Ear {
     }
 }
 
-/// Grants a revocation. A partition that was never read must not be named: librdkafka refuses the whole list then, and the group waits.
-pub(super) fn give_up(consumer: &BaseConsumer<Ear>, partitions: &[TopicPartition]) -> Result<(), KafkaError> {
-    let assignment = consumer.assignment()?;
-    let mut list = TopicPartitionList::new();
-    for partition in partitions {
-        if assignment.find_partition(&partition.topic, partition.partition.0).is_some() {
-            list.add_partition(&partition.topic, partition.partition.0);
-        }
-    }
-    consumer.incremental_unassign(&list)
-}
-
 impl ProducerContext for Ear {
     /// The index of the topic among the producer's.
     type DeliveryOpaque = usize;
@@ -158,8 +176,9 @@ impl ProducerContext for Ear {
         let mut deliveries = self.deliveries.lock();
         match result {
             Ok(message) => deliveries.delivered(topic, message.partition(), message.offset()),
-            Err((error, _)) => {
-                deliveries.failed.get_or_insert_with(|| (topic, error.clone()));
+            Err((error, message)) => {
+                let bytes = message.key_len() + message.payload_len();
+                deliveries.failed.get_or_insert_with(|| (topic, bytes, error.clone()));
             }
         }
     }
@@ -168,6 +187,24 @@ impl ProducerContext for Ear {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_line_about_a_wrong_password_is_heard_without_a_poll() {
+        let ear = Ear::default();
+        let line =
+            "[thrd:sasl_plaintext://b:9092/bootstrap]: sasl_plaintext://b:9092/bootstrap: SASL authentication error: invalid credentials";
+        ear.log(RDKafkaLogLevel::Error, "FAIL", line);
+        let words = "sasl_plaintext://b:9092/bootstrap: SASL authentication error: invalid credentials".to_owned();
+        let expected = Some(Reason { words, denied: true });
+        assert_eq!(ear.reason(), expected);
+        // What follows from it does not hide it.
+        ear.error(KafkaError::Global(RDKafkaErrorCode::AllBrokersDown), "1/1 brokers are down");
+        assert_eq!(ear.reason(), expected);
+        ear.error(KafkaError::Global(RDKafkaErrorCode::BrokerTransportFailure), "b:9092: Connect failed");
+        assert_eq!(ear.reason(), Some(Reason { words: "b:9092: Connect failed".to_owned(), denied: false }));
+        ear.answered();
+        assert_eq!(ear.reason(), None);
+    }
 
     #[test]
     fn a_report_without_an_offset_leaves_the_end_unknown() {
