@@ -56,7 +56,13 @@ pub(crate) fn assert_topics(installation: &Installation, expected: &Expected, pa
     }
     assert_same("youtube_changes", &found, &wanted);
 
-    let messages = without_event_ids(&installation.tap("telegram_outbox"));
+    assert_messages(&installation.tap("telegram_outbox"), expected, partitions);
+}
+
+/// Asserts that these are the messages that the oracle expects, in its order where they come of one partition.
+#[track_caller]
+pub(crate) fn assert_messages(messages: &[Tapped], expected: &Expected, partitions: i64) {
+    let messages = without_event_ids(messages);
     for message in &messages {
         assert_eq!(message.key.as_deref(), message.value["chat_id"].as_str(), "the key is the chat: {message:?}");
     }

@@ -21,6 +21,7 @@ const CHAT: &str = "4711";
 #[derive(Debug)]
 pub(crate) struct Installation {
     directory: tempfile::TempDir,
+    environment: Vec<(String, String)>,
 }
 
 impl Installation {
@@ -31,11 +32,21 @@ impl Installation {
 
     /// One whose topology file has these lines under `[engine]`.
     pub(crate) fn with_engine(engine: &str) -> Self {
-        let directory = tempfile::tempdir().unwrap();
         let shipped = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("topology.toml")).unwrap();
         let engine = if engine.is_empty() { String::new() } else { format!("\n[engine]\n{engine}\n") };
-        fs::write(directory.path().join("topology.toml"), shipped + &engine).unwrap();
-        Self { directory }
+        Self::with_topology(&(shipped + &engine))
+    }
+
+    /// One with this topology file.
+    pub(crate) fn with_topology(text: &str) -> Self {
+        let installation = Self { directory: tempfile::tempdir().unwrap(), environment: Vec::new() };
+        installation.write("topology.toml", text);
+        installation
+    }
+
+    /// Lets the commands find a value in their environment.
+    pub(crate) fn set_env(&mut self, name: &str, value: &str) {
+        self.environment.push((name.to_owned(), value.to_owned()));
     }
 
     /// Writes a file into the directory.
@@ -57,7 +68,8 @@ impl Installation {
         for name in ["PATH", "LD_LIBRARY_PATH"] {
             command.envs(std::env::var_os(name).map(|value| (name, value)));
         }
-        command.env("TELEGRAM_CHAT_ID", CHAT).stdin(Stdio::null());
+        let own = self.environment.iter().map(|(name, value)| (name, value));
+        command.env("TELEGRAM_CHAT_ID", CHAT).envs(own).stdin(Stdio::null());
         command
     }
 

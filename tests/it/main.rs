@@ -16,6 +16,7 @@ mod demo;
 mod deployment;
 mod http;
 mod installation;
+mod kafka;
 mod kafka_log;
 mod kills;
 mod layout;

@@ -95,7 +95,8 @@ conformance! {
         a_member_that_left_can_join_again,
         who_only_asks_for_offsets_disturbs_no_member,
         a_second_holder_of_an_instance_id_fences_the_first,
-        a_member_that_comes_back_takes_up_its_own_partitions;
+        a_member_that_comes_back_takes_up_its_own_partitions,
+        what_a_member_died_with_in_a_hand_over_is_not_forgotten;
     handover:
         what_was_committed_before_giving_up_is_found_by_the_next_owner,
         a_partition_that_was_never_assigned_can_be_given_up,

@@ -8,6 +8,7 @@ confluent.py write --config K=V... [--registry URL --schema F] --topic T --recor
 import argparse
 import json
 import sys
+from datetime import datetime, timedelta, timezone
 
 from confluent_kafka import Consumer, KafkaError, Producer, TopicPartition, OFFSET_BEGINNING, TIMESTAMP_NOT_AVAILABLE
 from confluent_kafka.schema_registry import SchemaRegistryClient
@@ -61,7 +62,9 @@ def write_key(kind, key):
 
 
 def plain(value):
-    """What JSON has no word for."""
+    """What JSON has no word for; times as the milliseconds that were written."""
+    if isinstance(value, datetime):
+        return (value - datetime(1970, 1, 1, tzinfo=timezone.utc)) // timedelta(milliseconds=1)
     return value.hex() if isinstance(value, bytes) else str(value)
 
 

@@ -7,14 +7,13 @@ use rdkafka::admin::{AdminClient, AdminOptions, ConfigResource, NewTopic, Resour
 use rdkafka::config::FromClientConfigAndContext;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::metadata::MetadataTopic;
+use rdkafka::metadata::{Metadata, MetadataTopic};
 use rdkafka::topic_partition_list::{Offset as NativeOffset, TopicPartitionList};
 
 use super::consumer::KafkaConsumer;
-use super::consumer::patiently;
 use super::context::Ear;
 use super::error::{self, Call};
-use super::wait::wait;
+use super::wait::{patiently, wait};
 use super::{Options, settings};
 use crate::streams::clock::Timestamp;
 use crate::streams::log::{
@@ -24,6 +23,12 @@ use crate::streams::log::{
 
 /// How long a question may take, the connection included.
 const TIMEOUT: Duration = Duration::from_secs(15);
+
+/// The same in pieces: between two of them it is heard whether the brokers refuse us, which no answer says.
+const PIECES: [Duration; 4] = [Duration::from_secs(1), Duration::from_secs(2), Duration::from_secs(4), Duration::from_secs(8)];
+
+/// How long it is listened. Without any time a poll would be over with the first line for the log.
+const LISTEN: Duration = Duration::from_millis(20);
 
 /// How long one look at a partition waits, and how many in a row may bring nothing.
 const LOOK: Duration = Duration::from_millis(100);
@@ -65,7 +70,24 @@ impl KafkaAdmin {
     }
 
     fn failure(&self, operation: impl Into<String>, cause: KafkaError) -> Error {
-        error::of(Call::Other, operation, cause, self.client.inner().context().reason())
+        error::of(Call::Other, operation, cause, self.uncommitted.context().reason())
+    }
+
+    /// What is known of the brokers and of one topic, or all. The first question of every command: it finds out whether there is a way in.
+    fn look(&self, topic: Option<&str>) -> Result<Metadata, KafkaError> {
+        let mut failed = KafkaError::Canceled;
+        for piece in PIECES {
+            match self.uncommitted.fetch_metadata(topic, piece) {
+                Err(cause) if cause.rdkafka_error_code().is_some_and(error::passes) => failed = cause,
+                answer => return answer,
+            }
+            // Errors that belong to no question are told in polls.
+            while self.uncommitted.poll(LISTEN).is_some() {}
+            if let Some(code) = self.uncommitted.context().refusal() {
+                return Err(KafkaError::Global(code));
+            }
+        }
+        Err(failed)
     }
 
     fn refused(&self, operation: impl Into<String>, code: RDKafkaErrorCode) -> Error {
@@ -75,8 +97,8 @@ impl KafkaAdmin {
     /// The topics, of one name or all, sorted.
     fn metadata(&self, topic: Option<&str>) -> Result<Vec<Shape>> {
         let operation = || topic.map_or_else(|| "listing the topics".to_owned(), |topic| format!("describing the topic {topic}"));
-        let metadata = self.client.inner().fetch_metadata(topic, TIMEOUT).map_err(|cause| self.failure(operation(), cause))?;
-        self.client.inner().context().answered();
+        let metadata = self.look(topic).map_err(|cause| self.failure(operation(), cause))?;
+        self.uncommitted.context().answered();
         let mut topics = Vec::new();
         for known in metadata.topics() {
             match known.error().map(RDKafkaErrorCode::from) {
@@ -204,7 +226,7 @@ fn read_config(resource: &ConfigResource, topic: &Shape) -> TopicConfig {
 impl Admin for KafkaAdmin {
     fn brokers(&self) -> Result<usize> {
         // Asking for one topic that is not there is cheaper than for all.
-        let metadata = self.client.inner().fetch_metadata(Some("__consumer_offsets"), TIMEOUT);
+        let metadata = self.look(Some("__consumer_offsets"));
         Ok(metadata.map_err(|cause| self.failure("counting the brokers", cause))?.brokers().len())
     }
 

@@ -14,6 +14,8 @@ use rdkafka::topic_partition_list::{Offset as NativeOffset, TopicPartitionList};
 use super::closing::{close, give_up};
 use super::context::{Ear, Rebalance};
 use super::error::{self, Call};
+use super::orphans::any_left;
+use super::wait::patiently;
 use super::{Options, settings};
 use crate::streams::clock::Timestamp;
 use crate::streams::log::{
@@ -34,9 +36,6 @@ const LOAD_GRACE: Duration = Duration::from_millis(5);
 /// How long a local operation of librdkafka may take.
 const LOCAL_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Between two questions to a group without a coordinator.
-const ASK_AGAIN: Duration = Duration::from_millis(100);
-
 /// How long leaving a group may take.
 const LEAVE_TIMEOUT_POLLS: u32 = 100;
 const LEAVE_POLL: Duration = Duration::from_millis(50);
@@ -53,6 +52,9 @@ pub(super) struct KafkaConsumer {
     /// Shared with nobody, but one that cannot be closed is left behind: see its end.
     consumer: Arc<BaseConsumer<Ear>>,
     group: Option<Arc<str>>,
+    /// What it subscribes to.
+    topics: Vec<Arc<str>>,
+    standing: Standing,
     assigned: Vec<Assigned>,
     /// Partitions that the group wants back; given up together, when the engine has let go of each.
     revoked: BTreeSet<TopicPartition>,
@@ -73,6 +75,17 @@ impl std::fmt::Debug for KafkaConsumer {
     }
 }
 
+/// How well the group knows a member.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Standing {
+    /// It may take up the place of a dead one unseen.
+    New,
+    /// It leaves, to join again.
+    Leaving,
+    /// The group has reckoned with it.
+    Known,
+}
+
 /// How a batch came to its end.
 enum Filled {
     /// The queue is empty for now, or the batch is full.
@@ -89,6 +102,8 @@ impl KafkaConsumer {
         Ok(Self {
             consumer: Arc::new(consumer),
             group: wanted.group.clone(),
+            topics: Vec::new(),
+            standing: if wanted.instance_id.is_some() { Standing::New } else { Standing::Known },
             assigned: Vec::new(),
             revoked: BTreeSet::new(),
             kept: BTreeSet::new(),
@@ -129,17 +144,38 @@ impl KafkaConsumer {
     }
 
     /// What the group asks for next.
-    fn news(&mut self) -> Option<Polled> {
-        let news = self.ear().rebalances.lock().pop_front()?;
-        Some(match news {
-            // None at all is news as well: a member without work.
-            Rebalance::Assign(partitions) => Polled::Assigned(partitions),
-            Rebalance::Revoke { partitions, lost } => {
-                self.revoked.extend(partitions.iter().cloned());
-                self.kept.extend(partitions.iter().cloned());
-                if lost { Polled::Lost(partitions) } else { Polled::Revoked(partitions) }
-            }
-        })
+    fn news(&mut self) -> Result<Option<Polled>> {
+        loop {
+            let Some(news) = self.ear().rebalances.lock().pop_front() else { return Ok(None) };
+            return Ok(Some(match news {
+                Rebalance::Assign(_) if self.standing == Standing::New && any_left(&self.consumer, self.group.as_deref(), &self.topics) => {
+                    self.standing = Standing::Leaving;
+                    self.consumer.unsubscribe();
+                    self.enter()?;
+                    continue;
+                }
+                // None at all is news as well: a member without work.
+                Rebalance::Assign(partitions) => {
+                    self.standing = Standing::Known;
+                    Polled::Assigned(partitions)
+                }
+                // Nobody was told of these.
+                Rebalance::Revoke { partitions, .. } if self.standing == Standing::Leaving => {
+                    give_up(&self.consumer, &partitions).map_err(|cause| self.failure("leaving the group", cause))?;
+                    continue;
+                }
+                Rebalance::Revoke { partitions, lost } => {
+                    self.revoked.extend(partitions.iter().cloned());
+                    self.kept.extend(partitions.iter().cloned());
+                    if lost { Polled::Lost(partitions) } else { Polled::Revoked(partitions) }
+                }
+            }));
+        }
+    }
+
+    fn enter(&self) -> Result<()> {
+        let topics: Vec<&str> = self.topics.iter().map(|topic| &**topic).collect();
+        self.consumer.subscribe(&topics).map_err(|cause| self.failure(format!("subscribing to {}", topics.join(", ")), cause))
     }
 
     fn has_news(&self) -> bool {
@@ -259,25 +295,6 @@ fn fault(consumer: &BaseConsumer<Ear>, cause: KafkaError) -> Option<Error> {
     Some(error::of(Call::Other, "reading", cause, consumer.context().reason()))
 }
 
-/// Asks again while a group has no coordinator, which a cluster that was just made or restarted says at once; up to `timeout`.
-pub(super) fn patiently<T>(timeout: Duration, mut ask: impl FnMut() -> Result<T, KafkaError>) -> Result<T, KafkaError> {
-    use RDKafkaErrorCode::{CoordinatorLoadInProgress, CoordinatorNotAvailable, NotCoordinator, WaitingForCoordinator};
-    for _ in 0..timeout.as_millis() / ASK_AGAIN.as_millis() {
-        match ask() {
-            Err(cause)
-                if matches!(
-                    cause.rdkafka_error_code(),
-                    Some(NotCoordinator | CoordinatorNotAvailable | CoordinatorLoadInProgress | WaitingForCoordinator)
-                ) =>
-            {
-                std::thread::park_timeout(ASK_AGAIN);
-            }
-            outcome => return outcome,
-        }
-    }
-    ask()
-}
-
 /// A list of one partition.
 fn one(partition: &TopicPartition, offset: Option<Offset>) -> Result<TopicPartitionList> {
     let mut list = TopicPartitionList::new();
@@ -311,8 +328,8 @@ impl Consumer for KafkaConsumer {
         self.needs_group("subscribing")?;
         // Whoever left and comes back wants to be asked again.
         self.ear().closing.store(false, Ordering::Release);
-        let topics: Vec<&str> = topics.iter().map(|topic| &**topic).collect();
-        self.consumer.subscribe(&topics).map_err(|cause| self.failure(format!("subscribing to {}", topics.join(", ")), cause))
+        self.topics = topics.to_vec();
+        self.enter()
     }
 
     fn unsubscribe(&mut self) -> Result<()> {
@@ -407,7 +424,7 @@ impl Consumer for KafkaConsumer {
         if let Some(error) = self.failed.take() {
             return Err(error);
         }
-        if let Some(news) = self.news() {
+        if let Some(news) = self.news()? {
             return Ok(news);
         }
         if !self.held.is_empty() {
@@ -422,7 +439,7 @@ impl Consumer for KafkaConsumer {
             self.advance(batch);
             return Ok(Polled::Records);
         }
-        if let Some(news) = self.news() {
+        if let Some(news) = self.news()? {
             return Ok(news);
         }
         if matches!(filled, Filled::Enough) {

@@ -69,8 +69,8 @@ impl Deliveries {
 pub(super) struct Reason {
     /// What librdkafka said.
     pub(super) words: String,
-    /// Whether a broker did answer, and does not know the client.
-    pub(super) denied: bool,
+    /// Where a broker did answer, and does not know the client, or the client it: the code for that.
+    pub(super) refusal: Option<RDKafkaErrorCode>,
 }
 
 /// The ear of one client.
@@ -99,12 +99,22 @@ impl Ear {
         *self.reason.lock() = None;
     }
 
+    /// Whether a broker refused our credentials, or we its certificate: that does not pass by waiting.
+    pub(super) fn refusal(&self) -> Option<RDKafkaErrorCode> {
+        self.reason.lock().as_ref()?.refusal
+    }
+
     fn note(&self, words: &str, code: Option<RDKafkaErrorCode>) {
         // The name of the thread says nothing to anybody.
         let words = words.split_once("]: ").filter(|(thread, _)| thread.starts_with("[thrd:")).map_or(words, |(_, words)| words);
-        let denies = ["SASL authentication", "mechanism handshake failed"].iter().any(|text| words.contains(text));
-        let denied = denies || code == Some(RDKafkaErrorCode::Authentication);
-        *self.reason.lock() = Some(Reason { words: words.to_owned(), denied });
+        let has = |texts: &[&str]| texts.iter().any(|text| words.contains(text));
+        let refusal = match code {
+            Some(code @ (RDKafkaErrorCode::Authentication | RDKafkaErrorCode::SSL)) => Some(code),
+            _ if has(&["SASL authentication", "mechanism handshake failed"]) => Some(RDKafkaErrorCode::Authentication),
+            _ if has(&["SSL handshake failed"]) => Some(RDKafkaErrorCode::SSL),
+            _ => None,
+        };
+        *self.reason.lock() = Some(Reason { words: words.to_owned(), refusal });
     }
 
     pub(super) fn is_closing(&self) -> bool {
@@ -195,13 +205,13 @@ mod tests {
             "[thrd:sasl_plaintext://b:9092/bootstrap]: sasl_plaintext://b:9092/bootstrap: SASL authentication error: invalid credentials";
         ear.log(RDKafkaLogLevel::Error, "FAIL", line);
         let words = "sasl_plaintext://b:9092/bootstrap: SASL authentication error: invalid credentials".to_owned();
-        let expected = Some(Reason { words, denied: true });
+        let expected = Some(Reason { words, refusal: Some(RDKafkaErrorCode::Authentication) });
         assert_eq!(ear.reason(), expected);
         // What follows from it does not hide it.
         ear.error(KafkaError::Global(RDKafkaErrorCode::AllBrokersDown), "1/1 brokers are down");
         assert_eq!(ear.reason(), expected);
         ear.error(KafkaError::Global(RDKafkaErrorCode::BrokerTransportFailure), "b:9092: Connect failed");
-        assert_eq!(ear.reason(), Some(Reason { words: "b:9092: Connect failed".to_owned(), denied: false }));
+        assert_eq!(ear.reason(), Some(Reason { words: "b:9092: Connect failed".to_owned(), refusal: None }));
         ear.answered();
         assert_eq!(ear.reason(), None);
     }

@@ -127,15 +127,19 @@ pub(super) fn of(call: Call, operation: impl Into<String>, error: KafkaError, re
     let code = error.rdkafka_error_code();
     let silent =
         matches!(code, Some(Code::OperationTimedOut | Code::AllBrokersDown | Code::BrokerTransportFailure | Code::RequestTimedOut));
-    let message = match reason.filter(|_| silent) {
-        Some(Reason { words, denied: true }) => {
-            // A producer that was let in goes on trying: what it was told about its transaction counts more.
-            if call == Call::Other {
-                class = Class::Denied;
-            }
-            format!("the cluster does not know this client ({words}); look at the user and the password, or the certificate, in [kafka]")
-        }
-        Some(Reason { words, .. }) => format!("the cluster did not answer; last it was: {words}"),
+    // Librdkafka goes on trying and only says that nobody answered; a producer that was let in once goes on with it.
+    let refusal = match code {
+        Some(code @ (Code::Authentication | Code::SSL)) => Some(code),
+        _ => reason.as_ref().filter(|_| silent && call == Call::Other).and_then(|reason| reason.refusal),
+    };
+    if refusal.is_some() && call == Call::Other {
+        class = Class::Denied;
+    }
+    let words = reason.map(|reason| format!(": {}", reason.words)).unwrap_or_default();
+    let message = match refusal {
+        Some(Code::SSL) => format!("there is no secure connection to the cluster{words}; look at the certificates, `ssl.*` in [kafka]"),
+        Some(_) => format!("the cluster refuses the credentials{words}; look at the user and the password in [kafka]"),
+        None if silent && !words.is_empty() => format!("the cluster did not answer; last it was{words}"),
         None if silent => "the cluster did not answer".to_owned(),
         None if class == Class::Denied => "this user may not; `tidewatch setup` says which rights are needed".to_owned(),
         None => "the cluster refused".to_owned(),
@@ -211,18 +215,26 @@ mod tests {
         let error = KafkaError::Flush(Code::OperationTimedOut);
         assert_eq!(class(Call::Produce, &error), Class::Retriable);
         assert_eq!(class(Call::Commit, &error), Class::Unknown);
-        let shown = of(Call::Produce, "flushing", error, Some(Reason { words: "connect: no".to_owned(), denied: false }));
+        let shown = of(Call::Produce, "flushing", error, Some(Reason { words: "connect: no".to_owned(), refusal: None }));
         assert_eq!(shown.to_string(), "flushing: the cluster did not answer; last it was: connect: no");
     }
 
     #[test]
     fn a_wrong_password_is_told_from_silence() {
-        let denied = || Some(Reason { words: "SASL authentication error: no".to_owned(), denied: true });
-        let shown = of(Call::Other, "listing the topics", KafkaError::MetadataFetch(Code::BrokerTransportFailure), denied());
-        assert_eq!(shown.class, Class::Denied);
-        let expected = "listing the topics: the cluster does not know this client (SASL authentication error: no); \
-                        look at the user and the password, or the certificate, in [kafka]";
-        assert_eq!(shown.to_string(), expected);
+        let denied = || Some(Reason { words: "SASL authentication error: no".to_owned(), refusal: Some(Code::Authentication) });
+        let expected = "listing the topics: the cluster refuses the credentials: SASL authentication error: no; \
+                        look at the user and the password in [kafka]";
+        for code in [Code::BrokerTransportFailure, Code::Authentication] {
+            let shown = of(Call::Other, "listing the topics", KafkaError::MetadataFetch(code), denied());
+            assert_eq!(shown.class, Class::Denied);
+            assert_eq!(shown.to_string(), expected);
+        }
+        let untrusted = Some(Reason { words: "SSL handshake failed: no".to_owned(), refusal: Some(Code::SSL) });
+        let shown = of(Call::Other, "x", KafkaError::MetadataFetch(Code::OperationTimedOut), untrusted);
+        assert!(
+            shown.to_string().starts_with("x: there is no secure connection to the cluster: SSL handshake failed: no; look at"),
+            "{shown}"
+        );
         // In the middle of a transaction it is an outage.
         assert_eq!(of(Call::Commit, "committing", KafkaError::Flush(Code::OperationTimedOut), denied()).class, Class::Unknown);
         // An answer is what it is, whatever was before.

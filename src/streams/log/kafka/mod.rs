@@ -8,6 +8,7 @@ mod closing;
 mod consumer;
 mod context;
 mod error;
+mod orphans;
 mod owned;
 mod producer;
 mod settings;
