@@ -216,12 +216,12 @@ impl StreamThread {
 
     /// Aborts the open transaction, best effort: what fails here, the log aborts by itself.
     fn abort(&mut self) {
-        if self.transaction.is_open() {
-            if let Err(error) = self.transaction.producer.abort(self.parts.options.transaction_timeout) {
-                tracing::debug!(error = crate::streams::task::chain(&error), "abort");
-                // What could not be aborted is still open in the log: the next holder of the id ends it.
-                self.replace_at = Some(self.parts.clock.monotonic());
-            }
+        if self.transaction.is_open()
+            && let Err(error) = self.transaction.producer.abort(self.parts.options.transaction_timeout)
+        {
+            tracing::debug!(error = crate::streams::task::chain(&error), "abort");
+            // What could not be aborted is still open in the log: the next holder of the id ends it.
+            self.replace_at = Some(self.parts.clock.monotonic());
         }
         self.transaction.ended();
     }

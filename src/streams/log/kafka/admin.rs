@@ -25,6 +25,9 @@ use crate::streams::log::{
 /// How long a question may take, the connection included.
 const TIMEOUT: Duration = Duration::from_secs(15);
 
+/// So many events of a client are served when a call has failed.
+const EVENTS_MAX: usize = 64;
+
 /// How long one look at a partition waits, and how many in a row may bring nothing.
 const LOOK: Duration = Duration::from_millis(100);
 const SILENT_LOOKS_MAX: u32 = 150;
@@ -65,7 +68,7 @@ impl KafkaAdmin {
     }
 
     fn failure(&self, operation: impl Into<String>, cause: KafkaError) -> Error {
-        error::of(Call::Other, operation, cause, self.client.inner().context().reason())
+        failure_of(&self.uncommitted, operation, cause)
     }
 
     fn refused(&self, operation: impl Into<String>, code: RDKafkaErrorCode) -> Error {
@@ -75,8 +78,9 @@ impl KafkaAdmin {
     /// The topics, of one name or all, sorted.
     fn metadata(&self, topic: Option<&str>) -> Result<Vec<Shape>> {
         let operation = || topic.map_or_else(|| "listing the topics".to_owned(), |topic| format!("describing the topic {topic}"));
-        let metadata = self.client.inner().fetch_metadata(topic, TIMEOUT).map_err(|cause| self.failure(operation(), cause))?;
-        self.client.inner().context().answered();
+        // Not through the admin client, whose events nobody can serve.
+        let metadata = self.uncommitted.fetch_metadata(topic, TIMEOUT).map_err(|cause| self.failure(operation(), cause))?;
+        self.uncommitted.context().answered();
         let mut topics = Vec::new();
         for known in metadata.topics() {
             match known.error().map(RDKafkaErrorCode::from) {
@@ -165,6 +169,15 @@ impl KafkaAdmin {
     }
 }
 
+/// An error of a client, with what brokers said to it.
+fn failure_of(client: &BaseConsumer<Ear>, operation: impl Into<String>, cause: KafkaError) -> Error {
+    // What a broker said is an event, and only who polls hears it. These clients have no assignment: no record can come.
+    for _ in 0..EVENTS_MAX {
+        drop(client.poll(Duration::ZERO));
+    }
+    error::of(Call::Other, operation, cause, client.context().reason())
+}
+
 fn patience() -> AdminOptions {
     AdminOptions::new().request_timeout(Some(TIMEOUT)).operation_timeout(Some(TIMEOUT))
 }
@@ -204,7 +217,7 @@ fn read_config(resource: &ConfigResource, topic: &Shape) -> TopicConfig {
 impl Admin for KafkaAdmin {
     fn brokers(&self) -> Result<usize> {
         // Asking for one topic that is not there is cheaper than for all.
-        let metadata = self.client.inner().fetch_metadata(Some("__consumer_offsets"), TIMEOUT);
+        let metadata = self.uncommitted.fetch_metadata(Some("__consumer_offsets"), TIMEOUT);
         Ok(metadata.map_err(|cause| self.failure("counting the brokers", cause))?.brokers().len())
     }
 
@@ -248,8 +261,7 @@ impl Admin for KafkaAdmin {
 
     fn watermarks(&self, partition: &TopicPartition, isolation: Isolation) -> Result<(Offset, Offset)> {
         let asked = self.query(isolation).fetch_watermarks(&partition.topic, partition.partition.0, TIMEOUT);
-        let reason = || self.query(isolation).context().reason();
-        let failed = |cause| error::of(Call::Other, format!("asking for the offsets of {partition}"), cause, reason());
+        let failed = |cause| failure_of(self.query(isolation), format!("asking for the offsets of {partition}"), cause);
         let (low, end) = asked.map_err(failed)?;
         Ok((Offset(low), Offset(end)))
     }
@@ -274,7 +286,7 @@ impl Admin for KafkaAdmin {
         }
         let speaker = self.speaker(group)?;
         let asked = patiently(TIMEOUT, || speaker.committed_offsets(list.clone(), TIMEOUT));
-        let found = asked.map_err(|cause| self.failure(operation(), cause))?;
+        let found = asked.map_err(|cause| failure_of(&speaker, operation(), cause))?;
         let mut offsets = Vec::new();
         for element in found.elements() {
             element.error().map_err(|cause| self.failure(operation(), cause))?;

@@ -256,7 +256,12 @@ fn fault(consumer: &BaseConsumer<Ear>, cause: KafkaError) -> Option<Error> {
         }
         _ => cause,
     };
-    Some(error::of(Call::Other, "reading", cause, consumer.context().reason()))
+    let mut error = error::of(Call::Other, "reading", cause, consumer.context().reason());
+    // Whoever was let in and is refused once: a broker that starts does not know its users yet. Again and again ends it all the same.
+    if code == Some(RDKafkaErrorCode::Authentication) && !fatal {
+        error.class = Class::Retriable;
+    }
+    Some(error)
 }
 
 /// Asks again while a group has no coordinator, which a cluster that was just made or restarted says at once; up to `timeout`.
