@@ -134,7 +134,9 @@ fn a_consumer_that_was_asked_for_its_partitions_can_be_dropped() {
         assert!(Instant::now() < deadline, "nobody asked for a partition");
         match first.poll(Duration::from_millis(100), &mut batch).unwrap() {
             Polled::Assigned(partitions) if partitions.len() == 2 => {
-                partitions.iter().for_each(|at| first.assign(at, Offset(0)).unwrap());
+                for at in &partitions {
+                    first.assign(at, Offset(0)).unwrap();
+                }
                 second = Some(member("2"));
             }
             Polled::Revoked(partitions) => break partitions,

@@ -1,15 +1,16 @@
 //! Partitions come and go, and what is done when something failed: the parts of a stream thread that change its tasks.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::failure::Action;
 use super::restore::Restored;
 use super::shared::TaskStatus;
-use super::stream_thread::{FAILURES_MAX, StreamThread, join_group, producer_options};
+use super::stream_thread::{FAILURES_MAX, Parts, StreamThread};
 use super::transaction::Transaction;
 use super::watchdog::ENDED;
 use super::{Error, Result};
-use crate::streams::log::{self, Class, Isolation, TopicPartition};
+use crate::streams::log::{self, Class, Consumer, ConsumerOptions, Isolation, ProducerOptions, TopicPartition};
 use crate::streams::task::{State, StreamTask, TaskId};
 
 /// How long the engine stands still before it tries again what a full disk forbade.
@@ -219,12 +220,12 @@ impl StreamThread {
 
     /// Aborts the open transaction, best effort: what fails here, the log aborts by itself.
     fn abort(&mut self) {
-        if self.transaction.is_open() {
-            if let Err(error) = self.transaction.producer.abort(self.parts.options.transaction_timeout) {
-                tracing::debug!(error = crate::streams::task::chain(&error), "abort");
-                // What could not be aborted is still open in the log: the next holder of the id ends it.
-                self.replace_at = Some(self.parts.clock.monotonic());
-            }
+        if self.transaction.is_open()
+            && let Err(error) = self.transaction.producer.abort(self.parts.options.transaction_timeout)
+        {
+            tracing::debug!(error = crate::streams::task::chain(&error), "abort");
+            // What could not be aborted is still open in the log: the next holder of the id ends it.
+            self.replace_at = Some(self.parts.clock.monotonic());
         }
         self.transaction.ended();
     }
@@ -349,4 +350,25 @@ pub(super) fn close_task(mut task: StreamTask) {
 
 fn list(partitions: &[TopicPartition]) -> String {
     partitions.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
+}
+
+pub(super) fn producer_options(index: usize, parts: &Parts) -> ProducerOptions {
+    let options = &parts.options;
+    ProducerOptions {
+        transactional_id: format!("{}-{}-{index}", options.application_id, options.instance_id).into(),
+        topics: parts.topics.topics().to_vec(),
+        transaction_timeout: options.transaction_timeout,
+    }
+}
+
+pub(super) fn join_group(index: usize, parts: &Parts) -> log::Result<Box<dyn Consumer>> {
+    let options = &parts.options;
+    let mut consumer = parts.log.consumer(ConsumerOptions {
+        group: Some(Arc::clone(&options.application_id)),
+        instance_id: Some(format!("{}-{index}", options.instance_id).into()),
+        isolation: Isolation::ReadCommitted,
+    })?;
+    let topics: Vec<_> = parts.topology.subtopologies().iter().map(|subtopology| Arc::clone(&subtopology.topic)).collect();
+    consumer.subscribe(&topics)?;
+    Ok(consumer)
 }

@@ -12,7 +12,7 @@ use super::failure::{self, Action};
 use super::narrow::Narrow;
 use super::options::Options;
 use super::pace::Pace;
-use super::rebalance::close_task;
+use super::rebalance::{close_task, join_group, producer_options};
 use super::restore::{self, Restored};
 use super::restore_driver::{self, RestoreDriver};
 use super::shared::Shared;
@@ -20,9 +20,7 @@ use super::topics::TopicTable;
 use super::transaction::Transaction;
 use super::{Error, Result};
 use crate::streams::clock::Clock;
-use crate::streams::log::{
-    self, Admin, Consumer, ConsumerOptions, Isolation, Log, Offset, Polled, ProducerOptions, RecordBatch, TopicPartition,
-};
+use crate::streams::log::{Admin, Consumer, Log, Offset, Polled, RecordBatch, TopicPartition};
 use crate::streams::state::{self, TaskState};
 use crate::streams::task::{self, Blueprints, Processed, State, StreamTask, TaskId};
 use crate::streams::topology::Blueprint;
@@ -479,25 +477,4 @@ impl StreamThread {
             (names.unwrap_or_default(), task)
         })
     }
-}
-
-pub(super) fn producer_options(index: usize, parts: &Parts) -> ProducerOptions {
-    let options = &parts.options;
-    ProducerOptions {
-        transactional_id: format!("{}-{}-{index}", options.application_id, options.instance_id).into(),
-        topics: parts.topics.topics().to_vec(),
-        transaction_timeout: options.transaction_timeout,
-    }
-}
-
-pub(super) fn join_group(index: usize, parts: &Parts) -> log::Result<Box<dyn Consumer>> {
-    let options = &parts.options;
-    let mut consumer = parts.log.consumer(ConsumerOptions {
-        group: Some(Arc::clone(&options.application_id)),
-        instance_id: Some(format!("{}-{index}", options.instance_id).into()),
-        isolation: Isolation::ReadCommitted,
-    })?;
-    let topics: Vec<_> = parts.topology.subtopologies().iter().map(|subtopology| Arc::clone(&subtopology.topic)).collect();
-    consumer.subscribe(&topics)?;
-    Ok(consumer)
 }

@@ -30,6 +30,9 @@ const PIECES: [Duration; 4] = [Duration::from_secs(1), Duration::from_secs(2), D
 /// How long it is listened. Without any time a poll would be over with the first line for the log.
 const LISTEN: Duration = Duration::from_millis(20);
 
+/// So many events of a client are served when a call has failed.
+const EVENTS_MAX: usize = 64;
+
 /// How long one look at a partition waits, and how many in a row may bring nothing.
 const LOOK: Duration = Duration::from_millis(100);
 const SILENT_LOOKS_MAX: u32 = 150;
@@ -70,7 +73,7 @@ impl KafkaAdmin {
     }
 
     fn failure(&self, operation: impl Into<String>, cause: KafkaError) -> Error {
-        error::of(Call::Other, operation, cause, self.uncommitted.context().reason())
+        failure_of(&self.uncommitted, operation, cause)
     }
 
     /// What is known of the brokers and of one topic, or all. The first question of every command: it finds out whether there is a way in.
@@ -187,6 +190,15 @@ impl KafkaAdmin {
     }
 }
 
+/// An error of a client, with what brokers said to it.
+fn failure_of(client: &BaseConsumer<Ear>, operation: impl Into<String>, cause: KafkaError) -> Error {
+    // What a broker said is an event, and only who polls hears it. These clients have no assignment: no record can come.
+    for _ in 0..EVENTS_MAX {
+        drop(client.poll(Duration::ZERO));
+    }
+    error::of(Call::Other, operation, cause, client.context().reason())
+}
+
 fn patience() -> AdminOptions {
     AdminOptions::new().request_timeout(Some(TIMEOUT)).operation_timeout(Some(TIMEOUT))
 }
@@ -270,8 +282,7 @@ impl Admin for KafkaAdmin {
 
     fn watermarks(&self, partition: &TopicPartition, isolation: Isolation) -> Result<(Offset, Offset)> {
         let asked = self.query(isolation).fetch_watermarks(&partition.topic, partition.partition.0, TIMEOUT);
-        let reason = || self.query(isolation).context().reason();
-        let failed = |cause| error::of(Call::Other, format!("asking for the offsets of {partition}"), cause, reason());
+        let failed = |cause| failure_of(self.query(isolation), format!("asking for the offsets of {partition}"), cause);
         let (low, end) = asked.map_err(failed)?;
         Ok((Offset(low), Offset(end)))
     }
@@ -296,7 +307,7 @@ impl Admin for KafkaAdmin {
         }
         let speaker = self.speaker(group)?;
         let asked = patiently(TIMEOUT, || speaker.committed_offsets(list.clone(), TIMEOUT));
-        let found = asked.map_err(|cause| self.failure(operation(), cause))?;
+        let found = asked.map_err(|cause| failure_of(&speaker, operation(), cause))?;
         let mut offsets = Vec::new();
         for element in found.elements() {
             element.error().map_err(|cause| self.failure(operation(), cause))?;

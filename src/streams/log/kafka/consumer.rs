@@ -8,19 +8,18 @@ use std::time::Duration;
 use rdkafka::config::FromClientConfigAndContext;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::{BorrowedMessage, Headers as _, Message};
+use rdkafka::message::Message;
 use rdkafka::topic_partition_list::{Offset as NativeOffset, TopicPartitionList};
 
 use super::closing::{close, give_up};
 use super::context::{Ear, Rebalance};
 use super::error::{self, Call};
+use super::native::{one, push};
 use super::orphans::any_left;
 use super::wait::patiently;
 use super::{Options, settings};
-use crate::streams::clock::Timestamp;
 use crate::streams::log::{
-    Class, Committed, Consumer, ConsumerOptions, Error, GroupMetadata, HeadersBuf, Offset, Polled, RecordBatch, RecordRef, Result,
-    TopicPartition,
+    Class, Committed, Consumer, ConsumerOptions, Error, GroupMetadata, HeadersBuf, Offset, Polled, RecordBatch, Result, TopicPartition,
 };
 
 /// Limits of one poll.
@@ -292,35 +291,12 @@ fn fault(consumer: &BaseConsumer<Ear>, cause: KafkaError) -> Option<Error> {
         }
         _ => cause,
     };
-    Some(error::of(Call::Other, "reading", cause, consumer.context().reason()))
-}
-
-/// A list of one partition.
-fn one(partition: &TopicPartition, offset: Option<Offset>) -> Result<TopicPartitionList> {
-    let mut list = TopicPartitionList::new();
-    let Some(offset) = offset else {
-        list.add_partition(&partition.topic, partition.partition.0);
-        return Ok(list);
-    };
-    list.add_partition_offset(&partition.topic, partition.partition.0, NativeOffset::Offset(offset.0))
-        .map_err(|cause| error::of(Call::Other, format!("naming offset {offset} of {partition}"), cause, None))?;
-    Ok(list)
-}
-
-fn push(batch: &mut RecordBatch, message: &BorrowedMessage<'_>, headers: &mut HeadersBuf) {
-    headers.clear();
-    if let Some(native) = message.headers() {
-        for header in native.iter() {
-            headers.push(header.key, header.value);
-        }
+    let mut error = error::of(Call::Other, "reading", cause, consumer.context().reason());
+    // Whoever was let in and is refused once: a broker that starts does not know its users yet. Again and again ends it all the same.
+    if code == Some(RDKafkaErrorCode::Authentication) && !fatal {
+        error.class = Class::Retriable;
     }
-    batch.push(&RecordRef {
-        offset: Offset(message.offset()),
-        timestamp: Timestamp(message.timestamp().to_millis().unwrap_or(0)),
-        key: message.key(),
-        value: message.payload(),
-        headers: headers.as_headers(),
-    });
+    Some(error)
 }
 
 impl Consumer for KafkaConsumer {

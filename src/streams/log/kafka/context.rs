@@ -1,6 +1,6 @@
 //! What librdkafka calls back: turned into values that the owner of a client looks at when it has polled.
 //!
-//! All callbacks run inside a poll on the owner's thread, except log lines' and errors' of clients that nobody polls.
+//! All callbacks run inside a poll of the owner, log lines too: of a client that nobody polls nothing is heard.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -124,7 +124,6 @@ impl Ear {
 
 impl ClientContext for Ear {
     fn log(&self, level: RDKafkaLogLevel, fac: &str, message: &str) {
-        // Errors are told by events as well, but only to who polls, and nobody polls an admin client; a line is written at once.
         if fac == "FAIL" && matches!(level, RDKafkaLogLevel::Error | RDKafkaLogLevel::Critical) {
             self.note(message, None);
         }
@@ -199,7 +198,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_line_about_a_wrong_password_is_heard_without_a_poll() {
+    fn a_line_about_a_wrong_password_is_not_hidden_by_what_follows() {
         let ear = Ear::default();
         let line =
             "[thrd:sasl_plaintext://b:9092/bootstrap]: sasl_plaintext://b:9092/bootstrap: SASL authentication error: invalid credentials";
@@ -207,7 +206,6 @@ mod tests {
         let words = "sasl_plaintext://b:9092/bootstrap: SASL authentication error: invalid credentials".to_owned();
         let expected = Some(Reason { words, refusal: Some(RDKafkaErrorCode::Authentication) });
         assert_eq!(ear.reason(), expected);
-        // What follows from it does not hide it.
         ear.error(KafkaError::Global(RDKafkaErrorCode::AllBrokersDown), "1/1 brokers are down");
         assert_eq!(ear.reason(), expected);
         ear.error(KafkaError::Global(RDKafkaErrorCode::BrokerTransportFailure), "b:9092: Connect failed");

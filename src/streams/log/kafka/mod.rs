@@ -8,6 +8,7 @@ mod closing;
 mod consumer;
 mod context;
 mod error;
+mod native;
 mod orphans;
 mod owned;
 mod producer;

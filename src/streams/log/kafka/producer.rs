@@ -7,16 +7,16 @@ use std::time::Duration;
 use rdkafka::config::FromClientConfigAndContext;
 use rdkafka::consumer::ConsumerGroupMetadata;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 use rdkafka::topic_partition_list::{Offset as NativeOffset, TopicPartitionList};
 
 use super::admin::KafkaAdmin;
 use super::context::Ear;
 use super::error::{self, Call};
+use super::native::headers;
 use super::{Options, settings};
 use crate::streams::log::{
-    Class, Committed, Error, GroupMetadata, Headers, Offset, Partition, Producer, ProducerOptions, ProducerRecord, Result, TopicPartition,
+    Class, Committed, Error, GroupMetadata, Offset, Partition, Producer, ProducerOptions, ProducerRecord, Result, TopicPartition,
 };
 
 /// Delivery reports are served once for so many records: until then librdkafka keeps each record.
@@ -109,18 +109,6 @@ impl KafkaProducer {
             None => Ok(()),
         }
     }
-}
-
-/// The headers in librdkafka's form; none where there are none.
-fn headers(headers: Headers<'_>) -> Option<OwnedHeaders> {
-    if headers.is_empty() {
-        return None;
-    }
-    let mut native = OwnedHeaders::new();
-    for (key, value) in headers.iter() {
-        native = native.insert(Header { key, value });
-    }
-    Some(native)
 }
 
 impl Producer for KafkaProducer {
