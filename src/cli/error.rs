@@ -150,7 +150,7 @@ mod tests {
         assert_eq!(Error::config("x").exit_code(), 2);
         assert_eq!(Error::unavailable("x").exit_code(), 1);
         assert_eq!(Error::internal("x").exit_code(), 1);
-        let of = |class| io::Error::other(log::Error::new(class, "listing the topics", "no"));
+        let of = |class| crate::streams::runtime::Error::Log(log::Error::new(class, "listing the topics", "no"));
         assert_eq!(Error::unavailable(of(Class::Retriable)).exit_code(), 1);
         assert_eq!(Error::unavailable(of(Class::Denied)).exit_code(), 2, "at whatever depth");
     }
