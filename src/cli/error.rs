@@ -135,10 +135,6 @@ mod tests {
     #[error("the file cannot be read")]
     struct Outer(#[source] io::Error);
 
-    #[derive(Debug, thiserror::Error)]
-    #[error("the topics cannot be looked at")]
-    struct Asked(#[source] log::Error);
-
     #[test]
     fn is_printed_with_its_causes_and_hints() {
         let error = Error::user(Outer(io::Error::other("no such file"))).hinted("Look again.").hinted("Or do not.");
@@ -154,7 +150,7 @@ mod tests {
         assert_eq!(Error::config("x").exit_code(), 2);
         assert_eq!(Error::unavailable("x").exit_code(), 1);
         assert_eq!(Error::internal("x").exit_code(), 1);
-        let of = |class| Asked(log::Error::new(class, "listing the topics", "no"));
+        let of = |class| crate::streams::runtime::Error::Log(log::Error::new(class, "listing the topics", "no"));
         assert_eq!(Error::unavailable(of(Class::Retriable)).exit_code(), 1);
         assert_eq!(Error::unavailable(of(Class::Denied)).exit_code(), 2, "at whatever depth");
     }

@@ -99,7 +99,8 @@ fn a_partition_that_is_taken_up_again_further_back_is_not_where_it_was() {
     let options = ConsumerOptions { group: None, instance_id: None, isolation: Isolation::ReadCommitted };
     let mut consumer = log.consumer(options).unwrap();
     let mut batch = RecordBatch::default();
-    for _ in 0..50 {
+    // The consumer believes librdkafka's position, which counts markers: it must not be that of the former assignment for a moment.
+    for _ in 0..10 {
         consumer.assign(&at, Offset(0)).unwrap();
         let deadline = Instant::now() + PATIENCE;
         let mut seen = 0;

@@ -260,18 +260,8 @@ impl KafkaConsumer {
     fn begin(&mut self, partition: &TopicPartition, offset: Offset) -> Result<()> {
         let list = one(partition, Some(offset))?;
         let operation = || format!("assigning {partition} at offset {offset}");
-        self.consumer.incremental_assign(&list).map_err(|cause| self.failure(operation(), cause))?;
-        // Order: a partition that was read and given up a moment ago still has the position of that time until its reader has stopped. Taken for the
-        // new one it would pass over everything between them: input that is committed unread, a restore that ends before it has begun.
-        for _ in 0..LOCAL_TIMEOUT.as_millis() {
-            let list = self.consumer.position().map_err(|cause| self.failure(operation(), cause))?;
-            let element = list.find_partition(&partition.topic, partition.partition.0);
-            if !element.is_some_and(|element| matches!(element.offset(), NativeOffset::Offset(_))) {
-                return Ok(());
-            }
-            std::thread::park_timeout(Duration::from_millis(1));
-        }
-        Err(Error::new(Class::Retriable, operation(), "its former reader does not stop"))
+        // librdkafka has stopped its former reader of the partition by the time that this returns: a position of then is not taken for one of now.
+        self.consumer.incremental_assign(&list).map_err(|cause| self.failure(operation(), cause))
     }
 }
 
