@@ -46,7 +46,7 @@ pub(crate) fn send(producer: &BaseProducer, topic: &str, key: &str, value: &[u8]
         producer.poll(Duration::from_millis(10));
         record = back;
     }
-    if index % 1024 == 0 {
+    if index.is_multiple_of(1024) {
         producer.poll(Duration::ZERO);
     }
 }

@@ -77,6 +77,7 @@ fn clients(plan: &Plan) -> (BaseConsumer, BaseProducer) {
         ("check.crcs", "true"),
         ("fetch.queue.backoff.ms", "10"),
         ("queued.max.messages.kbytes", "8192"),
+        ("queued.min.messages", "20000"),
     ] {
         reading.set(key, value);
     }
@@ -84,7 +85,7 @@ fn clients(plan: &Plan) -> (BaseConsumer, BaseProducer) {
         ("transactional.id", &*plan.group),
         ("linger.ms", "1"),
         ("batch.size", "262144"),
-        ("queue.buffering.max.kbytes", "32768"),
+        ("queue.buffering.max.kbytes", "16384"),
         ("partitioner", "murmur2_random"),
         ("transaction.timeout.ms", "10000"),
     ] {
@@ -118,7 +119,7 @@ pub(crate) fn child(arguments: &[String]) {
                 read += 1;
                 pass.positions[usize::try_from(message.partition()).unwrap()] = message.offset() + 1;
                 pass.write(&message, &bytes, read);
-                if plan.commit_ms > 0 && read % 64 == 0 && began.elapsed() >= Duration::from_millis(plan.commit_ms) {
+                if plan.commit_ms > 0 && read.is_multiple_of(64) && began.elapsed() >= Duration::from_millis(plan.commit_ms) {
                     pass.commit();
                 }
             }
@@ -141,7 +142,7 @@ struct Pass<'a> {
 impl Pass<'_> {
     fn write(&self, message: &rdkafka::message::BorrowedMessage<'_>, bytes: &[u8], read: u64) {
         let key = message.key().unwrap_or_default();
-        for output in self.plan.outputs.iter().filter(|output| read % output.every == 0) {
+        for output in self.plan.outputs.iter().filter(|output| read.is_multiple_of(output.every)) {
             let mut record = BaseRecord::to(&output.topic).key(key).payload(&bytes[..output.bytes]);
             record.timestamp = message.timestamp().to_millis();
             while let Err((_, back)) = self.producer.send(record) {
@@ -150,7 +151,7 @@ impl Pass<'_> {
                 record = back;
             }
         }
-        if read % 256 == 0 {
+        if read.is_multiple_of(256) {
             self.producer.poll(Duration::ZERO);
         }
     }

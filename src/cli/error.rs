@@ -4,6 +4,8 @@ use std::error::Error as StdError;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
+use crate::streams::log::{self, Class};
+
 /// Who can do something about an error; decides the exit code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -81,8 +83,22 @@ impl Error {
         match self.kind {
             _ if self.source.is::<OutputClosed>() => 0,
             Kind::User | Kind::Config => 2,
+            // Whoever is not let in is not let in the next time either.
+            Kind::Unavailable | Kind::Internal if self.is_denied() => 2,
             Kind::Unavailable | Kind::Internal => 1,
         }
+    }
+
+    /// Whether a cluster does not know the user, or does not let them.
+    fn is_denied(&self) -> bool {
+        let mut cause: Option<&(dyn StdError + 'static)> = Some(&*self.source);
+        while let Some(error) = cause {
+            if error.downcast_ref::<log::Error>().is_some_and(|error| error.class == Class::Denied) {
+                return true;
+            }
+            cause = error.source();
+        }
+        false
     }
 
     /// Prints the error, its causes and its hints; the only place that does.
@@ -134,6 +150,9 @@ mod tests {
         assert_eq!(Error::config("x").exit_code(), 2);
         assert_eq!(Error::unavailable("x").exit_code(), 1);
         assert_eq!(Error::internal("x").exit_code(), 1);
+        let of = |class| crate::streams::runtime::Error::Log(log::Error::new(class, "listing the topics", "no"));
+        assert_eq!(Error::unavailable(of(Class::Retriable)).exit_code(), 1);
+        assert_eq!(Error::unavailable(of(Class::Denied)).exit_code(), 2, "at whatever depth");
     }
 
     #[test]

@@ -202,7 +202,7 @@ impl Default for Engine {
             transaction_timeout: Duration::from_secs(10),
             overlay_bytes_max: 8 << 20,
             cache_bytes: 32 << 20,
-            write_back_bytes: 8 << 20,
+            write_back_bytes: 16 << 20,
             write_back_interval: Duration::from_secs(30),
             endtxn_guard: Duration::from_millis(300),
             watchdog: Duration::from_secs(30),

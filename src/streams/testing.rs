@@ -54,7 +54,17 @@ impl TopologyTestDriver {
 
     /// Starts `topology` on a log and stores that outlive the driver, so that a test can stop it and start another one.
     pub fn with(topology: Arc<dyn Blueprint>, log: Arc<dyn Log>, backend: Arc<dyn StateBackend>, options: Options) -> Result<Self> {
-        let clock = ManualClock::default();
+        Self::on_clock(topology, log, backend, options, ManualClock::default())
+    }
+
+    /// The same, at the time of a clock that outlives the driver as well.
+    pub fn on_clock(
+        topology: Arc<dyn Blueprint>,
+        log: Arc<dyn Log>,
+        backend: Arc<dyn StateBackend>,
+        options: Options,
+        clock: ManualClock,
+    ) -> Result<Self> {
         let admin = log.admin();
         let inputs: Vec<_> = topology.subtopologies().iter().map(|subtopology| Arc::clone(&subtopology.topic)).collect();
         for topic in inputs.iter().chain(topology.sink_topics()) {

@@ -64,7 +64,6 @@ fn compose_takes_the_file() {
 }
 
 #[test]
-#[ignore = "`status` is not there yet"]
 fn the_commands_of_the_deployment_exist() {
     let lines = command_lines();
     let names: BTreeSet<&str> = lines.iter().map(|line| line[0].as_str()).collect();

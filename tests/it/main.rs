@@ -17,6 +17,7 @@ mod deployment;
 mod http;
 mod installation;
 mod kafka;
+mod kafka_log;
 mod kills;
 mod layout;
 mod lifecycle;

@@ -19,6 +19,8 @@ pub enum Class {
     Record,
     /// The offset is not in the partition's log.
     OutOfRange,
+    /// The log does not know who asks, or does not let them: other credentials or rights are needed.
+    Denied,
     /// The topic or partition does not exist.
     UnknownTopic,
     /// What was to be created exists.

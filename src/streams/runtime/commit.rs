@@ -22,7 +22,6 @@ pub(super) struct Scope<'a> {
     pub(super) consumer: &'a mut dyn Consumer,
     pub(super) transaction: &'a mut Transaction,
     pub(super) topics: &'a TopicTable,
-    pub(super) layouts: &'a BTreeMap<usize, std::sync::Arc<str>>,
     pub(super) clock: &'a dyn Clock,
     pub(super) options: &'a Options,
 }
@@ -38,6 +37,8 @@ pub(super) enum Outcome {
         offsets: Vec<(TopicPartition, Offset)>,
         /// Whether the commit may have been sent twice: then the producer must be replaced.
         doubtful: bool,
+        /// The number of results, and how long it took until all were in the log.
+        flushed: (u64, Duration),
     },
 }
 
@@ -63,21 +64,28 @@ pub(super) enum Failed {
 
 /// The input offsets to commit: those of running tasks that moved on, over control records too.
 pub(super) fn advanced(tasks: &BTreeMap<TaskId, StreamTask>, consumer: &dyn Consumer) -> Vec<(TaskId, TopicPartition, Offset)> {
+    let mut advanced = positions(tasks, consumer);
+    advanced.retain(|(id, _, position)| tasks.get(id).is_some_and(|task| task.committed < *position));
+    advanced
+}
+
+fn positions(tasks: &BTreeMap<TaskId, StreamTask>, consumer: &dyn Consumer) -> Vec<(TaskId, TopicPartition, Offset)> {
     let running = tasks.values().filter(|task| task.state() == State::Running);
-    running
-        .filter_map(|task| {
-            let position = consumer.position(task.source())?;
-            (task.committed < position).then(|| (task.id(), task.source().clone(), position))
-        })
-        .collect()
+    running.filter_map(|task| Some((task.id(), task.source().clone(), consumer.position(task.source())?))).collect()
 }
 
 /// Commits everything that the thread has done since the last time.
 pub(super) fn commit(scope: &mut Scope<'_>) -> Result<Outcome, Failed> {
-    let advanced = advanced(scope.tasks, scope.consumer);
-    if advanced.is_empty() && !scope.transaction.is_open() {
-        return Ok(Outcome::Nothing);
+    let mut advanced = advanced(scope.tasks, scope.consumer);
+    if advanced.is_empty() {
+        if !scope.transaction.is_open() {
+            return Ok(Outcome::Nothing);
+        }
+        // Results of punctuations alone. Without an offset nobody would check that this is still a member of the group.
+        advanced = positions(scope.tasks, scope.consumer);
     }
+    let start = scope.clock.monotonic();
+    let records = scope.transaction.records();
     // 1. The last write of each key becomes a changelog record.
     scope.transaction.begin().map_err(|error| Failed::Log(Phase::Produce, error))?;
     write_changelogs(scope).map_err(|error| Failed::Log(Phase::Produce, error))?;
@@ -86,11 +94,12 @@ pub(super) fn commit(scope: &mut Scope<'_>) -> Result<Outcome, Failed> {
     let timeout = scope.options.transaction_timeout;
     retry(scope.clock, timeout, || producer.flush(timeout)).map_err(|error| Failed::Log(Phase::Produce, error))?;
     let complete_up_to = delivered(scope);
+    let flushed = scope.clock.monotonic();
     // 3. The real group metadata: the log checks member and generation, and that check fences a zombie.
     let offsets: Vec<_> = advanced
         .iter()
         .map(|(task, source, offset)| {
-            let metadata = scope.layouts.get(&task.subtopology).cloned().unwrap_or_else(|| std::sync::Arc::from(""));
+            let metadata = scope.tasks.get(task).map_or_else(|| std::sync::Arc::from(""), |task| std::sync::Arc::clone(&task.metadata));
             (source.clone(), Committed { offset: *offset, metadata })
         })
         .collect();
@@ -101,7 +110,10 @@ pub(super) fn commit(scope: &mut Scope<'_>) -> Result<Outcome, Failed> {
     // 4. The point of no return. Only the time of this one call tells whether it may have been sent twice.
     let began = scope.clock.monotonic();
     retry(scope.clock, timeout, || producer.commit(timeout)).map_err(|error| Failed::Log(Phase::Commit, error))?;
-    let took = scope.clock.monotonic().saturating_sub(began);
+    let ended = scope.clock.monotonic();
+    let took = ended.saturating_sub(began);
+    let (flush, offsets_sent) = (flushed.saturating_sub(start), began.saturating_sub(flushed));
+    tracing::debug!(records, ?flush, ?offsets_sent, commit = ?took, "transaction committed");
     let doubtful = took >= scope.options.endtxn_guard || scope.transaction.producer.is_doubtful() || scope.transaction.is_crossed();
     scope.transaction.ended();
     // 5. Order: only now may the stores learn of it.
@@ -115,7 +127,7 @@ pub(super) fn commit(scope: &mut Scope<'_>) -> Result<Outcome, Failed> {
         task.stores.committed(complete).map_err(|error| Failed::Stores(*id, error))?;
     }
     let offsets = advanced.into_iter().map(|(_, source, offset)| (source, offset)).collect();
-    Ok(Outcome::Committed { offsets, doubtful })
+    Ok(Outcome::Committed { offsets, doubtful, flushed: (records, flush) })
 }
 
 fn write_changelogs(scope: &mut Scope<'_>) -> log::Result<()> {

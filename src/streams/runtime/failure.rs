@@ -8,6 +8,7 @@
 //! | `RestartUnknown` | left alone | dropped | replaced | restored; the committed offsets decide |
 //! | `Rejoin` | left alone | dropped | replaced | closed; the group is joined anew |
 //! | `Rebuild` | aborted | dropped | kept | the store is wiped and restored |
+//! | `Narrow` | aborted if possible | dropped | replaced | as `Restart`, then fewer records at a time |
 //! | `Stop` | aborted if possible | dropped | dropped | closed |
 
 use super::commit::Phase;
@@ -23,6 +24,7 @@ pub(super) enum Action {
     RestartUnknown,
     Rejoin,
     Rebuild,
+    Narrow,
     Stop,
 }
 
@@ -36,7 +38,9 @@ pub(super) fn of_log(phase: Phase, class: Class) -> Action {
         // An ordinary rebalance overtook the commit; the rows in the write-back cache are committed and stay.
         (_, Class::Rebalanced) => Action::Rewind,
         (_, Class::DiskFull) => Action::Pause,
-        (_, Class::OutOfRange | Class::UnknownTopic | Class::Exists | Class::Record) => Action::Stop,
+        // The producer has lost count with it.
+        (_, Class::Record) => Action::Narrow,
+        (_, Class::OutOfRange | Class::UnknownTopic | Class::Exists | Class::Denied) => Action::Stop,
         (_, Class::Retriable | Class::Abortable | Class::Fatal) => Action::Restart,
     }
 }
@@ -91,6 +95,9 @@ mod tests {
         assert_eq!(of_log(Phase::Produce, Class::Unknown), Action::RestartUnknown);
         assert_eq!(of_log(Phase::Produce, Class::DiskFull), Action::Pause);
         assert_eq!(of_log(Phase::Produce, Class::OutOfRange), Action::Stop);
+        assert_eq!(of_log(Phase::Produce, Class::Denied), Action::Stop);
+        assert_eq!(of_log(Phase::Produce, Class::Record), Action::Narrow);
+        assert_eq!(of_log(Phase::Commit, Class::Denied), Action::RestartUnknown);
     }
 
     #[test]

@@ -1,54 +1,96 @@
 //! The layout of the stored state, kept in the metadata of the committed offsets: it is there even when the disk is lost.
+//!
+//! Beside it lies the *epoch*: a name that the first start after a reset gives to the life of a task's changelogs. The disk has it too, so a
+//! state of an earlier life, left on a machine that the reset did not see, is told from the present one.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+use xxhash_rust::xxh3::xxh3_64;
 
 use super::{Error, Result};
+use crate::streams::clock::Timestamp;
 use crate::streams::state::{LayoutFault, StoreLayout, StoreSpec, layout};
 use crate::streams::task::TaskId;
 use crate::streams::topology::Subtopology;
 
 /// What a sub-topology keeps, and over how many partitions.
 #[derive(Debug, Serialize, Deserialize)]
-struct Layout {
+pub(super) struct Layout {
     partitions: i32,
-    stores: BTreeMap<String, StoreLayout>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    epoch: Option<String>,
+    /// None: too long to be kept here, only the disk knows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    stores: Option<BTreeMap<String, StoreLayout>>,
 }
 
 /// Brokers refuse offsets with longer metadata (Kafka's `offset.metadata.max.bytes`, by default).
 const METADATA_BYTES_MAX: usize = 4096;
 
-/// The metadata for the offsets of a sub-topology. A layout that is too long for it is left out: then only the disk knows it.
-pub(super) fn metadata(subtopology: &Subtopology, partitions: i32) -> Arc<str> {
+/// The metadata for the offsets of a task. Stores whose layout is too long for it are left out: then only the disk knows it.
+pub(super) fn metadata(subtopology: &Subtopology, partitions: i32, epoch: &str) -> Arc<str> {
     let stores = subtopology.stores.iter().map(|store| (store.name.to_string(), store.layout.clone())).collect();
-    let text = serde_json::to_string(&Layout { partitions, stores }).unwrap_or_default();
-    if text.len() > METADATA_BYTES_MAX {
-        tracing::warn!(topic = %subtopology.topic, bytes = text.len(), "the layout of the stores is too long to be kept with the offsets");
-        return Arc::from("");
+    let mut layout = Layout { partitions, epoch: Some(epoch.to_owned()), stores: Some(stores) };
+    let text = serde_json::to_string(&layout).unwrap_or_default();
+    if text.len() <= METADATA_BYTES_MAX {
+        return text.into();
     }
-    text.into()
-}
-
-/// The same metadata without one store: what is forgotten binds nobody, the others stay as they are.
-pub fn without_store(metadata: &str, store: &str) -> Arc<str> {
-    let Ok(mut layout) = serde_json::from_str::<Layout>(metadata) else { return Arc::from("") };
-    layout.stores.remove(store);
+    tracing::warn!(topic = %subtopology.topic, bytes = text.len(), "the layout of the stores is too long to be kept with the offsets");
+    layout.stores = None;
     serde_json::to_string(&layout).unwrap_or_default().into()
 }
 
-/// Refuses a topology that does not fit what was stored, naming both sides and the remedy.
-pub(super) fn check(task: TaskId, subtopology: &Subtopology, partitions: i32, metadata: &str) -> Result<()> {
-    // Offsets set by hand carry no layout.
-    let Ok(stored) = serde_json::from_str::<Layout>(metadata) else { return Ok(()) };
-    let mut faults = layout::check(&stored.stores, &subtopology.stores).err().unwrap_or_default();
-    if stored.partitions != partitions && !subtopology.stores.is_empty() {
-        let count = |partitions: i32| usize::try_from(partitions).unwrap_or_default();
-        let (stored, declared) = (count(stored.partitions), count(partitions));
-        let store = |store: &StoreSpec| LayoutFault::Partitions { store: store.name.to_string(), stored, declared };
-        faults.extend(subtopology.stores.iter().map(store));
+/// The same metadata without one store: what is forgotten binds nobody, the others stay as they are. A new life begins, so no epoch.
+pub fn without_store(metadata: &str, store: &str) -> Arc<str> {
+    let Ok(mut layout) = serde_json::from_str::<Layout>(metadata) else { return Arc::from("") };
+    layout.epoch = None;
+    if let Some(stores) = &mut layout.stores {
+        stores.remove(store);
     }
+    serde_json::to_string(&layout).unwrap_or_default().into()
+}
+
+/// A name for a new life of a task's changelogs. No randomness: instance and time make it unique, and a simulation can be run again.
+pub(super) fn new_epoch(task: TaskId, instance_id: &str, now: Timestamp) -> String {
+    format!("{:016x}", xxh3_64(format!("{instance_id} {task} {}", now.0).as_bytes()))
+}
+
+/// Reads metadata; offsets set by hand carry none.
+pub(super) fn read(metadata: &str) -> Option<Layout> {
+    serde_json::from_str(metadata).ok()
+}
+
+impl Layout {
+    pub(super) fn epoch(&self) -> Option<&str> {
+        self.epoch.as_deref()
+    }
+
+    /// Whether it says what the stores are.
+    pub(super) fn knows_stores(&self) -> bool {
+        self.stores.is_some()
+    }
+
+    /// Refuses a topology that does not fit what was stored, naming both sides and the remedy.
+    pub(super) fn check(&self, task: TaskId, subtopology: &Subtopology, partitions: i32) -> Result<()> {
+        let mut faults = self.stores.as_ref().and_then(|stores| layout::check(stores, &subtopology.stores).err()).unwrap_or_default();
+        if self.partitions != partitions && !subtopology.stores.is_empty() {
+            let count = |partitions: i32| usize::try_from(partitions).unwrap_or_default();
+            let (stored, declared) = (count(self.partitions), count(partitions));
+            let store = |store: &StoreSpec| LayoutFault::Partitions { store: store.name.to_string(), stored, declared };
+            faults.extend(subtopology.stores.iter().map(store));
+        }
+        refuse(task, &faults)
+    }
+}
+
+/// What the disk of a task is to the topology, where the offsets do not say what the stores are.
+pub(super) fn check_disk(task: TaskId, subtopology: &Subtopology, stored: &BTreeMap<String, StoreLayout>) -> Result<()> {
+    refuse(task, &layout::check(stored, &subtopology.stores).err().unwrap_or_default())
+}
+
+fn refuse(task: TaskId, faults: &[LayoutFault]) -> Result<()> {
     if faults.is_empty() {
         return Ok(());
     }

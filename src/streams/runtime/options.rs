@@ -67,7 +67,7 @@ impl Options {
             endtxn_guard: Duration::from_millis(300),
             watchdog: Duration::from_secs(30),
             cache_bytes: 32 << 20,
-            write_back_bytes: 8 << 20,
+            write_back_bytes: 16 << 20,
             write_back_interval: Duration::from_secs(30),
             record_bytes_max: 1_000_000,
             poll_timeout: Duration::from_millis(100),

@@ -1,15 +1,16 @@
 //! Partitions come and go, and what is done when something failed: the parts of a stream thread that change its tasks.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::failure::Action;
 use super::restore::Restored;
 use super::shared::TaskStatus;
-use super::stream_thread::{FAILURES_MAX, StreamThread, join_group, producer_options};
+use super::stream_thread::{FAILURES_MAX, Parts, StreamThread};
 use super::transaction::Transaction;
 use super::watchdog::ENDED;
 use super::{Error, Result};
-use crate::streams::log::{Class, TopicPartition};
+use crate::streams::log::{self, Class, Consumer, ConsumerOptions, Isolation, ProducerOptions, TopicPartition};
 use crate::streams::task::{State, StreamTask, TaskId};
 
 /// How long the engine stands still before it tries again what a full disk forbade.
@@ -23,8 +24,11 @@ impl StreamThread {
 
     /// New partitions: their stores are restored first, their input is read afterwards.
     pub(super) fn assigned(&mut self, partitions: &[TopicPartition]) -> Result<()> {
-        tracing::info!(thread = self.index, partitions = list(partitions), "partitions assigned");
-        self.transaction.cross();
+        // After each rebalance a member hears what it gets, which may be nothing.
+        if !partitions.is_empty() {
+            tracing::info!(thread = self.index, partitions = list(partitions), "partitions assigned");
+            self.transaction.cross();
+        }
         for partition in partitions {
             let Some(id) = self.task_id(partition) else { continue };
             if self.tasks.contains_key(&id) || self.restoring.contains_key(&id) {
@@ -66,6 +70,7 @@ impl StreamThread {
                 close_task(task);
             }
             self.close_restoring(id)?;
+            self.narrow.forget(id);
             // Order: the task is closed before its partition is given up, or the next owner finds its stores locked.
             match self.consumer.unassign(partition) {
                 Err(error) if clean => return Err(error.into()),
@@ -86,10 +91,25 @@ impl StreamThread {
         Ok(())
     }
 
+    /// An error of reading, with the place: an offset that is gone is told without its partition.
+    pub(super) fn placed(&self, error: log::Error) -> Error {
+        if error.class != Class::OutOfRange {
+            return error.into();
+        }
+        for task in self.tasks.values() {
+            let source = task.source();
+            let Ok((low, high)) = self.admin.watermarks(source, Isolation::ReadUncommitted) else { continue };
+            let Some(offset) = self.consumer.position(source).filter(|&offset| offset < low || offset > high) else { continue };
+            return Error::OffsetOutOfRange { partition: source.to_string(), offset: offset.0, low: low.0, high: high.0 };
+        }
+        error.into()
+    }
+
     /// Does what the failure policy says.
     pub(super) fn handle(&mut self, action: Action, error: Error) -> Result<()> {
         // A rebalance that overtook a commit is ordinary, and a full disk is waited for: neither is a step towards the end.
-        if !matches!(action, Action::Rewind | Action::Pause) {
+        // Nor is the search for a record that is refused, which ends by itself.
+        if !matches!(action, Action::Rewind | Action::Pause | Action::Narrow) {
             self.failures += 1;
         }
         let text = crate::streams::task::chain(&error);
@@ -99,6 +119,7 @@ impl StreamThread {
         let hopeless = self.failures > FAILURES_MAX;
         match action {
             Action::Stop => self.stop_with(error),
+            Action::Narrow => self.narrow(error),
             Action::Rejoin if self.failures > 2 => self.stop_with(self.fenced(error)),
             _ if hopeless => self.stop_with(match error {
                 Error::Log(source) => Error::TooManyFailures { failures: self.failures, source },
@@ -119,13 +140,7 @@ impl StreamThread {
                 self.rewind()?;
                 self.rebuild(&error, text)
             }
-            Action::Restart | Action::RestartUnknown => {
-                if action == Action::Restart {
-                    self.abort();
-                }
-                self.replace_producer()?;
-                self.restore_all()
-            }
+            Action::Restart | Action::RestartUnknown => self.restart(action == Action::Restart),
             Action::Rejoin => {
                 self.report_nothing();
                 let tasks = std::mem::take(&mut self.tasks);
@@ -137,6 +152,16 @@ impl StreamThread {
                 Ok(())
             }
         }
+    }
+
+    /// The one failure path, which is the start-up path too: a new producer, committed offsets, changelog tail, input.
+    pub(super) fn restart(&mut self, aborts: bool) -> Result<()> {
+        if aborts {
+            self.abort();
+        }
+        self.replace_producer()?;
+        let ids: Vec<_> = self.tasks.keys().copied().collect();
+        ids.into_iter().try_for_each(|id| self.restore_task(id))
     }
 
     fn stop_with(&mut self, error: Error) -> Result<()> {
@@ -195,14 +220,14 @@ impl StreamThread {
 
     /// Aborts the open transaction, best effort: what fails here, the log aborts by itself.
     fn abort(&mut self) {
-        if self.transaction.is_open() {
-            if let Err(error) = self.transaction.producer.abort(self.parts.options.transaction_timeout) {
-                tracing::debug!(error = crate::streams::task::chain(&error), "abort");
-                // What could not be aborted is still open in the log: the next holder of the id ends it.
-                self.replace_at = Some(self.parts.clock.monotonic());
-            }
-            self.transaction.ended();
+        if self.transaction.is_open()
+            && let Err(error) = self.transaction.producer.abort(self.parts.options.transaction_timeout)
+        {
+            tracing::debug!(error = crate::streams::task::chain(&error), "abort");
+            // What could not be aborted is still open in the log: the next holder of the id ends it.
+            self.replace_at = Some(self.parts.clock.monotonic());
         }
+        self.transaction.ended();
     }
 
     /// Takes running tasks back to their committed offsets: an abort does not move a consumer's position.
@@ -221,12 +246,6 @@ impl StreamThread {
             self.restore_task(id)?;
         }
         Ok(())
-    }
-
-    /// The one failure path, which is the start-up path too: committed offsets, changelog tail, input.
-    fn restore_all(&mut self) -> Result<()> {
-        let ids: Vec<_> = self.tasks.keys().copied().collect();
-        ids.into_iter().try_for_each(|id| self.restore_task(id))
     }
 
     fn restore_task(&mut self, id: TaskId) -> Result<()> {
@@ -302,7 +321,7 @@ impl StreamThread {
             status.tasks.entry(*id).or_insert_with(|| TaskStatus {
                 state: State::Restoring,
                 source: source.clone(),
-                committed: crate::streams::log::Offset(0),
+                committed: log::Offset(0),
                 counters: crate::streams::task::Counters::default(),
                 restoring: Vec::new(),
                 paused: None,
@@ -331,4 +350,25 @@ pub(super) fn close_task(mut task: StreamTask) {
 
 fn list(partitions: &[TopicPartition]) -> String {
     partitions.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
+}
+
+pub(super) fn producer_options(index: usize, parts: &Parts) -> ProducerOptions {
+    let options = &parts.options;
+    ProducerOptions {
+        transactional_id: format!("{}-{}-{index}", options.application_id, options.instance_id).into(),
+        topics: parts.topics.topics().to_vec(),
+        transaction_timeout: options.transaction_timeout,
+    }
+}
+
+pub(super) fn join_group(index: usize, parts: &Parts) -> log::Result<Box<dyn Consumer>> {
+    let options = &parts.options;
+    let mut consumer = parts.log.consumer(ConsumerOptions {
+        group: Some(Arc::clone(&options.application_id)),
+        instance_id: Some(format!("{}-{index}", options.instance_id).into()),
+        isolation: Isolation::ReadCommitted,
+    })?;
+    let topics: Vec<_> = parts.topology.subtopologies().iter().map(|subtopology| Arc::clone(&subtopology.topic)).collect();
+    consumer.subscribe(&topics)?;
+    Ok(consumer)
 }

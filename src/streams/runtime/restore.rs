@@ -13,10 +13,10 @@ use super::shared::{RestoreProgress, Shared};
 use super::topics::TopicTable;
 use super::{Error, Result, layout};
 use crate::streams::clock::Clock;
-use crate::streams::log::{Admin, Class, Committed, Consumer, Isolation, Offset, RecordBatch, TopicPartition};
+use crate::streams::log::{self, Admin, Class, Committed, Consumer, Isolation, Offset, RecordBatch, TopicPartition};
 use crate::streams::processor::StoreId;
 use crate::streams::task::{self, State, StreamTask, TaskId};
-use crate::streams::topology::{Blueprint, Start};
+use crate::streams::topology::{Blueprint, Start, Subtopology};
 
 /// How long one question for committed offsets may take, on a thread that has time for it: long enough to reach the group's coordinator, short
 /// enough to be there when a partition is taken away.
@@ -129,8 +129,10 @@ impl Restorer {
         let done: Vec<_> =
             self.entries.values().filter(|entry| entry.planned && entry.stores.is_empty()).map(|entry| entry.task.id()).collect();
         for id in done {
-            let outcome = self.conclude(id);
-            self.finish(id, outcome, &mut finished);
+            match self.conclude(id) {
+                Outcome::Failed(Error::Log(error)) if error.class == Class::Retriable => self.wait(id, &error),
+                outcome => self.finish(id, outcome, &mut finished),
+            }
         }
         self.report();
         finished
@@ -151,9 +153,24 @@ impl Restorer {
         let timeout = if timeout.is_zero() { timeout } else { COMMITTED_TIMEOUT };
         let waiting: Vec<_> = self.entries.values().filter(|entry| !entry.planned).map(|entry| entry.task.id()).collect();
         for id in waiting {
-            if let Err(outcome) = self.plan_task(id, timeout) {
-                self.finish(id, outcome, finished);
+            match self.plan_task(id, timeout) {
+                Ok(()) => {}
+                Err(Outcome::Failed(Error::Log(error))) if error.class == Class::Retriable => {
+                    self.wait(id, &error);
+                    // Order: the others wait for the same, and whoever wants a task back must not wait for all of them.
+                    break;
+                }
+                Err(outcome) => self.finish(id, outcome, finished),
             }
+        }
+    }
+
+    /// A dead owner's transaction is aborted when it times out, a broker comes back: said once, and tried again at the next step.
+    fn wait(&mut self, id: TaskId, error: &log::Error) {
+        if let Some(entry) = self.entries.get_mut(&id)
+            && !std::mem::replace(&mut entry.told, true)
+        {
+            tracing::info!(task = %id, input = %entry.task.source(), reason = task::chain(error), "waiting for a foreign transaction, or for a broker");
         }
     }
 
@@ -161,33 +178,27 @@ impl Restorer {
         let Some(entry) = self.entries.get_mut(&id) else { return Ok(()) };
         let Some(subtopology) = self.topology.subtopologies().get(id.subtopology) else { return Ok(()) };
         let source = entry.task.source().clone();
+        let now = self.clock.now();
         // 1. Stable: a dead owner's transaction that holds offsets is waited out.
-        let committed = match self.consumer.committed(std::slice::from_ref(&source), timeout) {
-            Ok(committed) => committed.into_iter().next().flatten(),
-            Err(error) if error.class == Class::Retriable => {
-                // A dead owner's transaction is aborted when it times out; other causes pass as well.
-                if !std::mem::replace(&mut entry.told, true) {
-                    tracing::info!(task = %id, input = %source, reason = task::chain(&error), "waiting for a foreign transaction");
-                }
-                return Ok(());
-            }
-            Err(error) => return Err(Outcome::Failed(error.into())),
-        };
+        let committed = self.consumer.committed(std::slice::from_ref(&source), timeout).map_err(log_failed)?.into_iter().next().flatten();
         let partitions = self.partitions.get(&source.topic).copied().unwrap_or(1);
         if let Some(committed) = &committed {
-            layout::check(id, subtopology, partitions, &committed.metadata).map_err(Outcome::Failed)?;
-            let (low, high) = self.admin.watermarks(&source, Isolation::ReadUncommitted).map_err(|error| Outcome::Failed(error.into()))?;
+            let (low, high) = self.admin.watermarks(&source, Isolation::ReadUncommitted).map_err(log_failed)?;
             if committed.offset < low || committed.offset > high {
                 let (offset, low, high) = (committed.offset.0, low.0, high.0);
                 return Err(Outcome::Failed(Error::OffsetOutOfRange { partition: source.to_string(), offset, low, high }));
             }
         }
+        let life = fit(&entry.task, subtopology, partitions, committed.as_ref())?;
+        let epoch = life.unwrap_or_else(|| layout::new_epoch(id, &self.options.instance_id, now));
+        entry.task.metadata = layout::metadata(subtopology, partitions, &epoch);
+        entry.task.stores.set_epoch(&epoch);
         entry.committed = committed;
+        let mut restores = Vec::new();
         for store in (0..subtopology.stores.len()).map(StoreId) {
             let changelog = TopicPartition::new(self.topics.changelog_name(id.subtopology, store), id.partition);
             // 2. The high watermark: the last stable offset may trail the last committed transaction.
-            let (low, end) =
-                self.admin.watermarks(&changelog, Isolation::ReadUncommitted).map_err(|error| Outcome::Failed(error.into()))?;
+            let (low, end) = self.admin.watermarks(&changelog, Isolation::ReadUncommitted).map_err(log_failed)?;
             let checkpoint = entry.task.stores.checkpoint(store);
             if let Some(offset) = checkpoint.filter(|&offset| offset < low || offset > end) {
                 return Err(Outcome::Rebuild(format!("checkpoint {offset} of {changelog} is outside its log ({low} to {end})")));
@@ -196,11 +207,25 @@ impl Restorer {
             if start >= end {
                 continue;
             }
-            // 3. read_committed, from the stored offset on.
-            self.consumer.assign(&changelog, start).map_err(|error| Outcome::Failed(error.into()))?;
+            // One slot is the marker of the transaction at the checkpoint; a tombstone and its marker are two.
+            if let Some(as_of) = checkpoint.and(entry.task.stores.as_of(store)).filter(|_| end.0 - start.0 > 1) {
+                let kept = self.admin.describe(&changelog.topic).map_err(log_failed)?.map(|topic| topic.config.delete_retention);
+                let age = Duration::from_millis(u64::try_from(now.0.saturating_sub(as_of.0)).unwrap_or(0));
+                if let Some(kept) = kept.filter(|&kept| age > kept) {
+                    let cause = format!("checkpoint {start} of {changelog} is {age:?} old, tombstones after it may be gone");
+                    return Err(Outcome::Rebuild(format!("{cause} (delete.retention.ms is {})", kept.as_millis())));
+                }
+            }
             let progress =
                 RestoreProgress { changelog: changelog.clone(), start, position: start, end, records: 0, elapsed: Duration::ZERO };
-            entry.stores.insert(changelog, (store, progress, self.clock.monotonic()));
+            restores.push((changelog, (store, progress, self.clock.monotonic())));
+        }
+        // From here on the checkpoints that are written are as old as the ends that they will reach.
+        entry.task.stores.tell_time(now);
+        for (changelog, restore) in restores {
+            // 3. read_committed, from the stored offset on.
+            self.consumer.assign(&changelog, restore.1.start).map_err(log_failed)?;
+            entry.stores.insert(changelog, restore);
         }
         entry.planned = true;
         Ok(())
@@ -212,7 +237,8 @@ impl Restorer {
             entries.values().find(|entry| entry.stores.contains_key(changelog)).map(|entry| entry.task.id())
         };
         if let Err(error) = self.consumer.poll(timeout, &mut self.batch) {
-            let Some(id) = self.entries.keys().next().copied() else { return Ok(()) };
+            let cut = if error.class == Class::OutOfRange { self.cut() } else { None };
+            let Some(id) = cut.or_else(|| self.entries.keys().next().copied()) else { return Ok(()) };
             return match error.class {
                 Class::Retriable => Ok(()),
                 // The changelog was cut while it was read.
@@ -252,6 +278,17 @@ impl Restorer {
             }
         }
         Ok(())
+    }
+
+    /// The task whose changelog was cut where it is being read: the error of a poll names no partition.
+    fn cut(&self) -> Option<TaskId> {
+        let is_cut = |changelog: &TopicPartition, position: Offset| {
+            let ends = self.admin.watermarks(changelog, Isolation::ReadUncommitted);
+            ends.is_ok_and(|(low, end)| position < low || position > end)
+        };
+        let mut entries = self.entries.values();
+        let found = entries.find(|entry| entry.stores.iter().any(|(changelog, (_, progress, _))| is_cut(changelog, progress.position)))?;
+        Some(found.task.id())
     }
 
     /// All stores are complete: where does the input go on?
@@ -303,6 +340,35 @@ impl Restorer {
                 task.restoring = progress;
             }
         }
+    }
+}
+
+fn log_failed(error: log::Error) -> Outcome {
+    Outcome::Failed(error.into())
+}
+
+/// Whether what lies on the disk belongs to what is committed, and both to the topology; returns the life of the changelogs, where it has a name.
+fn fit(task: &StreamTask, subtopology: &Subtopology, partitions: i32, committed: Option<&Committed>) -> Result<Option<String>, Outcome> {
+    // Nothing is committed: a state, if there is one, is refused when it is restored; otherwise a new life begins.
+    let Some(committed) = committed else { return Ok(None) };
+    let (id, stores) = (task.id(), &task.stores);
+    let kept = layout::read(&committed.metadata);
+    if let Some(kept) = &kept {
+        kept.check(id, subtopology, partitions).map_err(Outcome::Failed)?;
+    }
+    let life = kept.as_ref().and_then(layout::Layout::epoch);
+    // A state without a name was written before there were any: it is trusted, and named.
+    if stores.stored_epoch().is_some_and(|stored| Some(stored) != life) {
+        return Err(Outcome::Rebuild(
+            "it belongs to an earlier life of its changelogs, before a reset or another way to set offsets".to_owned(),
+        ));
+    }
+    let on_disk = layout::check_disk(id, subtopology, stores.stored_layouts());
+    match on_disk {
+        // The offsets know better: the disk was left by another topology.
+        Err(error) if kept.as_ref().is_some_and(layout::Layout::knows_stores) => Err(Outcome::Rebuild(task::chain(&error))),
+        Err(error) => Err(Outcome::Failed(error)),
+        Ok(()) => Ok(life.map(str::to_owned)),
     }
 }
 

@@ -9,18 +9,18 @@ use std::time::Duration;
 use super::backend::StateBackend;
 use super::commit::{self, Failed, Outcome, Phase};
 use super::failure::{self, Action};
+use super::narrow::Narrow;
 use super::options::Options;
-use super::rebalance::close_task;
+use super::pace::Pace;
+use super::rebalance::{close_task, join_group, producer_options};
 use super::restore::{self, Restored};
 use super::restore_driver::{self, RestoreDriver};
 use super::shared::Shared;
 use super::topics::TopicTable;
 use super::transaction::Transaction;
-use super::{Error, Result, layout};
+use super::{Error, Result};
 use crate::streams::clock::Clock;
-use crate::streams::log::{
-    self, Admin, Consumer, ConsumerOptions, Isolation, Log, Offset, Polled, ProducerOptions, RecordBatch, TopicPartition,
-};
+use crate::streams::log::{Admin, Consumer, Log, Offset, Polled, RecordBatch, TopicPartition};
 use crate::streams::state::{self, TaskState};
 use crate::streams::task::{self, Blueprints, Processed, State, StreamTask, TaskId};
 use crate::streams::topology::Blueprint;
@@ -47,8 +47,7 @@ pub(crate) struct StreamThread {
     pub(super) index: usize,
     pub(super) parts: Parts,
     blueprints: Blueprints,
-    layouts: BTreeMap<usize, Arc<str>>,
-    admin: Arc<dyn Admin>,
+    pub(super) admin: Arc<dyn Admin>,
     pub(super) consumer: Box<dyn Consumer>,
     pub(super) transaction: Transaction,
     pub(super) tasks: BTreeMap<TaskId, StreamTask>,
@@ -66,6 +65,9 @@ pub(crate) struct StreamThread {
     /// Nothing is done before this time: the disk was full.
     pub(super) still_until: Option<Duration>,
     pub(super) failures: u32,
+    pace: Pace,
+    /// The search for a record that the log refuses.
+    pub(super) narrow: Narrow,
     /// Tasks whose stores were rebuilt and have not committed since, with the cause.
     pub(super) rebuilt: BTreeMap<TaskId, String>,
 }
@@ -80,17 +82,12 @@ impl StreamThread {
             dead_letters: parts.topics.dead_letters(),
             record_bytes_max: options.record_bytes_max,
         };
-        let layouts = parts.topology.subtopologies().iter().map(|subtopology| {
-            let partitions = parts.partitions.get(&subtopology.topic).copied().unwrap_or(1);
-            (subtopology.id, layout::metadata(subtopology, partitions))
-        });
         let transaction = Transaction::init(&*parts.log, &producer_options(index, &parts), options.transaction_timeout)?;
         let consumer = join_group(index, &parts)?;
         let restorer = RestoreDriver::new(index, restore_driver::restorer(&parts)?, options.restore_thread)?;
         let now = parts.clock.monotonic();
         Ok(Self {
             index,
-            layouts: layouts.collect(),
             blueprints,
             admin: parts.log.admin(),
             consumer,
@@ -106,6 +103,8 @@ impl StreamThread {
             replace_at: None,
             still_until: None,
             failures: 0,
+            pace: Pace::default(),
+            narrow: Narrow::default(),
             rebuilt: BTreeMap::new(),
             parts,
         })
@@ -167,6 +166,10 @@ impl StreamThread {
     fn poll(&mut self, timeout: Duration) -> Result<Polled> {
         let now = self.parts.clock.monotonic();
         self.resume_inputs(now)?;
+        let rest = self.pace.rest(now.saturating_sub(self.last_commit));
+        if !rest.is_zero() && !self.transaction.is_open() {
+            std::thread::park_timeout(rest);
+        }
         // Nothing may wait for the next record: neither what is uncommitted nor a task that is ready.
         let waiting = self.transaction.is_open() || !self.restoring.is_empty();
         let timeout = if waiting { timeout.min(Duration::from_millis(1)) } else { timeout };
@@ -175,7 +178,8 @@ impl StreamThread {
             Ok(polled) => Ok(polled),
             Err(error) => {
                 let action = failure::of_log(Phase::Produce, error.class);
-                self.handle(action, error.into())?;
+                let error = self.placed(error);
+                self.handle(action, error)?;
                 Ok(Polled::Nothing)
             }
         }
@@ -188,8 +192,18 @@ impl StreamThread {
         let mut failed = None;
         let mut stopped_at: Option<Offset> = None;
         let paused_before = task.paused_for.take();
-        for record in self.batch.iter() {
-            match task.process(&record, &mut self.transaction) {
+        let room = self.narrow.room(self.transaction.inputs().0);
+        for (taken, record) in self.batch.iter().enumerate() {
+            if taken == room {
+                stopped_at = Some(record.offset);
+                break;
+            }
+            self.transaction.take_in(task.id(), record.offset);
+            let processed = match self.narrow.refused(task.id(), record.offset) {
+                Some(cause) => task.refuse(&record, cause, &mut self.transaction),
+                None => task.process(&record, &mut self.transaction),
+            };
+            match processed {
                 Ok(Processed::Done) => {}
                 Ok(Processed::Unavailable(reason)) => {
                     tracing::warn!(task = %task.id(), offset = %record.offset, reason, "input paused: something it needs is out of reach");
@@ -209,9 +223,11 @@ impl StreamThread {
         }
         if let Some(offset) = stopped_at {
             let source = task.source().clone();
-            task.paused_until = Some(self.parts.clock.monotonic() + self.parts.options.unavailable_backoff);
             self.consumer.seek(&source, offset)?;
-            self.consumer.pause(&source)?;
+            if task.paused_for.is_some() {
+                task.paused_until = Some(self.parts.clock.monotonic() + self.parts.options.unavailable_backoff);
+                self.consumer.pause(&source)?;
+            }
         }
         if stopped_at.is_some() || paused_before.is_some() {
             self.report(0);
@@ -259,6 +275,7 @@ impl StreamThread {
                 || since >= options.commit_interval
                 || self.transaction.records() >= options.commit_records_max
                 || overlay >= options.overlay_bytes_max
+                || self.narrow.is_full(self.transaction.inputs().0)
                 || full;
         }
         let wait = if idle && options.commit_at_end_of_input { options.offsets_only_interval } else { options.commit_interval };
@@ -270,20 +287,24 @@ impl StreamThread {
         if self.replace_at.is_some() {
             return Ok(false);
         }
+        let wall_clock = self.parts.clock.now();
         let outcome = commit::commit(&mut commit::Scope {
             tasks: &mut self.tasks,
             consumer: &mut *self.consumer,
             transaction: &mut self.transaction,
             topics: &self.parts.topics,
-            layouts: &self.layouts,
             clock: &*self.parts.clock,
             options: &self.parts.options,
         });
         match outcome {
             Ok(Outcome::Nothing) => Ok(false),
-            Ok(Outcome::Committed { offsets, doubtful }) => {
+            Ok(Outcome::Committed { offsets, doubtful, flushed: (records, took) }) => {
+                self.pace.flushed(records, took);
                 self.last_commit = self.parts.clock.monotonic();
                 self.failures = 0;
+                self.narrow.committed(self.tasks.values());
+                // The group took it, so all tasks were this member's then: nobody else has written to their changelogs. A flush alone proves nothing.
+                self.tasks.values_mut().for_each(|task| task.stores.tell_time(wall_clock));
                 for (source, _) in &offsets {
                     self.rebuilt.retain(|id, _| self.tasks.get(id).is_none_or(|task| task.source() != source));
                 }
@@ -456,25 +477,4 @@ impl StreamThread {
             (names.unwrap_or_default(), task)
         })
     }
-}
-
-pub(super) fn producer_options(index: usize, parts: &Parts) -> ProducerOptions {
-    let options = &parts.options;
-    ProducerOptions {
-        transactional_id: format!("{}-{}-{index}", options.application_id, options.instance_id).into(),
-        topics: parts.topics.topics().to_vec(),
-        transaction_timeout: options.transaction_timeout,
-    }
-}
-
-pub(super) fn join_group(index: usize, parts: &Parts) -> log::Result<Box<dyn Consumer>> {
-    let options = &parts.options;
-    let mut consumer = parts.log.consumer(ConsumerOptions {
-        group: Some(Arc::clone(&options.application_id)),
-        instance_id: Some(format!("{}-{index}", options.instance_id).into()),
-        isolation: Isolation::ReadCommitted,
-    })?;
-    let topics: Vec<_> = parts.topology.subtopologies().iter().map(|subtopology| Arc::clone(&subtopology.topic)).collect();
-    consumer.subscribe(&topics)?;
-    Ok(consumer)
 }

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use crate::streams::log::{self, Log, Producer, ProducerOptions, ProducerRecord};
-use crate::streams::task::Output;
+use crate::streams::log::{self, Log, Offset, Producer, ProducerOptions, ProducerRecord};
+use crate::streams::task::{Output, TaskId};
 
 /// A producer with at most one open transaction.
 #[derive(Debug)]
@@ -12,6 +12,8 @@ pub(super) struct Transaction {
     open: bool,
     records: u64,
     crossed: bool,
+    /// Input records taken in since the last one ended, and the last of them.
+    inputs: (u64, Option<(TaskId, Offset)>),
 }
 
 impl Transaction {
@@ -19,7 +21,7 @@ impl Transaction {
     pub(super) fn init(log: &dyn Log, options: &ProducerOptions, timeout: Duration) -> log::Result<Self> {
         let mut producer = log.producer(options.clone())?;
         producer.init_transactions(timeout)?;
-        Ok(Self { producer, open: false, records: 0, crossed: false })
+        Ok(Self { producer, open: false, records: 0, crossed: false, inputs: (0, None) })
     }
 
     pub(super) fn begin(&mut self) -> log::Result<()> {
@@ -40,6 +42,16 @@ impl Transaction {
         self.records
     }
 
+    /// An input record is taken in.
+    pub(super) fn take_in(&mut self, task: TaskId, offset: Offset) {
+        self.inputs = (self.inputs.0 + 1, Some((task, offset)));
+    }
+
+    /// How many input records were taken in since the last transaction ended, and the last of them.
+    pub(super) fn inputs(&self) -> (u64, Option<(TaskId, Offset)>) {
+        self.inputs
+    }
+
     /// The assignment changes; an open transaction then reaches over from one to the next.
     pub(super) fn cross(&mut self) {
         self.crossed |= self.open;
@@ -55,6 +67,7 @@ impl Transaction {
         self.open = false;
         self.records = 0;
         self.crossed = false;
+        self.inputs = (0, None);
     }
 }
 

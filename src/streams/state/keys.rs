@@ -8,12 +8,15 @@
 //! | `0x02` store | the store's number | | JSON: name and layout |
 //! | `0x03` checkpoint | the store's number | | `i64` big-endian: next changelog offset to read |
 //! | `0x04` input | 0 | | `i64` big-endian: next input offset to read |
+//! | `0x05` as of | the store's number | | `i64` big-endian: wall-clock milliseconds at which the checkpoint was the changelog's end |
+//! | `0x06` epoch | 0 | | text: names the life of the changelogs that the rows come from |
 //! | `0x10` row | the store's number | the user's key | the user's value |
 //!
 //! A store's number is given out when its name is first seen and kept in the store row, so declaring another store
 //! shifts nothing. Numbers are not reused before the whole state is wiped. The order of the kinds matters for restore:
 //! format, store and checkpoint sort before the rows, so that one sorted chunk can carry them all.
 
+use crate::streams::clock::Timestamp;
 use crate::streams::log::Offset;
 
 /// The layout described above. Raise it when the encoding changes.
@@ -30,6 +33,8 @@ pub(super) enum Kind {
     Store = 0x02,
     Checkpoint = 0x03,
     Input = 0x04,
+    AsOf = 0x05,
+    Epoch = 0x06,
     Row = 0x10,
 }
 
@@ -54,10 +59,20 @@ pub(super) fn row(number: u16, key: &[u8], into: &mut Vec<u8>) {
     into.extend_from_slice(key);
 }
 
-/// The number in a key of [`Kind::Store`] or [`Kind::Checkpoint`].
+/// The number in a key of any kind.
 pub(super) fn number_of(key: &[u8]) -> Option<u16> {
     let (_, rest) = key.split_first()?;
     Some(u16::from_be_bytes(*rest.first_chunk()?))
+}
+
+/// A time as it is stored.
+pub(super) fn time_bytes(time: Timestamp) -> [u8; 8] {
+    time.0.to_be_bytes()
+}
+
+/// Reads what [`time_bytes`] wrote.
+pub(super) fn time_of(bytes: &[u8]) -> Option<Timestamp> {
+    Some(Timestamp(i64::from_be_bytes(bytes.try_into().ok()?)))
 }
 
 /// An offset as it is stored.
@@ -88,14 +103,16 @@ mod tests {
 
     #[test]
     fn kinds_keep_their_bytes() {
-        let kinds = [Kind::Format, Kind::Store, Kind::Checkpoint, Kind::Input, Kind::Row].map(|kind| kind as u8);
-        assert_eq!(kinds, [1, 2, 3, 4, 16]);
+        let kinds = [Kind::Format, Kind::Store, Kind::Checkpoint, Kind::Input, Kind::AsOf, Kind::Epoch, Kind::Row].map(|kind| kind as u8);
+        assert_eq!(kinds, [1, 2, 3, 4, 5, 6, 16]);
     }
 
     #[test]
     fn offsets_and_numbers_are_read_back() {
         assert_eq!(offset_of(&offset_bytes(Offset(77))), Some(Offset(77)));
         assert_eq!(offset_of(b"short"), None);
+        assert_eq!(time_of(&time_bytes(Timestamp(1_785_000_000_000))), Some(Timestamp(1_785_000_000_000)));
+        assert_eq!(time_of(b"short"), None);
         assert_eq!(number_of(&meta(Kind::Store, 515)), Some(515));
         assert_eq!(number_of(b"x"), None);
     }

@@ -10,11 +10,11 @@
 //! they are hot. Clean rows are evicted as soon as the sum is above it. Overlay and dirty rows cannot be, so whoever
 //! drives the task keeps them small:
 //! - commit when [`TaskState::overlay_full`]: the overlay is above a quarter of `cache_bytes`;
-//! - flush when [`TaskState::write_back_due`]: the dirty rows are above `write_back_bytes`, or above a quarter of `cache_bytes`;
+//! - flush when [`TaskState::write_back_due`]: the dirty rows are above `write_back_bytes`, or above half of `cache_bytes`;
 //! - stop reading, with no transaction open, when [`TaskState::write_back_full`]: a flush was due for long (the disk is
-//!   full) and the dirty rows are above half of `cache_bytes`.
+//!   full) and the dirty rows are above three quarters of `cache_bytes`.
 //!
-//! Then at least a quarter is always left for one more transaction. A single record that writes more than that is still
+//! Then a quarter is always left for one more transaction. A single record that writes more than that is still
 //! taken: the limits are for many records, correctness comes before them. A restore holds up to half of `cache_bytes`
 //! (16 MiB at most) in records on their way to disk, while the cache is empty.
 

@@ -2,12 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use super::error::{Error, Result};
 use super::keys::{self, FORMAT_VERSION, Kind};
 use super::layout::StoreLayout;
+use crate::streams::clock::Timestamp;
 use crate::streams::kv::{Direction, Kv};
 use crate::streams::log::Offset;
 use crate::streams::processor::BoxError;
@@ -33,6 +35,10 @@ pub(super) struct Stored {
     pub(super) checkpoints: BTreeMap<u16, Offset>,
     /// The next input offset to read, as of the last flush.
     pub(super) input: Option<Offset>,
+    /// When the checkpoint of each store, by its number, was known to be the changelog's end.
+    pub(super) as_of: BTreeMap<u16, Timestamp>,
+    /// The life of the changelogs that the rows come from.
+    pub(super) epoch: Option<Arc<str>>,
 }
 
 impl Stored {
@@ -82,6 +88,10 @@ impl Stored {
             self.checkpoints.insert(number, keys::offset_of(value).ok_or("a checkpoint is not an offset")?);
         } else if kind == Kind::Input as u8 {
             self.input = Some(keys::offset_of(value).ok_or("the input position is not an offset")?);
+        } else if kind == Kind::AsOf as u8 {
+            self.as_of.insert(number, keys::time_of(value).ok_or("the time of a checkpoint is not a time")?);
+        } else if kind == Kind::Epoch as u8 {
+            self.epoch = Some(std::str::from_utf8(value)?.into());
         } else {
             return Err(format!("key of unknown kind {kind}").into());
         }

@@ -15,6 +15,9 @@ use crate::streams::kv::{Batch, Direction, Durability, Kv};
 use crate::streams::log::{Offset, RecordBatch};
 use crate::streams::processor::{BoxError, KeyValueStore, StoreId};
 
+/// A checkpoint that does not move is confirmed after this time, in milliseconds: what is not confirmed for long may have missed tombstones.
+const CONFIRM_MS: i64 = 600_000;
+
 /// What is known of one store beside its rows.
 #[derive(Debug)]
 struct Store {
@@ -24,6 +27,8 @@ struct Store {
     checkpoint: Option<Offset>,
     /// Up to where disk and memory together are complete.
     complete_up_to: Option<Offset>,
+    /// When the checkpoint on disk was known to be the changelog's end.
+    as_of: Option<Timestamp>,
     /// Records of a restore that are not on disk yet.
     chunk: Option<Chunk>,
 }
@@ -38,6 +43,10 @@ pub struct TaskState {
     stores: Vec<Store>,
     stored: Stored,
     options: Options,
+    /// The wall clock, as far as it was told.
+    now: Option<Timestamp>,
+    /// The life of the changelogs, where it was told.
+    epoch: Option<Arc<str>>,
 }
 
 impl TaskState {
@@ -54,10 +63,12 @@ impl TaskState {
             let number = stored.number(&spec.name).filter(|_| opened.len() < limit);
             let number = number.ok_or_else(|| Error::TooManyStores { task: task.to_owned(), limit })?;
             let checkpoint = stored.checkpoints.get(&number).copied();
-            opened.push(Store { spec, number, checkpoint, complete_up_to: checkpoint, chunk: None });
+            let as_of = stored.as_of.get(&number).copied();
+            opened.push(Store { spec, number, checkpoint, complete_up_to: checkpoint, as_of, chunk: None });
         }
         let numbers = opened.iter().map(|store| store.number).collect();
-        Ok(Self { rows: Rows::new(task, kv, numbers, options.cache_bytes), stores: opened, stored, options })
+        let rows = Rows::new(task, kv, numbers, options.cache_bytes);
+        Ok(Self { rows, stores: opened, stored, options, now: None, epoch: None })
     }
 
     /// A store, to read and write. The calls of one that does not exist fail.
@@ -128,12 +139,12 @@ impl TaskState {
 
     /// Whether it is time to [`flush`](Self::flush).
     pub fn write_back_due(&self) -> bool {
-        self.write_back_bytes() > self.options.write_back_bytes.min(self.options.cache_bytes / 4)
+        self.write_back_bytes() > self.options.write_back_bytes.min(self.options.cache_bytes / 2)
     }
 
     /// Whether no more records should be taken until a flush succeeds.
     pub fn write_back_full(&self) -> bool {
-        self.write_back_bytes() > self.options.cache_bytes / 2
+        self.write_back_bytes() > self.options.cache_bytes / 4 * 3
     }
 
     /// Estimated bytes of all rows in memory.
@@ -144,10 +155,14 @@ impl TaskState {
     /// Writes all committed rows with the checkpoint of each store, the next input offset to read (none: what is stored
     /// stays) and the layouts, in one batch. Uncommitted rows have no part in it. Does nothing where there is nothing to
     /// write. After an error everything is as before and the call can be made again.
+    ///
+    /// With an input offset the task is at work, so its checkpoints were not before the changelogs' ends at the time last
+    /// [told](Self::tell_time); that is written too, from time to time even where nothing else is.
     pub fn flush(&mut self, input: Option<Offset>) -> Result<()> {
+        let now = self.now.filter(|_| input.is_some());
         let input = input.filter(|_| input != self.stored.input);
         let moved = self.stores.iter().any(|store| store.checkpoint != store.complete_up_to);
-        if self.rows.cache.dirty().is_empty() && !moved && input.is_none() && self.is_described() {
+        if self.rows.cache.dirty().is_empty() && !moved && input.is_none() && self.is_described() && !self.is_unconfirmed(now) {
             return Ok(());
         }
         let mut batch = Batch::default();
@@ -160,6 +175,12 @@ impl TaskState {
         if let Some(input) = input {
             batch.put(&keys::meta(Kind::Input, 0), &keys::offset_bytes(input));
         }
+        for store in self.stores.iter().filter(|store| store.complete_up_to.is_some()) {
+            if let Some(now) = now {
+                batch.put(&keys::meta(Kind::AsOf, store.number), &keys::time_bytes(now));
+            }
+        }
+        name_epoch(self.epoch.as_deref(), self.stored.epoch.as_deref(), &mut batch);
         let mut key = std::mem::take(&mut self.rows.key);
         for &slot in self.rows.cache.dirty() {
             let row = self.rows.cache.row(slot);
@@ -176,6 +197,7 @@ impl TaskState {
         self.rows.cache.flushed();
         for store in &mut self.stores {
             store.checkpoint = store.complete_up_to;
+            store.as_of = now.filter(|_| store.complete_up_to.is_some()).or(store.as_of);
         }
         self.stored.input = input.or(self.stored.input);
         self.rows.make_room(0);
@@ -191,6 +213,26 @@ impl TaskState {
     /// What the disk is complete up to: the next changelog offset to read. None: nothing.
     pub fn checkpoint(&self, id: StoreId) -> Option<Offset> {
         self.stores.get(id.0)?.checkpoint
+    }
+
+    /// When the [`checkpoint`](Self::checkpoint) was known to be the changelog's end; none where that is not known.
+    pub fn as_of(&self, id: StoreId) -> Option<Timestamp> {
+        self.stores.get(id.0)?.as_of
+    }
+
+    /// At this time the task was certainly its owner's and complete; without it nothing is said of the age of checkpoints.
+    pub fn tell_time(&mut self, now: Timestamp) {
+        self.now = Some(now);
+    }
+
+    /// The life of the changelogs that the rows on disk come from; none where that is not known.
+    pub fn stored_epoch(&self) -> Option<&str> {
+        self.stored.epoch.as_deref()
+    }
+
+    /// Names the life of the changelogs; it is written with the next rows.
+    pub fn set_epoch(&mut self, epoch: &str) {
+        self.epoch = Some(epoch.into());
     }
 
     /// What disk and memory together are complete up to; a restore may begin here as well as at the checkpoint.
@@ -250,6 +292,7 @@ impl TaskState {
         let number = self.stores.get(id.0).map_or(0, |store| store.number);
         let mut batch = Batch::default();
         batch.delete(&keys::meta(Kind::Checkpoint, number));
+        batch.delete(&keys::meta(Kind::AsOf, number));
         batch.delete_range(&keys::meta(Kind::Row, number), &keys::end(Kind::Row, number));
         self.write(&batch)?;
         self.forget(id);
@@ -275,6 +318,7 @@ impl TaskState {
         if let Some(store) = self.stores.get_mut(id.0) {
             store.checkpoint = None;
             store.complete_up_to = None;
+            store.as_of = None;
             store.chunk = None;
         }
     }
@@ -319,6 +363,12 @@ impl TaskState {
         if let Some(offset) = complete_up_to {
             batch.put(&keys::meta(Kind::Checkpoint, store.number), &keys::offset_bytes(offset));
         }
+        // Whoever read on from here then saw every tombstone that there was: the age counts from that time.
+        let as_of = self.now.or(store.as_of);
+        if let Some(at) = as_of {
+            batch.put(&keys::meta(Kind::AsOf, store.number), &keys::time_bytes(at));
+        }
+        name_epoch(self.epoch.as_deref(), self.stored.epoch.as_deref(), &mut batch);
         chunk.write_to(store.number, &mut batch, &mut self.rows.key);
         if batch.size_bytes() < INGEST_BYTES {
             self.write(&batch)?;
@@ -329,6 +379,7 @@ impl TaskState {
         if let Some(store) = self.stores.get_mut(id.0) {
             store.complete_up_to = complete_up_to;
             store.checkpoint = complete_up_to;
+            store.as_of = as_of;
             store.chunk.get_or_insert_default().clear();
         }
         Ok(())
@@ -337,7 +388,14 @@ impl TaskState {
     /// Whether format and layouts on disk are the declared ones.
     fn is_described(&self) -> bool {
         let same = |store: &Store| self.stored.layouts.get(&*store.spec.name) == Some(&store.spec.layout);
-        self.stored.is_formatted && self.stores.iter().all(same)
+        self.stored.is_formatted && self.stores.iter().all(same) && (self.epoch.is_none() || self.epoch == self.stored.epoch)
+    }
+
+    /// Whether the disk should be told that its checkpoints are still the changelogs' ends.
+    fn is_unconfirmed(&self, now: Option<Timestamp>) -> bool {
+        let Some(now) = now else { return false };
+        let mut complete = self.stores.iter().filter(|store| store.complete_up_to.is_some());
+        complete.any(|store| store.as_of.is_none_or(|at| now.0 >= at.0.saturating_add(CONFIRM_MS)))
     }
 
     /// Puts format and layouts into a batch where the disk has others; in key order.
@@ -362,6 +420,7 @@ impl TaskState {
             return;
         }
         self.stored.is_formatted = true;
+        self.stored.epoch = self.epoch.clone().or_else(|| self.stored.epoch.take());
         for store in &self.stores {
             self.stored.layouts.insert(store.spec.name.to_string(), store.spec.layout.clone());
         }
@@ -392,5 +451,12 @@ impl TaskState {
 
     fn no_transaction(&self) -> Result<()> {
         if self.rows.overlay.is_empty() { Ok(()) } else { Err(Error::Uncommitted { task: self.rows.task.clone() }) }
+    }
+}
+
+/// Puts the epoch into a batch where the disk has another one; after the other rows that are not a user's, for the order of keys.
+fn name_epoch(epoch: Option<&str>, stored: Option<&str>, batch: &mut Batch) {
+    if let Some(epoch) = epoch.filter(|_| epoch != stored) {
+        batch.put(&keys::meta(Kind::Epoch, 0), epoch.as_bytes());
     }
 }

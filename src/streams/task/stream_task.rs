@@ -84,6 +84,8 @@ pub struct StreamTask {
     blueprints: Blueprints,
     /// The input offset that is committed; what was processed beyond it is in the open transaction.
     pub(crate) committed: Offset,
+    /// What is committed beside the offset: what its stores are, and which life of their changelogs.
+    pub(crate) metadata: Arc<str>,
     /// While set, the input stands still until this point of the monotonic clock.
     pub(crate) paused_until: Option<Duration>,
     /// What its input waits for; kept until a record has gone through.
@@ -107,6 +109,7 @@ impl StreamTask {
             counters: Counters::default(),
             blueprints: blueprints.clone(),
             committed: Offset(0),
+            metadata: Arc::from(""),
             paused_until: None,
             paused_for: None,
         };
@@ -177,6 +180,13 @@ impl StreamTask {
         }
         self.counters.process_total += 1;
         Ok(Processed::Done)
+    }
+
+    /// Does with an input record as the policy for results says that the log refuses.
+    pub(crate) fn refuse(&mut self, record: &RecordRef<'_>, cause: &str, output: &mut dyn Output) -> Result<Processed> {
+        self.stores.begin_record(record.timestamp);
+        let failure = Failure { kind: FailureKind::Production, node: Arc::from("(log)"), source: BoxError::from(cause) };
+        self.failed(record, failure, output)
     }
 
     fn finish(&mut self, output: &mut dyn Output) -> Result<()> {

@@ -77,9 +77,9 @@ fn assert_lets_in(way: &Way<'_>, listener: Listener) {
     application.assert_outputs(&expected, 2);
 }
 
-/// The commands that `which` begin with end soon, with exit code 1 and an error that says `why`.
+/// The commands that `which` begin with end soon, with this exit code and an error that says `why`.
 #[track_caller]
-fn assert_refuses(way: &Way<'_>, listener: Listener, which: &[&str], why: &str) {
+fn assert_refuses(way: &Way<'_>, listener: Listener, which: &[&str], (code, why): (i32, &str)) {
     let (Some(broker), Some(registry)) = (Broker::secured(), Registry::shared()) else { return };
     let application = way.application(broker, registry, listener);
     application.home.installation.write("observations.csv", "observed_at,video_id,likes\n1,a,1\n");
@@ -89,7 +89,7 @@ fn assert_refuses(way: &Way<'_>, listener: Listener, which: &[&str], why: &str) 
         let took = start.elapsed();
         // Longer than it takes to be told, shorter than waiting for an answer would be.
         assert!(took < PATIENCE / 4, "{command:?} took {took:?}");
-        assert_eq!(output.code, Some(1), "{command:?}: {}", output.stderr);
+        assert_eq!(output.code, Some(code), "{command:?}: {}", output.stderr);
         let told = output.stderr.lines().any(|line| (line.starts_with("error: ") || line.starts_with("caused by: ")) && line.contains(why));
         assert!(told, "{command:?} does not say {why:?}:\n{}", output.stderr);
     }
@@ -156,7 +156,7 @@ fn a_wrong_password_of_the_brokers_is_told() {
         &Way { environment: &[("KAFKA_PASSWORD", GUESS)], ..way },
         Listener::SaslPlaintext,
         &ALL,
-        "the cluster refuses the credentials",
+        (2, "the cluster refuses the credentials"),
     );
 }
 
@@ -164,7 +164,12 @@ fn a_wrong_password_of_the_brokers_is_told() {
 fn a_wrong_password_in_a_file_is_told() {
     let Some((url, _gate, tls)) = closed_registry() else { return };
     let Some(way) = plain(&url, &tls) else { return };
-    assert_refuses(&Way { files: &[("kafka-password", GUESS)], ..way }, Listener::SaslSsl, &ALL, "the cluster refuses the credentials");
+    assert_refuses(
+        &Way { files: &[("kafka-password", GUESS)], ..way },
+        Listener::SaslSsl,
+        &ALL,
+        (2, "the cluster refuses the credentials"),
+    );
 }
 
 /// The authority of somebody else.
@@ -173,7 +178,7 @@ fn a_broker_that_is_not_trusted_is_told() {
     let (Some((_, _gate, tls)), Some(registry)) = (closed_registry(), open_registry()) else { return };
     let authority = tls.certificates().authority();
     let properties = format!("security.protocol = \"SSL\"\nssl.ca.location = \"{}\"\n", authority.display());
-    assert_refuses(&Way { properties, registry, ..Way::default() }, Listener::Ssl, &ALL, "there is no secure connection");
+    assert_refuses(&Way { properties, registry, ..Way::default() }, Listener::Ssl, &ALL, (2, "there is no secure connection"));
 }
 
 #[test]
@@ -181,5 +186,5 @@ fn a_wrong_password_of_the_registry_is_told() {
     let Some((url, _gate, tls)) = closed_registry() else { return };
     let Some(way) = plain(&url, &tls) else { return };
     let environment = &[("KAFKA_KEY", USER), ("SR_KEY", USER), ("SR_SECRET", GUESS)];
-    assert_refuses(&Way { environment, ..way }, Listener::SaslSsl, &["setup"], "refuses the credentials (401)");
+    assert_refuses(&Way { environment, ..way }, Listener::SaslSsl, &["setup"], (1, "refuses the credentials (401)"));
 }

@@ -30,6 +30,9 @@ const PIECES: [Duration; 4] = [Duration::from_secs(1), Duration::from_secs(2), D
 /// How long it is listened. Without any time a poll would be over with the first line for the log.
 const LISTEN: Duration = Duration::from_millis(20);
 
+/// So many events of a client are served when a call has failed.
+const EVENTS_MAX: usize = 64;
+
 /// How long one look at a partition waits, and how many in a row may bring nothing.
 const LOOK: Duration = Duration::from_millis(100);
 const SILENT_LOOKS_MAX: u32 = 150;
@@ -70,7 +73,7 @@ impl KafkaAdmin {
     }
 
     fn failure(&self, operation: impl Into<String>, cause: KafkaError) -> Error {
-        error::of(Call::Other, operation, cause, self.uncommitted.context().reason())
+        failure_of(&self.uncommitted, operation, cause)
     }
 
     /// What is known of the brokers and of one topic, or all. The first question of every command: it finds out whether there is a way in.
@@ -98,6 +101,7 @@ impl KafkaAdmin {
     fn metadata(&self, topic: Option<&str>) -> Result<Vec<Shape>> {
         let operation = || topic.map_or_else(|| "listing the topics".to_owned(), |topic| format!("describing the topic {topic}"));
         let metadata = self.look(topic).map_err(|cause| self.failure(operation(), cause))?;
+        self.uncommitted.context().answered();
         let mut topics = Vec::new();
         for known in metadata.topics() {
             match known.error().map(RDKafkaErrorCode::from) {
@@ -129,6 +133,12 @@ impl KafkaAdmin {
             TopicDescription { name: Arc::clone(&topic.name), config }
         };
         Ok(topics.iter().map(describe).collect())
+    }
+
+    /// One setting of a topic, where it may be read.
+    pub(super) fn setting(&self, topic: &str, name: &str) -> Option<String> {
+        let described = wait(self.client.describe_configs(&[ResourceSpecifier::Topic(topic)], &patience())).ok()?;
+        described.into_iter().next()?.ok()?.get(name)?.value.clone()
     }
 
     /// A consumer that speaks for a group without being a member.
@@ -178,6 +188,15 @@ impl KafkaAdmin {
         }
         Ok(())
     }
+}
+
+/// An error of a client, with what brokers said to it.
+fn failure_of(client: &BaseConsumer<Ear>, operation: impl Into<String>, cause: KafkaError) -> Error {
+    // What a broker said is an event, and only who polls hears it. These clients have no assignment: no record can come.
+    for _ in 0..EVENTS_MAX {
+        drop(client.poll(Duration::ZERO));
+    }
+    error::of(Call::Other, operation, cause, client.context().reason())
 }
 
 fn patience() -> AdminOptions {
@@ -263,7 +282,8 @@ impl Admin for KafkaAdmin {
 
     fn watermarks(&self, partition: &TopicPartition, isolation: Isolation) -> Result<(Offset, Offset)> {
         let asked = self.query(isolation).fetch_watermarks(&partition.topic, partition.partition.0, TIMEOUT);
-        let (low, end) = asked.map_err(|cause| self.failure(format!("asking for the offsets of {partition}"), cause))?;
+        let failed = |cause| failure_of(self.query(isolation), format!("asking for the offsets of {partition}"), cause);
+        let (low, end) = asked.map_err(failed)?;
         Ok((Offset(low), Offset(end)))
     }
 
@@ -287,7 +307,7 @@ impl Admin for KafkaAdmin {
         }
         let speaker = self.speaker(group)?;
         let asked = patiently(TIMEOUT, || speaker.committed_offsets(list.clone(), TIMEOUT));
-        let found = asked.map_err(|cause| self.failure(operation(), cause))?;
+        let found = asked.map_err(|cause| failure_of(&speaker, operation(), cause))?;
         let mut offsets = Vec::new();
         for element in found.elements() {
             element.error().map_err(|cause| self.failure(operation(), cause))?;

@@ -8,19 +8,18 @@ use std::time::Duration;
 use rdkafka::config::FromClientConfigAndContext;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::{BorrowedMessage, Headers as _, Message};
+use rdkafka::message::Message;
 use rdkafka::topic_partition_list::{Offset as NativeOffset, TopicPartitionList};
 
-use super::close::Closer;
-use super::context::{Ear, Rebalance, give_up};
+use super::closing::{close_in_time, give_up};
+use super::context::{Ear, Rebalance};
 use super::error::{self, Call};
+use super::native::{one, push};
 use super::orphans::any_left;
 use super::wait::patiently;
 use super::{Options, settings};
-use crate::streams::clock::Timestamp;
 use crate::streams::log::{
-    Class, Committed, Consumer, ConsumerOptions, Error, GroupMetadata, HeadersBuf, Offset, Polled, RecordBatch, RecordRef, Result,
-    TopicPartition,
+    Class, Committed, Consumer, ConsumerOptions, Error, GroupMetadata, HeadersBuf, Offset, Polled, RecordBatch, Result, TopicPartition,
 };
 
 /// Limits of one poll.
@@ -49,9 +48,8 @@ struct Assigned {
 
 /// A consumer of a cluster.
 pub(super) struct KafkaConsumer {
+    /// Shared with nobody, but one that cannot be closed is left behind: see its end.
     consumer: Arc<BaseConsumer<Ear>>,
-    // After the consumer: what it holds is the last.
-    _closer: Closer,
     group: Option<Arc<str>>,
     /// What it subscribes to.
     topics: Vec<Arc<str>>,
@@ -100,10 +98,8 @@ impl KafkaConsumer {
         let config = settings::consumer(options, wanted);
         let consumer = BaseConsumer::from_config_and_context(&config, Ear::default())
             .map_err(|cause| error::of(Call::Other, "making a consumer", cause, None))?;
-        let consumer = Arc::new(consumer);
         Ok(Self {
-            _closer: Closer::of(&consumer),
-            consumer,
+            consumer: Arc::new(consumer),
             group: wanted.group.clone(),
             topics: Vec::new(),
             standing: if wanted.instance_id.is_some() { Standing::New } else { Standing::Known },
@@ -192,6 +188,8 @@ impl KafkaConsumer {
             let message = match self.consumer.poll(timeout) {
                 Some(Ok(message)) => message,
                 Some(Err(cause)) => {
+                    // Not the whole time again: a cluster in trouble may have one error after the other.
+                    timeout = Duration::ZERO;
                     let Some(error) = fault(&self.consumer, cause) else { continue };
                     if batch.is_empty() {
                         return Err(error);
@@ -262,6 +260,7 @@ impl KafkaConsumer {
     fn begin(&mut self, partition: &TopicPartition, offset: Offset) -> Result<()> {
         let list = one(partition, Some(offset))?;
         let operation = || format!("assigning {partition} at offset {offset}");
+        // librdkafka has stopped its former reader of the partition by the time that this returns: a position of then is not taken for one of now.
         self.consumer.incremental_assign(&list).map_err(|cause| self.failure(operation(), cause))
     }
 }
@@ -282,35 +281,12 @@ fn fault(consumer: &BaseConsumer<Ear>, cause: KafkaError) -> Option<Error> {
         }
         _ => cause,
     };
-    Some(error::of(Call::Other, "reading", cause, consumer.context().reason()))
-}
-
-/// A list of one partition.
-fn one(partition: &TopicPartition, offset: Option<Offset>) -> Result<TopicPartitionList> {
-    let mut list = TopicPartitionList::new();
-    let Some(offset) = offset else {
-        list.add_partition(&partition.topic, partition.partition.0);
-        return Ok(list);
-    };
-    list.add_partition_offset(&partition.topic, partition.partition.0, NativeOffset::Offset(offset.0))
-        .map_err(|cause| error::of(Call::Other, format!("naming offset {offset} of {partition}"), cause, None))?;
-    Ok(list)
-}
-
-fn push(batch: &mut RecordBatch, message: &BorrowedMessage<'_>, headers: &mut HeadersBuf) {
-    headers.clear();
-    if let Some(native) = message.headers() {
-        for header in native.iter() {
-            headers.push(header.key, header.value);
-        }
+    let mut error = error::of(Call::Other, "reading", cause, consumer.context().reason());
+    // Whoever was let in and is refused once: a broker that starts does not know its users yet. Again and again ends it all the same.
+    if code == Some(RDKafkaErrorCode::Authentication) && !fatal {
+        error.class = Class::Retriable;
     }
-    batch.push(&RecordRef {
-        offset: Offset(message.offset()),
-        timestamp: Timestamp(message.timestamp().to_millis().unwrap_or(0)),
-        key: message.key(),
-        value: message.payload(),
-        headers: headers.as_headers(),
-    });
+    Some(error)
 }
 
 impl Consumer for KafkaConsumer {
@@ -355,8 +331,10 @@ impl Consumer for KafkaConsumer {
             if !self.kept.is_empty() {
                 return Ok(());
             }
-            let revoked: Vec<_> = std::mem::take(&mut self.revoked).into_iter().collect();
-            return give_up(&self.consumer, &revoked).map_err(|cause| self.failure("giving up partitions", cause));
+            let revoked: Vec<_> = self.revoked.iter().cloned().collect();
+            give_up(&self.consumer, &revoked).map_err(|cause| self.failure("giving up partitions", cause))?;
+            self.revoked.clear();
+            return Ok(());
         }
         if self.assigned.len() == known {
             return Ok(());
@@ -481,6 +459,11 @@ impl Drop for KafkaConsumer {
             && let Err(error) = give_up(&self.consumer, &revoked)
         {
             tracing::debug!(target: "librdkafka", %error, "closing");
+        }
+        if !close_in_time(&self.consumer) {
+            tracing::warn!(target: "librdkafka", group = ?self.group, "a consumer does not close and is left behind");
+            // rust-rdkafka would wait for it without end.
+            std::mem::forget(Arc::clone(&self.consumer));
         }
     }
 }

@@ -1,6 +1,6 @@
 //! What librdkafka calls back: turned into values that the owner of a client looks at when it has polled.
 //!
-//! All callbacks run inside a poll on the owner's thread, except log lines' and errors' of clients that nobody polls.
+//! All callbacks run inside a poll of the owner, log lines too: of a client that nobody polls nothing is heard.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,6 +15,7 @@ use rdkafka::producer::ProducerContext;
 use rdkafka::topic_partition_list::TopicPartitionList;
 use rdkafka::types::RDKafkaRespErr;
 
+use super::closing::give_up;
 use crate::streams::log::TopicPartition;
 
 /// A change of the assignment that the group asks for.
@@ -32,8 +33,8 @@ type LastOffsets = Vec<Vec<i64>>;
 pub(super) struct Deliveries {
     /// By topic index and partition; -1 where nothing is known.
     last: LastOffsets,
-    /// The first record that was not delivered: its topic index and why.
-    pub(super) failed: Option<(usize, KafkaError)>,
+    /// The first record that was not delivered: its topic index, its size and why.
+    pub(super) failed: Option<(usize, usize, KafkaError)>,
 }
 
 impl Deliveries {
@@ -63,6 +64,15 @@ impl Deliveries {
     }
 }
 
+/// Why a cluster did not answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Reason {
+    /// What librdkafka said.
+    pub(super) words: String,
+    /// Where a broker did answer, and does not know the client, or the client it: the code for that.
+    pub(super) refusal: Option<RDKafkaErrorCode>,
+}
+
 /// The ear of one client.
 #[derive(Debug, Default)]
 pub(super) struct Ear {
@@ -75,20 +85,36 @@ pub(super) struct Ear {
     /// Whether an error of a broker was reported since it was last cleared.
     pub(super) troubled: AtomicBool,
     /// The last such error in words.
-    reason: Mutex<Option<String>>,
-    /// Its code, where a broker wants nothing to do with us: that does not pass by waiting.
-    refusal: Mutex<Option<RDKafkaErrorCode>>,
+    reason: Mutex<Option<Reason>>,
 }
 
 impl Ear {
     /// The last error that a broker, or the way to it, gave; for messages about calls that only timed out.
-    pub(super) fn reason(&self) -> Option<String> {
+    pub(super) fn reason(&self) -> Option<Reason> {
         self.reason.lock().clone()
     }
 
-    /// Whether a broker refused our credentials, or we its certificate.
+    /// A call has come through: what was wrong before it explains nothing any more.
+    pub(super) fn answered(&self) {
+        *self.reason.lock() = None;
+    }
+
+    /// Whether a broker refused our credentials, or we its certificate: that does not pass by waiting.
     pub(super) fn refusal(&self) -> Option<RDKafkaErrorCode> {
-        *self.refusal.lock()
+        self.reason.lock().as_ref()?.refusal
+    }
+
+    fn note(&self, words: &str, code: Option<RDKafkaErrorCode>) {
+        // The name of the thread says nothing to anybody.
+        let words = words.split_once("]: ").filter(|(thread, _)| thread.starts_with("[thrd:")).map_or(words, |(_, words)| words);
+        let has = |texts: &[&str]| texts.iter().any(|text| words.contains(text));
+        let refusal = match code {
+            Some(code @ (RDKafkaErrorCode::Authentication | RDKafkaErrorCode::SSL)) => Some(code),
+            _ if has(&["SASL authentication", "mechanism handshake failed"]) => Some(RDKafkaErrorCode::Authentication),
+            _ if has(&["SSL handshake failed"]) => Some(RDKafkaErrorCode::SSL),
+            _ => None,
+        };
+        *self.reason.lock() = Some(Reason { words: words.to_owned(), refusal });
     }
 
     pub(super) fn is_closing(&self) -> bool {
@@ -98,6 +124,9 @@ impl Ear {
 
 impl ClientContext for Ear {
     fn log(&self, level: RDKafkaLogLevel, fac: &str, message: &str) {
+        if fac == "FAIL" && matches!(level, RDKafkaLogLevel::Error | RDKafkaLogLevel::Critical) {
+            self.note(message, None);
+        }
         match level {
             RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert | RDKafkaLogLevel::Critical | RDKafkaLogLevel::Error => {
                 tracing::warn!(target: "librdkafka", fac, "{message}");
@@ -115,13 +144,9 @@ impl ClientContext for Ear {
             return;
         }
         self.troubled.store(true, Ordering::Release);
-        let code = error.rdkafka_error_code();
-        // That all brokers are down follows from something that was told before.
-        if code != Some(RDKafkaErrorCode::AllBrokersDown) || self.reason().is_none() {
-            *self.reason.lock() = Some(reason.to_owned());
-        }
-        if let Some(code @ (RDKafkaErrorCode::Authentication | RDKafkaErrorCode::SSL)) = code {
-            *self.refusal.lock() = Some(code);
+        // "All brokers are down" and the like: what happened to each of them was said before.
+        if self.reason.lock().is_none() || error.rdkafka_error_code() != Some(RDKafkaErrorCode::AllBrokersDown) {
+            self.note(reason, error.rdkafka_error_code());
         }
         tracing::info!(target: "librdkafka", %error, "{reason}");
     }
@@ -152,18 +177,6 @@ impl ConsumerContext for Ear {
     }
 }
 
-/// Grants a revocation. A partition that was never read must not be named: librdkafka refuses the whole list then, and the group waits.
-pub(super) fn give_up(consumer: &BaseConsumer<Ear>, partitions: &[TopicPartition]) -> Result<(), KafkaError> {
-    let assignment = consumer.assignment()?;
-    let mut list = TopicPartitionList::new();
-    for partition in partitions {
-        if assignment.find_partition(&partition.topic, partition.partition.0).is_some() {
-            list.add_partition(&partition.topic, partition.partition.0);
-        }
-    }
-    consumer.incremental_unassign(&list)
-}
-
 impl ProducerContext for Ear {
     /// The index of the topic among the producer's.
     type DeliveryOpaque = usize;
@@ -172,8 +185,9 @@ impl ProducerContext for Ear {
         let mut deliveries = self.deliveries.lock();
         match result {
             Ok(message) => deliveries.delivered(topic, message.partition(), message.offset()),
-            Err((error, _)) => {
-                deliveries.failed.get_or_insert_with(|| (topic, error.clone()));
+            Err((error, message)) => {
+                let bytes = message.key_len() + message.payload_len();
+                deliveries.failed.get_or_insert_with(|| (topic, bytes, error.clone()));
             }
         }
     }
@@ -182,6 +196,23 @@ impl ProducerContext for Ear {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_line_about_a_wrong_password_is_not_hidden_by_what_follows() {
+        let ear = Ear::default();
+        let line =
+            "[thrd:sasl_plaintext://b:9092/bootstrap]: sasl_plaintext://b:9092/bootstrap: SASL authentication error: invalid credentials";
+        ear.log(RDKafkaLogLevel::Error, "FAIL", line);
+        let words = "sasl_plaintext://b:9092/bootstrap: SASL authentication error: invalid credentials".to_owned();
+        let expected = Some(Reason { words, refusal: Some(RDKafkaErrorCode::Authentication) });
+        assert_eq!(ear.reason(), expected);
+        ear.error(KafkaError::Global(RDKafkaErrorCode::AllBrokersDown), "1/1 brokers are down");
+        assert_eq!(ear.reason(), expected);
+        ear.error(KafkaError::Global(RDKafkaErrorCode::BrokerTransportFailure), "b:9092: Connect failed");
+        assert_eq!(ear.reason(), Some(Reason { words: "b:9092: Connect failed".to_owned(), refusal: None }));
+        ear.answered();
+        assert_eq!(ear.reason(), None);
+    }
 
     #[test]
     fn a_report_without_an_offset_leaves_the_end_unknown() {

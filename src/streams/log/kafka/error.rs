@@ -5,6 +5,7 @@
 
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 
+use super::context::Reason;
 use crate::streams::log::{Class, Error};
 
 /// The calls that errors come from, as far as their meaning depends on it.
@@ -55,6 +56,17 @@ fn classify(call: Call, code: Code, flags: Flags) -> Class {
         }
         (Call::SendOffsets, Code::IllegalGeneration | Code::RebalanceInProgress | Code::UnknownMemberId) => Class::Rebalanced,
         (_, Code::OffsetOutOfRange | Code::AutoOffsetReset | Code::LogTruncation | Code::NoOffset) => Class::OutOfRange,
+        (
+            _,
+            Code::Authentication
+            | Code::SaslAuthenticationFailed
+            | Code::UnsupportedSASLMechanism
+            | Code::TopicAuthorizationFailed
+            | Code::GroupAuthorizationFailed
+            | Code::ClusterAuthorizationFailed
+            | Code::TransactionalIdAuthorizationFailed
+            | Code::DelegationTokenAuthorizationFailed,
+        ) => Class::Denied,
         (_, Code::UnknownTopicOrPartition | Code::UnknownTopic | Code::UnknownPartition) => Class::UnknownTopic,
         (_, Code::TopicAlreadyExists) => Class::Exists,
         (
@@ -110,22 +122,27 @@ pub(super) fn passes(code: Code) -> bool {
 }
 
 /// An error of a call; `reason` is what a broker last said, for calls that only timed out.
-pub(super) fn of(call: Call, operation: impl Into<String>, error: KafkaError, reason: Option<String>) -> Error {
-    let class = class(call, &error);
+pub(super) fn of(call: Call, operation: impl Into<String>, error: KafkaError, reason: Option<Reason>) -> Error {
+    let mut class = class(call, &error);
     let code = error.rdkafka_error_code();
     let silent =
         matches!(code, Some(Code::OperationTimedOut | Code::AllBrokersDown | Code::BrokerTransportFailure | Code::RequestTimedOut));
-    let refused = match code {
-        Some(Code::Authentication) => Some("the cluster refuses the credentials"),
-        Some(Code::SSL) => Some("there is no secure connection to the cluster"),
-        _ => None,
+    // Librdkafka goes on trying and only says that nobody answered; a producer that was let in once goes on with it.
+    let refusal = match code {
+        Some(code @ (Code::Authentication | Code::SSL)) => Some(code),
+        _ => reason.as_ref().filter(|_| silent && call == Call::Other).and_then(|reason| reason.refusal),
     };
-    let message = match (reason, refused) {
-        (Some(reason), Some(refused)) => format!("{refused}: {reason}"),
-        (None, Some(refused)) => refused.to_owned(),
-        (Some(reason), None) if silent => format!("the cluster did not answer; last it was: {reason}"),
-        (None, None) if silent => "the cluster did not answer".to_owned(),
-        (_, None) => "the cluster refused".to_owned(),
+    if refusal.is_some() && call == Call::Other {
+        class = Class::Denied;
+    }
+    let words = reason.map(|reason| format!(": {}", reason.words)).unwrap_or_default();
+    let message = match refusal {
+        Some(Code::SSL) => format!("there is no secure connection to the cluster{words}; look at the certificates, `ssl.*` in [kafka]"),
+        Some(_) => format!("the cluster refuses the credentials{words}; look at the user and the password in [kafka]"),
+        None if silent && !words.is_empty() => format!("the cluster did not answer; last it was{words}"),
+        None if silent => "the cluster did not answer".to_owned(),
+        None if class == Class::Denied => "this user may not; `tidewatch setup` says which rights are needed".to_owned(),
+        None => "the cluster refused".to_owned(),
     };
     Error::caused(class, operation, message, error)
 }
@@ -177,8 +194,8 @@ mod tests {
         assert_eq!(classify(Call::Produce, Code::OperationTimedOut, NONE), Class::Retriable);
         assert_eq!(classify(Call::Produce, Code::MessageSizeTooLarge, NONE), Class::Record);
         assert_eq!(classify(Call::Produce, Code::InvalidRecord, ABORTABLE), Class::Record);
-        assert_eq!(classify(Call::Produce, Code::TopicAuthorizationFailed, NONE), Class::Fatal);
-        assert_eq!(classify(Call::SendOffsets, Code::TransactionalIdAuthorizationFailed, NONE), Class::Fatal);
+        assert_eq!(classify(Call::Produce, Code::TopicAuthorizationFailed, ABORTABLE), Class::Denied);
+        assert_eq!(classify(Call::SendOffsets, Code::TransactionalIdAuthorizationFailed, NONE), Class::Denied);
         assert_eq!(classify(Call::SendOffsets, Code::CoordinatorNotAvailable, NONE), Class::Retriable);
     }
 
@@ -190,7 +207,7 @@ mod tests {
         assert_eq!(classify(Call::Other, Code::UnstableOffsetCommit, NONE), Class::Retriable);
         assert_eq!(classify(Call::Other, Code::AllBrokersDown, NONE), Class::Retriable);
         assert_eq!(classify(Call::Other, Code::TopicAlreadyExists, NONE), Class::Exists);
-        assert_eq!(classify(Call::Other, Code::GroupAuthorizationFailed, NONE), Class::Fatal);
+        assert_eq!(classify(Call::Other, Code::GroupAuthorizationFailed, NONE), Class::Denied);
     }
 
     #[test]
@@ -198,9 +215,29 @@ mod tests {
         let error = KafkaError::Flush(Code::OperationTimedOut);
         assert_eq!(class(Call::Produce, &error), Class::Retriable);
         assert_eq!(class(Call::Commit, &error), Class::Unknown);
-        let shown = of(Call::Produce, "flushing", error, Some("sasl: no".to_owned()));
-        assert_eq!(shown.to_string(), "flushing: the cluster did not answer; last it was: sasl: no");
-        let shown = of(Call::Other, "asking", KafkaError::Global(Code::Authentication), Some("sasl: no".to_owned()));
-        assert_eq!(shown.to_string(), "asking: the cluster refuses the credentials: sasl: no");
+        let shown = of(Call::Produce, "flushing", error, Some(Reason { words: "connect: no".to_owned(), refusal: None }));
+        assert_eq!(shown.to_string(), "flushing: the cluster did not answer; last it was: connect: no");
+    }
+
+    #[test]
+    fn a_wrong_password_is_told_from_silence() {
+        let denied = || Some(Reason { words: "SASL authentication error: no".to_owned(), refusal: Some(Code::Authentication) });
+        let expected = "listing the topics: the cluster refuses the credentials: SASL authentication error: no; \
+                        look at the user and the password in [kafka]";
+        for code in [Code::BrokerTransportFailure, Code::Authentication] {
+            let shown = of(Call::Other, "listing the topics", KafkaError::MetadataFetch(code), denied());
+            assert_eq!(shown.class, Class::Denied);
+            assert_eq!(shown.to_string(), expected);
+        }
+        let untrusted = Some(Reason { words: "SSL handshake failed: no".to_owned(), refusal: Some(Code::SSL) });
+        let shown = of(Call::Other, "x", KafkaError::MetadataFetch(Code::OperationTimedOut), untrusted);
+        assert!(
+            shown.to_string().starts_with("x: there is no secure connection to the cluster: SSL handshake failed: no; look at"),
+            "{shown}"
+        );
+        // In the middle of a transaction it is an outage.
+        assert_eq!(of(Call::Commit, "committing", KafkaError::Flush(Code::OperationTimedOut), denied()).class, Class::Unknown);
+        // An answer is what it is, whatever was before.
+        assert_eq!(of(Call::Other, "x", KafkaError::Global(Code::UnknownTopic), denied()).class, Class::UnknownTopic);
     }
 }

@@ -4,10 +4,11 @@
 //! `settings` pins what the protocol rests on, `error` sorts errors, `context` turns callbacks into values.
 
 mod admin;
-mod close;
+mod closing;
 mod consumer;
 mod context;
 mod error;
+mod native;
 mod orphans;
 mod owned;
 mod producer;
@@ -88,7 +89,7 @@ impl Log for KafkaLog {
     }
 
     fn producer(&self, options: ProducerOptions) -> Result<Box<dyn Producer>> {
-        Ok(Box::new(KafkaProducer::new(&self.options, options)?))
+        Ok(Box::new(KafkaProducer::new(&self.options, options, Arc::clone(&self.admin))?))
     }
 
     fn admin(&self) -> Arc<dyn Admin> {

@@ -1,20 +1,22 @@
 //! A transactional producer on librdkafka.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use rdkafka::config::FromClientConfigAndContext;
 use rdkafka::consumer::ConsumerGroupMetadata;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 use rdkafka::topic_partition_list::{Offset as NativeOffset, TopicPartitionList};
 
+use super::admin::KafkaAdmin;
 use super::context::Ear;
 use super::error::{self, Call};
+use super::native::headers;
 use super::{Options, settings};
 use crate::streams::log::{
-    Class, Committed, Error, GroupMetadata, Headers, Offset, Partition, Producer, ProducerOptions, ProducerRecord, Result, TopicPartition,
+    Class, Committed, Error, GroupMetadata, Offset, Partition, Producer, ProducerOptions, ProducerRecord, Result, TopicPartition,
 };
 
 /// Delivery reports are served once for so many records: until then librdkafka keeps each record.
@@ -31,6 +33,8 @@ const EVENTS_MAX: usize = 16;
 pub(super) struct KafkaProducer {
     producer: BaseProducer<Ear>,
     options: ProducerOptions,
+    /// For the settings of a topic that refuses.
+    admin: Arc<KafkaAdmin>,
     unserved: u32,
 }
 
@@ -41,11 +45,11 @@ impl std::fmt::Debug for KafkaProducer {
 }
 
 impl KafkaProducer {
-    pub(super) fn new(options: &Options, wanted: ProducerOptions) -> Result<Self> {
+    pub(super) fn new(options: &Options, wanted: ProducerOptions, admin: Arc<KafkaAdmin>) -> Result<Self> {
         let config = settings::producer(options, &wanted);
         let producer = BaseProducer::from_config_and_context(&config, Ear::default())
             .map_err(|cause| error::of(Call::Other, "making a producer", cause, None))?;
-        Ok(Self { producer, options: wanted, unserved: 0 })
+        Ok(Self { producer, options: wanted, admin, unserved: 0 })
     }
 
     fn ear(&self) -> &Ear {
@@ -85,26 +89,26 @@ impl KafkaProducer {
         false
     }
 
+    /// Why a record was not taken; for one that is too large, what is to be changed.
+    fn refusal(&self, by_broker: bool, topic: &str, bytes: usize, cause: KafkaError) -> Error {
+        let code = cause.rdkafka_error_code();
+        let mut failure = self.failure(Call::Produce, format!("producing to {topic}"), cause);
+        if matches!(code, Some(RDKafkaErrorCode::MessageSizeTooLarge | RDKafkaErrorCode::MessageBatchTooLarge)) {
+            let limit = self.admin.setting(topic, "max.message.bytes").unwrap_or_else(|| "(unknown)".to_owned());
+            let remedy = if by_broker { "raise its max.message.bytes" } else { "raise message.max.bytes in [kafka]" };
+            failure.message = format!("a record of {bytes} bytes was refused; the topic's max.message.bytes is {limit}: {remedy}");
+        }
+        failure
+    }
+
     /// The first record of the transaction that was not delivered.
     fn undelivered(&self) -> Result<()> {
         let failed = self.ear().deliveries.lock().failed.clone();
         match failed {
-            Some((topic, cause)) => Err(self.failure(Call::Produce, format!("producing to {}", self.topic(topic)), cause)),
+            Some((topic, bytes, cause)) => Err(self.refusal(true, self.topic(topic), bytes, cause)),
             None => Ok(()),
         }
     }
-}
-
-/// The headers in librdkafka's form; none where there are none.
-fn headers(headers: Headers<'_>) -> Option<OwnedHeaders> {
-    if headers.is_empty() {
-        return None;
-    }
-    let mut native = OwnedHeaders::new();
-    for (key, value) in headers.iter() {
-        native = native.insert(Header { key, value });
-    }
-    Some(native)
 }
 
 impl Producer for KafkaProducer {
@@ -140,7 +144,10 @@ impl Producer for KafkaProducer {
                     self.serve();
                     std::thread::park_timeout(REST);
                 }
-                Err((cause, _)) => return Err(self.failure(Call::Produce, format!("producing to {topic}"), cause)),
+                Err((cause, back)) => {
+                    let bytes = back.key.map_or(0, <[u8]>::len) + back.payload.map_or(0, <[u8]>::len);
+                    return Err(self.refusal(false, topic, bytes, cause));
+                }
             }
         }
         let message = "the brokers take no more records";

@@ -12,13 +12,21 @@ const CLASSES: [Class; 6] = [Class::Retriable, Class::Abortable, Class::Rebalanc
 
 fn faulty(world: &World) -> (Arc<FaultyLog>, Arc<Mutex<VecDeque<Fault>>>) {
     let faults = Arc::<Mutex<VecDeque<Fault>>>::default();
-    (Arc::new(FaultyLog { inner: Arc::clone(&world.log), faults: Arc::clone(&faults) }), faults)
+    (Arc::new(faulty_log(world, &faults)), faults)
+}
+
+fn faulty_log(world: &World, faults: &Arc<Mutex<VecDeque<Fault>>>) -> FaultyLog {
+    let (refuses, offsets, silent) = (Arc::default(), Arc::default(), Arc::default());
+    FaultyLog { inner: Arc::clone(&world.log), faults: Arc::clone(faults), refuses, offsets, silent }
 }
 
 fn start(world: &World, log: &Arc<FaultyLog>) -> TopologyTestDriver {
+    try_start(world, log, counting(ErrorPolicy::default())).unwrap()
+}
+
+fn try_start(world: &World, log: &Arc<FaultyLog>, topology: Arc<Topology<String>>) -> crate::streams::runtime::Result<TopologyTestDriver> {
     let backend = Arc::<MemoryBackend>::clone(&world.backend);
-    TopologyTestDriver::with(counting(ErrorPolicy::default()), Arc::<FaultyLog>::clone(log), backend, Options::new("app", "instance"))
-        .unwrap()
+    TopologyTestDriver::with(topology, Arc::<FaultyLog>::clone(log), backend, Options::new("app", "instance"))
 }
 
 fn settle(driver: &mut TopologyTestDriver) {
@@ -157,4 +165,90 @@ fn a_killed_engine_with_an_open_transaction_repeats_nothing() {
             assert_eq!(outputs(&mut driver), ["a:1:1", "a:2:2", "a:3:3"], "{call:?} {takes_effect}");
         }
     }
+}
+
+fn append(driver: &mut TopologyTestDriver, values: &[&str]) {
+    for value in values {
+        driver.append("input", Some(b"a"), Some(value.as_bytes()), Timestamp(1)).unwrap();
+    }
+}
+
+#[test]
+fn a_record_whose_results_the_log_refuses_at_the_flush_goes_where_the_policy_says() {
+    // In each place of a transaction of many.
+    for place in [0, 1, 40, 98, 99] {
+        for (policy, letters) in [(OnError::DeadLetter, 1), (OnError::Skip, 0)] {
+            let world = World::new(1);
+            let (log, _) = faulty(&world);
+            let mut driver = try_start(&world, &log, counting(ErrorPolicy { production: policy, ..ErrorPolicy::default() })).unwrap();
+            *log.refuses.lock() = Some(":huge");
+            let mut values = vec!["x"; 100];
+            values[place] = "huge";
+            append(&mut driver, &values);
+            driver.run().unwrap();
+            settle(&mut driver);
+            let expected: Vec<_> = (1..100).map(|count| format!("a:{count}:x")).collect();
+            assert_eq!(outputs(&mut driver), expected, "{place} {policy:?}");
+            assert_eq!(driver.read("app-dead-letters").unwrap().len(), letters, "{place} {policy:?}");
+            assert_eq!(driver.store("counts"), [(b"a".to_vec(), b"99".to_vec())]);
+            // The search is over: transactions are as large as before.
+            log.offsets.lock().clear();
+            append(&mut driver, &["x"; 100]);
+            driver.run().unwrap();
+            assert!(log.offsets.lock().len() < 5, "{:?}", log.offsets.lock());
+        }
+    }
+}
+
+#[test]
+fn a_policy_of_failing_names_the_record_that_is_refused_and_why() {
+    let world = World::new(1);
+    let (log, _) = faulty(&world);
+    let mut driver = try_start(&world, &log, counting(ErrorPolicy { production: OnError::Fail, ..ErrorPolicy::default() })).unwrap();
+    *log.refuses.lock() = Some(":huge");
+    append(&mut driver, &["x", "x", "huge", "x"]);
+    let text = crate::streams::task::chain(&driver.run().unwrap_err());
+    assert!(text.contains("input-0 offset 4") && text.contains("producing to output: too large"), "{text}");
+    assert_eq!(outputs(&mut driver), ["a:1:x", "a:2:x"]);
+}
+
+#[test]
+fn a_dead_letter_that_is_refused_as_well_stops_the_engine() {
+    let world = World::new(1);
+    let (log, _) = faulty(&world);
+    let mut driver = start(&world, &log);
+    *log.refuses.lock() = Some("huge");
+    append(&mut driver, &["x", "huge", "x"]);
+    let text = crate::streams::task::chain(&driver.run().unwrap_err());
+    assert!(text.contains("producing to output: too large"), "{text}");
+}
+
+#[test]
+fn a_restore_waits_for_a_broker_that_does_not_answer() {
+    let world = World::new(1);
+    let (log, _) = faulty(&world);
+    let mut driver = start(&world, &log);
+    pipe(&mut driver, "a", "1");
+    drop(driver);
+    for silent in 1..6 {
+        *log.silent.lock() = silent;
+        let mut driver = start(&world, &log);
+        for _ in 0..silent {
+            driver.run().unwrap();
+        }
+        assert_eq!(driver.store("counts"), [(b"a".to_vec(), b"1".to_vec())], "{silent}");
+        assert_eq!(*log.silent.lock(), 0);
+    }
+}
+
+#[test]
+fn the_results_of_punctuations_alone_are_committed_as_a_member_of_the_group() {
+    let world = World::new(1);
+    let (log, _) = faulty(&world);
+    let mut driver = try_start(&world, &log, records::ticking()).unwrap();
+    pipe(&mut driver, "a", "1");
+    log.offsets.lock().clear();
+    driver.advance(std::time::Duration::from_secs(60)).unwrap();
+    assert_eq!(outputs(&mut driver), ["WallClockTime 1"]);
+    assert_eq!(*log.offsets.lock(), [1], "without an offset the log does not ask who commits");
 }

@@ -7,8 +7,8 @@ use parking_lot::Mutex;
 
 use super::*;
 use crate::streams::log::{
-    Admin, Class, Committed, Consumer, ConsumerOptions, Error, GroupMetadata, Offset, Partition, Producer, ProducerOptions, ProducerRecord,
-    Result, TopicPartition,
+    Admin, Class, Committed, Consumer, ConsumerOptions, Error, GroupMetadata, Isolation, Offset, Partition, Producer, ProducerOptions,
+    ProducerRecord, Result, TopicDescription, TopicPartition,
 };
 
 /// The calls that may fail.
@@ -34,6 +34,12 @@ pub(super) struct Fault {
 pub(super) struct FaultyLog {
     pub(super) inner: Arc<LocalLog>,
     pub(super) faults: Arc<Mutex<VecDeque<Fault>>>,
+    /// At a flush, a value with this text in it is refused, and the producer is spoilt.
+    pub(super) refuses: Arc<Mutex<Option<&'static str>>>,
+    /// How many offsets each transaction had.
+    pub(super) offsets: Arc<Mutex<Vec<usize>>>,
+    /// So many questions for watermarks fail retriably.
+    pub(super) silent: Arc<Mutex<u32>>,
 }
 
 impl Log for FaultyLog {
@@ -44,11 +50,14 @@ impl Log for FaultyLog {
     fn producer(&self, options: ProducerOptions) -> Result<Box<dyn Producer>> {
         let spared = &*options.transactional_id == "test-driver-input";
         let faults = if spared { Arc::default() } else { Arc::clone(&self.faults) };
-        Ok(Box::new(FaultyProducer { inner: self.inner.producer(options)?, faults }))
+        let refuses = if spared { Arc::default() } else { Arc::clone(&self.refuses) };
+        let offsets = Arc::clone(&self.offsets);
+        let inner = self.inner.producer(options)?;
+        Ok(Box::new(FaultyProducer { inner, faults, refuses, offsets, refused: false, spoilt: false }))
     }
 
     fn admin(&self) -> Arc<dyn Admin> {
-        self.inner.admin()
+        Arc::new(FaultyAdmin { inner: self.inner.admin(), silent: Arc::clone(&self.silent) })
     }
 }
 
@@ -56,6 +65,11 @@ impl Log for FaultyLog {
 struct FaultyProducer {
     inner: Box<dyn Producer>,
     faults: Arc<Mutex<VecDeque<Fault>>>,
+    refuses: Arc<Mutex<Option<&'static str>>>,
+    offsets: Arc<Mutex<Vec<usize>>>,
+    /// Whether something that is refused lies in the open transaction.
+    refused: bool,
+    spoilt: bool,
 }
 
 impl FaultyProducer {
@@ -82,10 +96,17 @@ impl Producer for FaultyProducer {
     }
 
     fn send(&mut self, record: &ProducerRecord<'_>) -> Result<()> {
+        let value = String::from_utf8_lossy(record.value.unwrap_or_default());
+        self.refused |= self.refuses.lock().is_some_and(|text| value.contains(text));
         self.inner.send(record)
     }
 
     fn flush(&mut self, timeout: Duration) -> Result<()> {
+        if self.refused || self.spoilt {
+            self.spoilt = true;
+            let class = if self.refused { Class::Record } else { Class::Fatal };
+            return Err(Error::new(class, "producing to output", "too large"));
+        }
         self.call(Call::Flush, |inner| inner.flush(timeout))
     }
 
@@ -94,6 +115,7 @@ impl Producer for FaultyProducer {
     }
 
     fn send_offsets(&mut self, offsets: &[(TopicPartition, Committed)], group: &GroupMetadata, timeout: Duration) -> Result<()> {
+        self.offsets.lock().push(offsets.len());
         self.call(Call::SendOffsets, |inner| inner.send_offsets(offsets, group, timeout))
     }
 
@@ -102,6 +124,57 @@ impl Producer for FaultyProducer {
     }
 
     fn abort(&mut self, timeout: Duration) -> Result<()> {
+        self.refused = false;
         self.call(Call::Abort, |inner| inner.abort(timeout))
+    }
+}
+
+/// The embedded log's own, except that it may be silent for a while.
+#[derive(Debug)]
+struct FaultyAdmin {
+    inner: Arc<dyn Admin>,
+    silent: Arc<Mutex<u32>>,
+}
+
+impl Admin for FaultyAdmin {
+    fn topics(&self) -> Result<Vec<TopicDescription>> {
+        self.inner.topics()
+    }
+
+    fn describe(&self, topic: &str) -> Result<Option<TopicDescription>> {
+        self.inner.describe(topic)
+    }
+
+    fn create_topic(&self, topic: &str, config: &TopicConfig) -> Result<()> {
+        self.inner.create_topic(topic, config)
+    }
+
+    fn delete_topic(&self, topic: &str) -> Result<()> {
+        self.inner.delete_topic(topic)
+    }
+
+    fn watermarks(&self, partition: &TopicPartition, isolation: Isolation) -> Result<(Offset, Offset)> {
+        let mut silent = self.silent.lock();
+        if *silent > 0 {
+            *silent -= 1;
+            return Err(Error::new(Class::Retriable, format!("asking for the offsets of {partition}"), "no answer"));
+        }
+        self.inner.watermarks(partition, isolation)
+    }
+
+    fn offset_for_time(&self, partition: &TopicPartition, timestamp: Timestamp) -> Result<Option<Offset>> {
+        self.inner.offset_for_time(partition, timestamp)
+    }
+
+    fn group_offsets(&self, group: &str) -> Result<Vec<(TopicPartition, Committed)>> {
+        self.inner.group_offsets(group)
+    }
+
+    fn alter_group_offsets(&self, group: &str, offsets: &[(TopicPartition, Option<Committed>)]) -> Result<()> {
+        self.inner.alter_group_offsets(group, offsets)
+    }
+
+    fn maintain(&self, now: Timestamp) -> Result<()> {
+        self.inner.maintain(now)
     }
 }

@@ -13,6 +13,7 @@ use crate::streams::state::{StoreLayout, StoreSpec};
 use crate::streams::testing::TopologyTestDriver;
 use crate::streams::topology::{ErrorPolicy, OnError, Source, Start, Topology, TopologyBuilder};
 
+mod age;
 mod faults;
 mod faulty;
 mod records;

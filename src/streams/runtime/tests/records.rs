@@ -147,15 +147,18 @@ impl Processor<String> for Tick {
     }
 }
 
-#[test]
-fn punctuations_follow_stream_time_and_the_wall_clock() {
-    let world = World::new(1);
+pub(super) fn ticking() -> Arc<Topology<String>> {
     let topology = TopologyBuilder::new()
         .source("in", Source::new("input", Start::Earliest, || Text, String::new))
         .processor("tick", &["in"], &[], Tick::default)
-        .sink("out", &["tick"], "output", || Text)
-        .build();
-    let mut driver = world.try_driver(Arc::new(topology.unwrap())).unwrap();
+        .sink("out", &["tick"], "output", || Text);
+    Arc::new(topology.build().unwrap())
+}
+
+#[test]
+fn punctuations_follow_stream_time_and_the_wall_clock() {
+    let world = World::new(1);
+    let mut driver = world.try_driver(ticking()).unwrap();
     for second in [0, 5, 9, 10, 35] {
         driver.pipe("input", Some(b"a"), Some(b"x"), Timestamp(second * 1000)).unwrap();
     }

@@ -261,7 +261,7 @@ fn a_full_disk_keeps_the_rows_until_there_is_space() {
     let kv = Faulty::new();
     let mut state = open(&kv);
     kv.set(Fault::DiskFull);
-    for number in 0..30 {
+    for number in 0..50 {
         commit(&mut state, &[(&format!("key{number:02}"), Some("a value of some length"))], number + 1);
     }
     assert!(state.write_back_due());
@@ -269,12 +269,12 @@ fn a_full_disk_keeps_the_rows_until_there_is_space() {
     let error = state.flush(None).unwrap_err();
     assert_eq!(error.to_string(), "no space left for the state of task 0_0");
     assert!(matches!(error, Error::DiskFull { .. }));
-    assert_eq!(all(state.store(A)).len(), 30);
-    assert_eq!((state.checkpoint(A), state.complete_up_to(A)), (None, Some(Offset(30))));
+    assert_eq!(all(state.store(A)).len(), 50);
+    assert_eq!((state.checkpoint(A), state.complete_up_to(A)), (None, Some(Offset(50))));
     kv.set(Fault::Nothing);
     state.close(None).unwrap();
     assert!(!state.write_back_due());
-    assert_eq!(all(open(&kv).store(A)).len(), 30);
+    assert_eq!(all(open(&kv).store(A)).len(), 50);
 }
 
 #[test]

@@ -1,0 +1,158 @@
+//! State that a start finds on the disk, and that is too old, of another life, or of another topology.
+
+use std::time::Duration;
+
+use super::*;
+use crate::streams::clock::ManualClock;
+use crate::streams::log::{Admin, Committed, TopicPartition};
+use crate::streams::state::layout::StoreLayout;
+
+const HOUR: Duration = Duration::from_secs(3600);
+
+fn at(world: &World, clock: &ManualClock) -> TopologyTestDriver {
+    let backend = Arc::<MemoryBackend>::clone(&world.backend);
+    let log = Arc::<LocalLog>::clone(&world.log);
+    TopologyTestDriver::on_clock(counting(ErrorPolicy::default()), log, backend, Options::new("app", "instance"), clock.clone()).unwrap()
+}
+
+/// Rows on the disk, and two records that only the changelog has.
+fn killed(world: &World, clock: &ManualClock) {
+    let mut driver = at(world, clock);
+    pipe(&mut driver, "a", "1");
+    driver.close().unwrap();
+    let mut driver = at(world, clock);
+    pipe(&mut driver, "b", "1");
+    pipe(&mut driver, "b", "2");
+    drop(driver);
+}
+
+#[test]
+fn a_checkpoint_older_than_the_tombstones_is_wiped_and_a_younger_one_is_not() {
+    // The topic keeps tombstones for a day.
+    for (age, restored) in [(23 * HOUR, 2), (25 * HOUR, 3)] {
+        let (world, clock) = (World::new(1), ManualClock::default());
+        killed(&world, &clock);
+        clock.advance(age);
+        let mut driver = at(&world, &clock);
+        assert_eq!(driver.status().restored_records_total, restored, "{age:?}");
+        pipe(&mut driver, "b", "3");
+        assert_eq!(outputs(&mut driver), ["a:1:1", "b:1:1", "b:2:2", "b:3:3"], "{age:?}");
+    }
+}
+
+#[test]
+fn an_old_checkpoint_at_the_end_of_its_changelog_has_missed_nothing() {
+    let (world, clock) = (World::new(1), ManualClock::default());
+    let mut driver = at(&world, &clock);
+    pipe(&mut driver, "a", "1");
+    driver.close().unwrap();
+    clock.advance(1000 * HOUR);
+    assert_eq!(at(&world, &clock).status().restored_records_total, 0);
+}
+
+#[test]
+fn a_quiet_store_beside_a_busy_one_is_confirmed_from_time_to_time() {
+    let (world, clock) = (World::new(2), ManualClock::default());
+    let mut driver = at(&world, &clock);
+    for key in ["a", "b", "c", "d", "e", "f"] {
+        pipe(&mut driver, key, "1");
+    }
+    // Two days at work: the disk is as old as its last confirmation, not as its last row.
+    for _ in 0..48 {
+        driver.advance(HOUR).unwrap();
+        pipe(&mut driver, "a", "again");
+    }
+    for key in ["b", "c", "d", "e", "f"] {
+        pipe(&mut driver, key, "2");
+    }
+    drop(driver);
+    let driver = at(&world, &clock);
+    let restored = driver.status().restored_records_total;
+    assert!((5..=7).contains(&restored), "{restored} records");
+}
+
+fn offsets(admin: &dyn Admin) -> Vec<(TopicPartition, Committed)> {
+    admin.group_offsets("app").unwrap()
+}
+
+/// Forgets the state and goes on from here, as `reset --to latest` on another machine does.
+fn reset_elsewhere(world: &World) {
+    let admin = world.log.admin();
+    admin.delete_topic("app-counts-changelog").unwrap();
+    let nameless = |(partition, committed): (TopicPartition, Committed)| (partition, Some(Committed { metadata: "".into(), ..committed }));
+    let set: Vec<_> = offsets(&*admin).into_iter().map(nameless).collect();
+    admin.alter_group_offsets("app", &set).unwrap();
+}
+
+#[test]
+fn a_state_of_an_earlier_life_is_not_taken_for_the_present_one() {
+    let world = World::new(1);
+    let mut driver = world.driver();
+    for value in ["1", "2"] {
+        pipe(&mut driver, "a", value);
+    }
+    driver.close().unwrap();
+    reset_elsewhere(&world);
+    // The other machine goes on: the checkpoint here lies within its changelog.
+    let (log, backend) = (Arc::<LocalLog>::clone(&world.log), Arc::<MemoryBackend>::default());
+    let options = Options::new("app", "another machine");
+    let mut driver = TopologyTestDriver::with(counting(ErrorPolicy::default()), log, backend, options).unwrap();
+    for value in ["3", "4", "5"] {
+        pipe(&mut driver, "b", value);
+    }
+    driver.close().unwrap();
+    assert_eq!(driver_store(&world), [(b"b".to_vec(), b"3".to_vec())]);
+    // And it stays so: the new life has a name of its own, on the disk as in the offsets.
+    let driver = world.driver();
+    assert_eq!(driver.status().restored_records_total, 0);
+}
+
+fn driver_store(world: &World) -> Vec<(Vec<u8>, Vec<u8>)> {
+    let mut driver = world.driver();
+    let rows = driver.store("counts");
+    driver.close().unwrap();
+    rows
+}
+
+#[test]
+fn offsets_set_by_hand_cost_a_restore_and_no_more() {
+    let world = World::new(1);
+    let mut driver = world.driver();
+    pipe(&mut driver, "a", "1");
+    driver.close().unwrap();
+    let admin = world.log.admin();
+    let by_hand = |(partition, committed): (TopicPartition, Committed)| (partition, Some(Committed { metadata: "".into(), ..committed }));
+    let set: Vec<_> = offsets(&*admin).into_iter().map(by_hand).collect();
+    admin.alter_group_offsets("app", &set).unwrap();
+    let mut driver = world.driver();
+    pipe(&mut driver, "a", "2");
+    assert_eq!(outputs(&mut driver), ["a:1:1", "a:2:2"]);
+    assert_eq!(driver.status().restored_records_total, 1);
+}
+
+/// So many fields that no broker takes the layout as metadata.
+fn wide(ty: &str) -> Arc<Topology<String>> {
+    let fields = (0..400).map(|number| (format!("field_number_{number}"), ty.to_owned())).collect();
+    let layout = StoreLayout { kind: "count".into(), fields };
+    let topology = TopologyBuilder::new()
+        .source("in", Source::new("input", Start::Earliest, || Text, String::new))
+        .store(StoreSpec { name: "counts".into(), layout })
+        .processor("count", &["in"], &["counts"], Count::default)
+        .sink("out", &["count"], "output", || Text);
+    Arc::new(topology.build().unwrap())
+}
+
+#[test]
+fn a_layout_too_long_for_the_offsets_is_guarded_by_the_disk() {
+    let world = World::new(1);
+    let mut driver = world.try_driver(wide("long")).unwrap();
+    pipe(&mut driver, "a", "1");
+    driver.close().unwrap();
+    let (_, committed) = offsets(&*world.log.admin()).pop().unwrap();
+    assert!(committed.metadata.len() <= 4096 && !committed.metadata.contains("field_number"), "{}", committed.metadata);
+    let error = world.try_driver(wide("string")).unwrap_err().to_string();
+    assert!(error.contains("field_number_1 ") && error.contains("long") && error.contains("tidewatch reset"), "{error}");
+    assert!(world.try_driver(wide("long")).is_ok());
+    // The number of partitions is guarded by the offsets all the same.
+    assert!(committed.metadata.contains("\"partitions\":1"), "{}", committed.metadata);
+}
