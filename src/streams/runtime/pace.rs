@@ -2,7 +2,7 @@
 //!
 //! A broker refuses the first partition of a transaction while it still writes the markers of the one before, and librdkafka then asks again after
 //! 20 ms, whatever it is told. A few milliseconds of patience before a transaction are cheaper. How many it takes depends on the cluster, so the
-//! pause grows when a small transaction met that delay, and shrinks slowly while none does.
+//! pause grows while many small transactions meet that delay, and shrinks while few do.
 
 use std::time::Duration;
 
@@ -12,25 +12,35 @@ const DELAYED: Duration = Duration::from_millis(18);
 /// With more records than this a flush may take as long by itself.
 const SMALL_RECORDS: u64 = 500;
 
+/// More than one transaction of so many delayed: only then is a pause cheaper than the delays, for each transaction pays it.
+const RARE: f32 = 0.2;
+
+/// What one transaction counts for in the share of delayed ones.
+const WEIGHT: f32 = 1.0 / 32.0;
+
 const GROWTH: Duration = Duration::from_millis(1);
 const PAUSE_MAX: Duration = Duration::from_millis(10);
 
-/// While nothing is delayed, a pause loses this part of itself with each commit.
-const DECAY: u32 = 128;
+/// While delays are rare, a pause loses this part of itself with each commit.
+const DECAY: u32 = 32;
 
 /// The pause between a commit and the next transaction.
 #[derive(Debug, Default)]
 pub(super) struct Pace {
     pause: Duration,
+    /// The share of transactions that were delayed, of late.
+    delayed: f32,
 }
 
 impl Pace {
     /// A transaction of so many records was flushed in this time.
     pub(super) fn flushed(&mut self, records: u64, took: Duration) {
-        if records <= SMALL_RECORDS && took >= DELAYED {
-            self.pause = (self.pause + GROWTH).min(PAUSE_MAX);
-        } else {
+        let delayed = records <= SMALL_RECORDS && took >= DELAYED;
+        self.delayed += (f32::from(u8::from(delayed)) - self.delayed) * WEIGHT;
+        if self.delayed <= RARE {
             self.pause = self.pause.saturating_sub(self.pause / DECAY);
+        } else if delayed {
+            self.pause = (self.pause + GROWTH).min(PAUSE_MAX);
         }
     }
 
@@ -47,16 +57,18 @@ mod tests {
     const MS: Duration = Duration::from_millis(1);
 
     #[test]
-    fn only_small_transactions_that_were_delayed_make_it_patient() {
+    fn only_small_transactions_that_are_often_delayed_make_it_patient() {
         let mut pace = Pace::default();
-        pace.flushed(10, 3 * MS);
-        pace.flushed(100_000, 80 * MS);
+        for number in 0..1000 {
+            pace.flushed(10, if number % 8 == 0 { 21 * MS } else { 3 * MS });
+            pace.flushed(100_000, 80 * MS);
+        }
         assert_eq!(pace.rest(Duration::ZERO), Duration::ZERO);
-        pace.flushed(10, 21 * MS);
-        pace.flushed(10, 21 * MS);
-        assert_eq!(pace.rest(Duration::ZERO), 2 * MS);
-        assert_eq!(pace.rest(MS), MS);
-        assert_eq!(pace.rest(3 * MS), Duration::ZERO);
+        (0..12).for_each(|_| pace.flushed(10, 21 * MS));
+        let rest = pace.rest(Duration::ZERO);
+        assert!(rest >= MS, "{pace:?}");
+        assert_eq!(pace.rest(MS), rest - MS);
+        assert_eq!(pace.rest(Duration::from_secs(1)), Duration::ZERO);
     }
 
     #[test]
@@ -64,7 +76,7 @@ mod tests {
         let mut pace = Pace::default();
         (0..100).for_each(|_| pace.flushed(1, 25 * MS));
         assert_eq!(pace.rest(Duration::ZERO), PAUSE_MAX);
-        (0..600).for_each(|_| pace.flushed(1, 3 * MS));
+        (0..300).for_each(|_| pace.flushed(1, 3 * MS));
         assert!(pace.rest(Duration::ZERO) < MS / 2, "{pace:?}");
     }
 }
