@@ -5,7 +5,7 @@
 
 FROM rust:1-bookworm AS builder
 
-# clang and libclang: RocksDB and its bindings. libssl: librdkafka, libcurl and reqwest use the system's OpenSSL.
+# clang and libclang: RocksDB and its bindings. libssl: librdkafka and reqwest use the system's OpenSSL.
 RUN --mount=type=cache,target=/var/cache/apt,sharing=locked --mount=type=cache,target=/var/lib/apt,sharing=locked \
     apt-get update \
     && apt-get install -y --no-install-recommends clang libclang-dev g++ make pkg-config libssl-dev zlib1g-dev

@@ -10,6 +10,8 @@ use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use crate::installation::{Installation, Live, PATIENCE};
+use crate::real::or_skip;
+use crate::real::packages::Package;
 
 /// Status and body of an answer; `address` is `http://host:port`.
 pub(crate) fn ask(address: &str, request: &str, body: &str) -> (u16, String) {
@@ -148,15 +150,10 @@ print(json.dumps(found))
 
 #[test]
 fn confluents_python_client_reads_and_registers() {
-    let python = std::env::var("TIDEWATCH_PYTHON").unwrap_or_else(|_| "python3".to_owned());
-    let there = Command::new(&python).args(["-c", "import confluent_kafka.schema_registry.avro"]).output();
-    if !there.is_ok_and(|output| output.status.success()) {
-        eprintln!("SKIPPED: {python} has no confluent-kafka[avro,schemaregistry]; TIDEWATCH_PYTHON names one that has");
-        return;
-    }
+    let Some(folder) = or_skip(Package::Python.folder()) else { return };
     let installation = Installation::new();
     let (live, address) = start(&installation, &["run", "--http", "0"]);
-    let output = Command::new(python).args(["-c", CLIENT, &address]).output().unwrap();
+    let output = Command::new(folder.join("bin/python")).args(["-c", CLIENT, &address]).output().unwrap();
     let said = String::from_utf8(output.stderr).unwrap();
     assert!(output.status.success(), "{said}");
     let found: Value = serde_json::from_slice(&output.stdout).unwrap();

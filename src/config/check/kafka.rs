@@ -175,9 +175,11 @@ fn check_sasl(table: &Kafka, faults: &mut Vec<Diagnostic>) {
     };
     let is = |name: &str, wanted: &str| find(&|it| it == name).is_some_and(|property| known(property).is_none_or(|it| it == wanted));
     let Some(kind) = known(mechanism) else { return };
-    if kind == "OAUTHBEARER" && !is("sasl.oauthbearer.method", "OIDC") && !is("enable.sasl.oauthbearer.unsecure.jwt", "TRUE") {
+    if kind == "OAUTHBEARER" && !is("enable.sasl.oauthbearer.unsecure.jwt", "TRUE") {
         let fault = Diagnostic::error("missing-property", mechanism.value.span(), "OAUTHBEARER does not know where its tokens come from");
-        faults.push(fault.hinted("add `\"sasl.oauthbearer.method\" = \"oidc\"` with its client id, secret and token endpoint"));
+        faults.push(fault.hinted(
+            "add `\"enable.sasl.oauthbearer.unsecure.jwt\" = true` with `sasl.oauthbearer.config`: fetching tokens (OIDC) is not built in",
+        ));
     }
     if kind != "PLAIN" && !kind.starts_with("SCRAM-") {
         return;

@@ -187,7 +187,7 @@ fn a_mechanism_without_a_login() {
     assert_eq!(
         of_properties(oauth),
         [
-            "23:69 OAUTHBEARER does not know where its tokens come from | add `\"sasl.oauthbearer.method\" = \"oidc\"` with its client id, secret and token endpoint"
+            "23:69 OAUTHBEARER does not know where its tokens come from | add `\"enable.sasl.oauthbearer.unsecure.jwt\" = true` with `sasl.oauthbearer.config`: fetching tokens (OIDC) is not built in"
         ]
     );
 }

@@ -160,11 +160,19 @@ fn place(admin: &dyn Admin, partition: &TopicPartition, to: To) -> Result<Offset
 impl Plan {
     /// Does it. A reset that broke off is made again: the engine refuses state without a position, so nothing runs on half of one.
     pub fn execute(&self, admin: &dyn Admin, remove_task: &mut dyn FnMut(&str) -> Result<(), Error>) -> Result<(), Error> {
+        let committed = |it: &Move| {
+            let metadata = Arc::clone(&it.metadata);
+            Some((it.partition.clone(), Some(Committed { offset: it.current?, metadata })))
+        };
+        let set: Vec<_> = self.moves.iter().filter_map(committed).collect();
+        // Order: the group first, for it may refuse, and then nothing must be gone.
         if self.moves_position {
-            // Order: as long as there is old state, there is no position that it could be taken for.
+            // As long as there is old state, there is no position that it could be taken for.
             let held = self.moves.iter().filter(|it| it.previous.is_some());
             let forget: Vec<_> = held.map(|it| (it.partition.clone(), None)).collect();
             admin.alter_group_offsets(&self.group, &forget)?;
+        } else {
+            admin.alter_group_offsets(&self.group, &set)?;
         }
         for task in &self.tasks {
             remove_task(task)?;
@@ -175,12 +183,10 @@ impl Plan {
                 _ => {}
             }
         }
-        let committed = |it: &Move| {
-            let metadata = Arc::clone(&it.metadata);
-            Some((it.partition.clone(), Some(Committed { offset: it.current?, metadata })))
-        };
-        let set: Vec<_> = self.moves.iter().filter_map(committed).collect();
-        Ok(admin.alter_group_offsets(&self.group, &set)?)
+        if self.moves_position {
+            admin.alter_group_offsets(&self.group, &set)?;
+        }
+        Ok(())
     }
 }
 

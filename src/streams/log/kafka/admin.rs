@@ -180,8 +180,7 @@ impl KafkaAdmin {
             match result {
                 Ok(_) | Err((_, RDKafkaErrorCode::GroupIdNotFound)) => {}
                 Err((_, RDKafkaErrorCode::NonEmptyGroup)) => {
-                    let message = "the group still has members; a killed one is a member until its session times out";
-                    return Err(Error::new(Class::Retriable, operation(), message));
+                    return Err(has_members(operation()));
                 }
                 Err((_, code)) => return Err(self.refused(operation(), code)),
             }
@@ -197,6 +196,12 @@ fn failure_of(client: &BaseConsumer<Ear>, operation: impl Into<String>, cause: K
         drop(client.poll(Duration::ZERO));
     }
     error::of(Call::Other, operation, cause, client.context().reason())
+}
+
+/// Offsets are set for a group that nobody is in.
+fn has_members(operation: String) -> Error {
+    let message = "the group still has members; one that was stopped or killed is a member until its session times out (`run --leave-on-stop` leaves)";
+    Error::new(Class::Retriable, operation, message)
 }
 
 fn patience() -> AdminOptions {
@@ -341,7 +346,11 @@ impl Admin for KafkaAdmin {
                 element.set_metadata(&*committed.metadata);
             }
         }
-        self.speaker(group)?.commit(&list, CommitMode::Sync).map_err(failed)
+        use RDKafkaErrorCode::{IllegalGeneration, RebalanceInProgress, UnknownMemberId};
+        self.speaker(group)?.commit(&list, CommitMode::Sync).map_err(|cause| match cause.rdkafka_error_code() {
+            Some(UnknownMemberId | IllegalGeneration | RebalanceInProgress) => has_members(format!("setting the offsets of {group}")),
+            _ => failed(cause),
+        })
     }
 
     /// Brokers keep house by themselves.
