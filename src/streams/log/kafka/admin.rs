@@ -346,9 +346,10 @@ impl Admin for KafkaAdmin {
                 element.set_metadata(&*committed.metadata);
             }
         }
-        use RDKafkaErrorCode::{IllegalGeneration, RebalanceInProgress, UnknownMemberId};
         self.speaker(group)?.commit(&list, CommitMode::Sync).map_err(|cause| match cause.rdkafka_error_code() {
-            Some(UnknownMemberId | IllegalGeneration | RebalanceInProgress) => has_members(format!("setting the offsets of {group}")),
+            Some(RDKafkaErrorCode::UnknownMemberId | RDKafkaErrorCode::IllegalGeneration | RDKafkaErrorCode::RebalanceInProgress) => {
+                has_members(format!("setting the offsets of {group}"))
+            }
             _ => failed(cause),
         })
     }
