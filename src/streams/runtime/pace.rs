@@ -67,7 +67,7 @@ mod tests {
         (0..12).for_each(|_| pace.flushed(10, 21 * MS));
         let rest = pace.rest(Duration::ZERO);
         assert!(rest >= MS, "{pace:?}");
-        assert_eq!(pace.rest(MS), rest - MS);
+        assert_eq!(pace.rest(MS), rest.saturating_sub(MS));
         assert_eq!(pace.rest(Duration::from_secs(1)), Duration::ZERO);
     }
 
