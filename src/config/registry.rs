@@ -8,6 +8,7 @@ use super::diagnostics::Diagnostic;
 use super::kafka::Kafka;
 use crate::avro::{ConfluentRegistry, Registry, Schema};
 use crate::streams::processor::BoxError;
+use crate::streams::task::chain;
 
 type Connect = dyn Fn() -> Result<Arc<dyn Registry>, BoxError> + Send + Sync;
 
@@ -108,9 +109,4 @@ impl<'a> Subjects<'a> {
             Err(error) => Err(failed(&chain(&error))),
         }
     }
-}
-
-/// An error with its causes on one line.
-pub(super) fn chain(error: &dyn std::error::Error) -> String {
-    std::iter::successors(error.source(), |error| error.source()).fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }

@@ -7,8 +7,9 @@ use std::sync::Arc;
 use super::closest;
 use super::diagnostics::Diagnostic;
 use super::document::{Described, SchemaRef, Text};
-use super::registry::{self, Subjects};
+use super::registry::Subjects;
 use crate::avro::{self, Schema};
+use crate::streams::task::chain;
 
 /// What needs no registry.
 const INSTEAD: &str = "name a file, as in `schema = \"orders.avsc\"`";
@@ -129,6 +130,6 @@ impl Schemas {
 }
 
 fn invalid(value: &Text, what: &str, error: &avro::Error) -> Diagnostic {
-    let fault = Diagnostic::error("bad-schema", value.span(), format!("{what}: {}", registry::chain(error)));
+    let fault = Diagnostic::error("bad-schema", value.span(), format!("{what}: {}", chain(error)));
     fault.hinted("see https://avro.apache.org/docs for the format")
 }

@@ -9,17 +9,13 @@ use crate::avro::{EncodeError, Encoder, KeyFormat, Misfit, Registry, RegistryErr
 use crate::config::ValueFormat;
 use crate::streams::clock::Timestamp;
 use crate::streams::log::{
-    self, Class, Committed, ConsumerOptions, GroupMetadata, Headers, HeadersBuf, Isolation, Log, Offset, Partition, Producer,
-    ProducerOptions, ProducerRecord, TopicPartition,
+    self, Committed, ConsumerOptions, GroupMetadata, Headers, HeadersBuf, Isolation, Log, Offset, Partition, Producer, ProducerOptions,
+    ProducerRecord, TopicPartition,
 };
 use crate::streams::runtime::dead_letter_topic;
 
 /// How long a call of the log may take.
 const CALL_TIMEOUT: Duration = Duration::from_secs(30);
-
-/// How often a call is made again that fails in a way that passes, and the time between.
-const TRIES: u32 = 20;
-const TRY_INTERVAL: Duration = Duration::from_millis(250);
 
 /// Places in the producer's list of topics.
 const TARGET: usize = 0;
@@ -134,11 +130,11 @@ impl Appender {
             })
             .map_err(failed)?;
         // Order: a predecessor that was killed is fenced and its transaction ended before its position is read.
-        retried(|| producer.init_transactions(CALL_TIMEOUT)).map_err(failed)?;
+        producer.init_transactions(CALL_TIMEOUT).map_err(failed)?;
         let options = ConsumerOptions { group: Some(Arc::clone(&group)), instance_id: None, isolation: Isolation::ReadCommitted };
         let mut consumer = log.consumer(options).map_err(failed)?;
         let position = [TopicPartition::new(Arc::clone(&topic), 0)];
-        let committed = retried(|| consumer.committed(&position, CALL_TIMEOUT)).map_err(failed)?.into_iter().next().flatten();
+        let committed = consumer.committed(&position, CALL_TIMEOUT).map_err(failed)?.into_iter().next().flatten();
         // Of no member: nobody else commits for this group. In the client's own form, which a real broker wants.
         let group = consumer.group_metadata();
         Ok((Self { producer, encoder, schema, topic, group, value: Vec::new(), open: false }, committed))
@@ -212,20 +208,6 @@ impl Drop for Appender {
             self.producer.abort(CALL_TIMEOUT).unwrap_or_default();
         }
     }
-}
-
-/// Makes a call again that fails in a way that passes: a cluster that was just made has no coordinators yet.
-fn retried<T>(mut call: impl FnMut() -> log::Result<T>) -> log::Result<T> {
-    for _ in 0..TRIES {
-        match call() {
-            Err(error) if error.class == Class::Retriable => {
-                tracing::debug!(%error, "trying again");
-                std::thread::park_timeout(TRY_INTERVAL);
-            }
-            outcome => return outcome,
-        }
-    }
-    call()
 }
 
 fn misfit(topic: &Arc<str>, misfits: Vec<Misfit>) -> Error {

@@ -5,12 +5,13 @@ use std::sync::Arc;
 use super::super::diagnostics::Diagnostic;
 use super::super::document::{Document, Kind, Named, SchemaRef, Sink};
 use super::super::model::{SinkInput, ValueFormat};
-use super::super::registry::{self, Subjects};
+use super::super::registry::Subjects;
 use super::super::schemas::Schemas;
 use super::graph::Node;
 use super::nodes::Nodes;
 use crate::avro::{Encoder, Misfit, Schema};
 use crate::processors::latest;
+use crate::streams::task::chain;
 
 /// A sink without faults.
 #[derive(Debug)]
@@ -70,7 +71,7 @@ fn derived(nodes: &Nodes<'_>, place: usize, sink: &Named<Sink>, faults: &mut Vec
     match latest::derived_schema(topic, first) {
         Ok(schema) => Some((schema.name().unwrap_or_default().into(), schema)),
         Err(error) => {
-            faults.push(refuse(format!("no schema can be derived for `{name}`: {}", registry::chain(&error))));
+            faults.push(refuse(format!("no schema can be derived for `{name}`: {}", chain(&error))));
             None
         }
     }

@@ -7,9 +7,10 @@ use super::super::closest;
 use super::super::diagnostics::Diagnostic;
 use super::super::document::{Described, KeyWord, Named, SchemaRef, Source, Text};
 use super::super::model::ValueFormat;
-use super::super::registry::{self, Subjects};
+use super::super::registry::Subjects;
 use super::super::schemas::Schemas;
 use crate::avro::{Aliases, AvroKey, JsonDeserializer, KeyFormat, Schema, Shape};
+use crate::streams::task::chain;
 
 /// A source without faults.
 #[derive(Clone, Debug)]
@@ -149,7 +150,7 @@ fn renamed(schema: &Schema, aliases: &Aliases) -> Result<Schema, String> {
             *place = to.as_str().into();
         }
     }
-    Schema::parse(&json.to_string()).map_err(|error| format!("the names are no names of fields: {}", registry::chain(&error)))
+    Schema::parse(&json.to_string()).map_err(|error| format!("the names are no names of fields: {}", chain(&error)))
 }
 
 /// Checks the names again when it is known which fields are read: one field of the topic can be read only once.

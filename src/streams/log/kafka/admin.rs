@@ -13,6 +13,7 @@ use rdkafka::topic_partition_list::{Offset as NativeOffset, TopicPartitionList};
 use super::consumer::KafkaConsumer;
 use super::context::Ear;
 use super::error::{self, Call};
+use super::native;
 use super::wait::{patiently, wait};
 use super::{Options, settings};
 use crate::streams::clock::Timestamp;
@@ -338,14 +339,7 @@ impl Admin for KafkaAdmin {
             return Ok(());
         }
         let failed = |cause| self.failure(format!("setting the offsets of {group}"), cause);
-        let mut list = TopicPartitionList::with_capacity(set.len());
-        for (partition, committed) in &set {
-            let mut element = list.add_partition(&partition.topic, partition.partition.0);
-            element.set_offset(NativeOffset::Offset(committed.offset.0)).map_err(failed)?;
-            if !committed.metadata.is_empty() {
-                element.set_metadata(&*committed.metadata);
-            }
-        }
+        let list = native::offsets(&set).map_err(failed)?;
         self.speaker(group)?.commit(&list, CommitMode::Sync).map_err(|cause| match cause.rdkafka_error_code() {
             Some(RDKafkaErrorCode::UnknownMemberId | RDKafkaErrorCode::IllegalGeneration | RDKafkaErrorCode::RebalanceInProgress) => {
                 has_members(format!("setting the offsets of {group}"))

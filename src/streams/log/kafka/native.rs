@@ -1,11 +1,12 @@
 //! Records, headers and places between our form and librdkafka's.
 
+use rdkafka::error::KafkaError;
 use rdkafka::message::{BorrowedMessage, Header, Headers as _, Message, OwnedHeaders};
 use rdkafka::topic_partition_list::{Offset as NativeOffset, TopicPartitionList};
 
 use super::error::{self, Call};
 use crate::streams::clock::Timestamp;
-use crate::streams::log::{Headers, HeadersBuf, Offset, RecordBatch, RecordRef, Result, TopicPartition};
+use crate::streams::log::{Committed, Headers, HeadersBuf, Offset, RecordBatch, RecordRef, Result, TopicPartition};
 
 /// A list of one partition.
 pub(super) fn one(partition: &TopicPartition, offset: Option<Offset>) -> Result<TopicPartitionList> {
@@ -16,6 +17,19 @@ pub(super) fn one(partition: &TopicPartition, offset: Option<Offset>) -> Result<
     };
     list.add_partition_offset(&partition.topic, partition.partition.0, NativeOffset::Offset(offset.0))
         .map_err(|cause| error::of(Call::Other, format!("naming offset {offset} of {partition}"), cause, None))?;
+    Ok(list)
+}
+
+/// Offsets as they are committed, with their metadata.
+pub(super) fn offsets(committed: &[(TopicPartition, Committed)]) -> Result<TopicPartitionList, KafkaError> {
+    let mut list = TopicPartitionList::with_capacity(committed.len());
+    for (partition, committed) in committed {
+        let mut element = list.add_partition(&partition.topic, partition.partition.0);
+        element.set_offset(NativeOffset::Offset(committed.offset.0))?;
+        if !committed.metadata.is_empty() {
+            element.set_metadata(&*committed.metadata);
+        }
+    }
     Ok(list)
 }
 

@@ -8,12 +8,11 @@ use rdkafka::config::FromClientConfigAndContext;
 use rdkafka::consumer::ConsumerGroupMetadata;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
-use rdkafka::topic_partition_list::{Offset as NativeOffset, TopicPartitionList};
 
 use super::admin::KafkaAdmin;
 use super::context::Ear;
 use super::error::{self, Call};
-use super::native::headers;
+use super::native::{self, headers};
 use super::{Options, settings};
 use crate::streams::log::{
     Class, Committed, Error, GroupMetadata, Offset, Partition, Producer, ProducerOptions, ProducerRecord, Result, TopicPartition,
@@ -169,18 +168,11 @@ impl Producer for KafkaProducer {
 
     fn send_offsets(&mut self, offsets: &[(TopicPartition, Committed)], group: &GroupMetadata, timeout: Duration) -> Result<()> {
         let failed = |cause| self.failure(Call::SendOffsets, format!("sending the offsets of {}", group.group), cause);
-        let Some(native) = group.native.as_ref().and_then(|native| native.downcast_ref::<ConsumerGroupMetadata>()) else {
+        let Some(member) = group.native.as_ref().and_then(|native| native.downcast_ref::<ConsumerGroupMetadata>()) else {
             return Err(Error::new(Class::Fatal, "sending offsets", "the group metadata is not of a consumer of this cluster"));
         };
-        let mut list = TopicPartitionList::with_capacity(offsets.len());
-        for (partition, committed) in offsets {
-            let mut element = list.add_partition(&partition.topic, partition.partition.0);
-            element.set_offset(NativeOffset::Offset(committed.offset.0)).map_err(failed)?;
-            if !committed.metadata.is_empty() {
-                element.set_metadata(&*committed.metadata);
-            }
-        }
-        self.producer.send_offsets_to_transaction(&list, native, timeout).map_err(failed)
+        let list = native::offsets(offsets).map_err(failed)?;
+        self.producer.send_offsets_to_transaction(&list, member, timeout).map_err(failed)
     }
 
     fn commit(&mut self, timeout: Duration) -> Result<()> {
