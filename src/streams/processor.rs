@@ -78,6 +78,20 @@ pub trait Processor<V>: Debug + Send {
         let _ = (punctuation, context);
         Ok(())
     }
+
+    /// Called when all that the node did since the last call is committed. What happens outside the log because of it may begin now; before,
+    /// the transaction could still be taken back.
+    fn committed(&mut self) {}
+
+    /// Called when writes of the node were taken back, those of one record or all since the last commit. What it remembers of its stores must go.
+    fn rolled_back(&mut self) {}
+
+    /// Called before the task is closed, while it can still commit. What goes on outside is waited for (a few seconds: others wait for the
+    /// partition) and recorded. Nothing but [`committed`](Self::committed) and [`rolled_back`](Self::rolled_back) follows.
+    fn suspend(&mut self, context: &mut dyn ProcessorContext<V>) -> Result<(), BoxError> {
+        let _ = context;
+        Ok(())
+    }
 }
 
 /// What a processor may do when it starts.

@@ -74,7 +74,7 @@ impl TopologyTestDriver {
         }
         let options =
             Options { threads: 1, restore_thread: false, poll_timeout: Duration::ZERO, offsets_only_interval: Duration::ZERO, ..options };
-        let table = TopicTable::new(&options.application_id, &*topology);
+        let table = TopicTable::new(&options, &*topology);
         let partitions = prepare(&*admin, &*topology, &table, true)?;
         let shared_clock: Arc<dyn Clock> = Arc::new(clock.clone());
         let shared = Arc::new(Shared::new(&shared_clock, 1));

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::topics::dead_letter_topic;
+
 /// How the engine runs. Start from [`Options::new`] and change what differs.
 #[derive(Clone, Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a setting of its own")]
@@ -11,6 +13,8 @@ pub struct Options {
     pub application_id: Arc<str>,
     /// Names this instance for good: part of `group.instance.id` and `transactional.id`, so that a restart takes up its own partitions.
     pub instance_id: Arc<str>,
+    /// Where records go that cannot be processed.
+    pub dead_letter_topic: Arc<str>,
     /// Number of stream threads; each has its own consumer and producer.
     pub threads: usize,
     /// Under load a transaction is committed after this time at the latest.
@@ -54,8 +58,10 @@ pub struct Options {
 impl Options {
     /// The defaults.
     pub fn new(application_id: impl Into<Arc<str>>, instance_id: impl Into<Arc<str>>) -> Self {
+        let application_id = application_id.into();
         Self {
-            application_id: application_id.into(),
+            dead_letter_topic: dead_letter_topic(&application_id).into(),
+            application_id,
             instance_id: instance_id.into(),
             threads: 1,
             commit_interval: Duration::from_millis(100),

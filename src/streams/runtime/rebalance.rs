@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::failure::Action;
+use super::failure::{self, Action};
 use super::restore::Restored;
 use super::shared::TaskStatus;
 use super::stream_thread::{FAILURES_MAX, Parts, StreamThread};
@@ -45,10 +45,22 @@ impl StreamThread {
     /// The group wants partitions back: commit, close, give them up.
     pub(super) fn revoked(&mut self, partitions: &[TopicPartition]) -> Result<()> {
         tracing::info!(thread = self.index, partitions = list(partitions), "partitions revoked");
+        self.suspend(|task| partitions.contains(task.source()))?;
         let crossed = self.commit()?;
         self.give_up(partitions, true)?;
         // Order: others wait for the partitions, nobody waits for the producer.
         if crossed && self.replace_at.is_none() { self.replace_producer() } else { Ok(()) }
+    }
+
+    /// Lets tasks that are about to be closed bring to an end what goes on outside.
+    fn suspend(&mut self, leaving: impl Fn(&StreamTask) -> bool) -> Result<()> {
+        self.beat("suspend");
+        let leaving = self.tasks.values_mut().filter(|task| task.state() == State::Running && leaving(task));
+        let failed = leaving.map(|task| task.suspend(&mut self.transaction)).find_map(Result::err);
+        match failed {
+            None => Ok(()),
+            Some(error) => self.handle(failure::of_task(&error), error.into()),
+        }
     }
 
     /// Partitions that may be another's already: nothing is committed for them.
@@ -285,7 +297,7 @@ impl StreamThread {
     /// Commits, closes all tasks; leaves the group only if told so.
     pub(crate) fn close(&mut self) -> Result<()> {
         self.beat("close");
-        let committed = self.commit();
+        let committed = self.suspend(|_| true).and_then(|()| self.commit());
         for Restored { task, .. } in self.restorer.close() {
             close_task(task);
         }

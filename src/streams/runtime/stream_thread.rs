@@ -302,6 +302,7 @@ impl StreamThread {
                 self.pace.flushed(records, took);
                 self.last_commit = self.parts.clock.monotonic();
                 self.failures = 0;
+                self.tasks.values_mut().for_each(StreamTask::tell_committed);
                 self.narrow.committed(self.tasks.values());
                 // The group took it, so all tasks were this member's then: nobody else has written to their changelogs. A flush alone proves nothing.
                 self.tasks.values_mut().for_each(|task| task.stores.tell_time(wall_clock));

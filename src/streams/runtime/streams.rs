@@ -107,7 +107,7 @@ impl Streams {
         clock: Arc<dyn Clock>,
         options: Options,
     ) -> Result<Self> {
-        let table = TopicTable::new(&options.application_id, &*topology);
+        let table = TopicTable::new(&options, &*topology);
         let admin = log.admin();
         let partitions = topics::prepare(&*admin, &*topology, &table, options.create_internal_topics)?;
         let mut ends = BTreeMap::new();

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::{Error, Result};
+use super::{Error, Options, Result};
 use crate::streams::log::{Admin, Class, TopicConfig};
 use crate::streams::processor::StoreId;
 use crate::streams::topology::Blueprint;
@@ -28,14 +28,14 @@ pub struct TopicTable {
 
 impl TopicTable {
     /// The table of a topology.
-    pub fn new(application_id: &str, topology: &dyn Blueprint) -> Self {
+    pub fn new(options: &Options, topology: &dyn Blueprint) -> Self {
         let mut topics = topology.sink_topics().to_vec();
         let mut changelogs = Vec::new();
         for subtopology in topology.subtopologies() {
             changelogs.push(topics.len());
-            topics.extend(subtopology.stores.iter().map(|store| Arc::from(changelog_topic(application_id, &store.name))));
+            topics.extend(subtopology.stores.iter().map(|store| Arc::from(changelog_topic(&options.application_id, &store.name))));
         }
-        topics.push(Arc::from(dead_letter_topic(application_id)));
+        topics.push(Arc::clone(&options.dead_letter_topic));
         Self { topics, changelogs }
     }
 

@@ -199,6 +199,7 @@ impl StreamTask {
     fn failed(&mut self, record: &RecordRef<'_>, failure: Failure, output: &mut dyn Output) -> Result<Processed> {
         self.collector.discard();
         self.stores.undo_record();
+        self.graph.rolled_back();
         let place = || format!("{} offset {}", self.source, record.offset);
         // An outage is no fault of the record: it must never become a dead letter.
         if storage_trouble(&failure).is_some() {
@@ -248,26 +249,47 @@ impl StreamTask {
             }
             while let Some((node, punctuation)) = self.punctuations.due(kind, now) {
                 called = true;
-                self.stores.begin_record(now);
-                let mut services = TaskServices {
-                    stores: &mut self.stores,
-                    collector: &mut self.collector,
-                    counters: &mut self.counters,
-                    stream_time: self.stream_time,
-                    clock: &*self.blueprints.clock,
-                };
-                // A punctuation has no record that could be set aside: its failure stops the task.
-                self.graph.punctuate(node, &punctuation, &mut services).map_err(|source| Error::Node { task: self.id, source })?;
-                self.finish(output)?;
+                self.call(now, output, |graph, services| graph.punctuate(node, &punctuation, services))?;
             }
         }
         Ok(called)
+    }
+
+    /// Calls nodes without a record. There is none that could be set aside: a failure stops the task.
+    fn call(
+        &mut self,
+        now: Timestamp,
+        output: &mut dyn Output,
+        work: impl FnOnce(&mut dyn Graph, &mut TaskServices<'_>) -> Result<(), Failure>,
+    ) -> Result<()> {
+        self.stores.begin_record(now);
+        let mut services = TaskServices {
+            stores: &mut self.stores,
+            collector: &mut self.collector,
+            counters: &mut self.counters,
+            stream_time: self.stream_time,
+            clock: &*self.blueprints.clock,
+        };
+        work(&mut *self.graph, &mut services).map_err(|source| Error::Node { task: self.id, source })?;
+        self.finish(output)
+    }
+
+    /// Tells the nodes that what they did is committed.
+    pub(crate) fn tell_committed(&mut self) {
+        self.graph.committed();
+    }
+
+    /// Lets the nodes bring to an end what goes on outside, for the last commit before the task is closed.
+    pub(crate) fn suspend(&mut self, output: &mut dyn Output) -> Result<()> {
+        let now = self.blueprints.clock.now();
+        self.call(now, output, |graph, services| graph.suspend(services))
     }
 
     /// Forgets everything since the last commit.
     pub(crate) fn discard(&mut self) {
         self.collector.discard();
         self.stores.discard();
+        self.graph.rolled_back();
     }
 }
 

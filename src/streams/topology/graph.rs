@@ -88,6 +88,12 @@ pub trait Graph: fmt::Debug + Send {
     fn process(&mut self, input: RecordContext<'_>, services: &mut dyn Services) -> Result<(), Failure>;
     /// Calls a node whose time has come.
     fn punctuate(&mut self, node: usize, punctuation: &Punctuation, services: &mut dyn Services) -> Result<(), Failure>;
+    /// Tells all nodes that what they did is committed.
+    fn committed(&mut self);
+    /// Tells all nodes that what they did is taken back.
+    fn rolled_back(&mut self);
+    /// Lets all nodes bring to an end what goes on outside.
+    fn suspend(&mut self, services: &mut dyn Services) -> Result<(), Failure>;
 }
 
 struct Node<V> {
@@ -150,6 +156,28 @@ impl<V: 'static> ProcessorGraph<V> {
         Self { nodes: nodes.collect(), failure: None }
     }
 
+    fn processors(&mut self) -> impl Iterator<Item = &mut dyn Processor<V>> {
+        self.nodes.iter_mut().filter_map(|node| match &mut node.work {
+            Work::Processor(processor) => Some(&mut **processor),
+            Work::Source { .. } | Work::Sink { .. } => None,
+        })
+    }
+
+    /// Calls a processor without a record.
+    fn call(
+        &mut self,
+        place: usize,
+        services: &mut dyn Services,
+        work: impl FnOnce(&mut dyn Processor<V>, &mut dyn ProcessorContext<V>) -> Result<(), BoxError>,
+    ) -> Result<(), Failure> {
+        self.failure = None;
+        let Some((node, rest)) = self.nodes.get_mut(place..).and_then(<[_]>::split_first_mut) else { return Ok(()) };
+        let Node { name, work: Work::Processor(processor), children, .. } = node else { return Ok(()) };
+        let mut context = Context { rest, base: place + 1, children, name, services, source: None, failure: &mut self.failure };
+        let outcome = work(&mut **processor, &mut context);
+        self.settle(outcome, place)
+    }
+
     fn settle(&mut self, outcome: Result<(), BoxError>, node: usize) -> Result<(), Failure> {
         match (self.failure.take(), outcome) {
             // A processor must not hide that a node below it failed: half of a record's results would get out.
@@ -209,13 +237,19 @@ impl<V: Send + 'static> Graph for ProcessorGraph<V> {
     }
 
     fn punctuate(&mut self, place: usize, punctuation: &Punctuation, services: &mut dyn Services) -> Result<(), Failure> {
-        self.failure = None;
-        let Some((node, rest)) = self.nodes.get_mut(place..).and_then(<[_]>::split_first_mut) else { return Ok(()) };
-        let Node { name, work, children, .. } = node;
-        let Work::Processor(processor) = work else { return Ok(()) };
-        let mut context = Context { rest, base: place + 1, children, name, services, source: None, failure: &mut self.failure };
-        let outcome = processor.punctuate(punctuation, &mut context);
-        self.settle(outcome, place)
+        self.call(place, services, |processor, context| processor.punctuate(punctuation, context))
+    }
+
+    fn committed(&mut self) {
+        self.processors().for_each(|processor| processor.committed());
+    }
+
+    fn rolled_back(&mut self) {
+        self.processors().for_each(|processor| processor.rolled_back());
+    }
+
+    fn suspend(&mut self, services: &mut dyn Services) -> Result<(), Failure> {
+        (0..self.nodes.len()).try_for_each(|place| self.call(place, services, |processor, context| processor.suspend(context)))
     }
 }
 

@@ -10,7 +10,7 @@ use crate::streams::log::Class;
 
 const CLASSES: [Class; 6] = [Class::Retriable, Class::Abortable, Class::Rebalanced, Class::Unknown, Class::DiskFull, Class::Fatal];
 
-fn faulty(world: &World) -> (Arc<FaultyLog>, Arc<Mutex<VecDeque<Fault>>>) {
+pub(super) fn faulty(world: &World) -> (Arc<FaultyLog>, Arc<Mutex<VecDeque<Fault>>>) {
     let faults = Arc::<Mutex<VecDeque<Fault>>>::default();
     (Arc::new(faulty_log(world, &faults)), faults)
 }
@@ -24,12 +24,16 @@ fn start(world: &World, log: &Arc<FaultyLog>) -> TopologyTestDriver {
     try_start(world, log, counting(ErrorPolicy::default())).unwrap()
 }
 
-fn try_start(world: &World, log: &Arc<FaultyLog>, topology: Arc<Topology<String>>) -> crate::streams::runtime::Result<TopologyTestDriver> {
+pub(super) fn try_start(
+    world: &World,
+    log: &Arc<FaultyLog>,
+    topology: Arc<Topology<String>>,
+) -> crate::streams::runtime::Result<TopologyTestDriver> {
     let backend = Arc::<MemoryBackend>::clone(&world.backend);
     TopologyTestDriver::with(topology, Arc::<FaultyLog>::clone(log), backend, Options::new("app", "instance"))
 }
 
-fn settle(driver: &mut TopologyTestDriver) {
+pub(super) fn settle(driver: &mut TopologyTestDriver) {
     // Longer than any pause.
     driver.advance(std::time::Duration::from_secs(5)).unwrap();
 }

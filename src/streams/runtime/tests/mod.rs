@@ -16,6 +16,7 @@ use crate::streams::topology::{ErrorPolicy, OnError, Source, Start, Topology, To
 mod age;
 mod faults;
 mod faulty;
+mod hooks;
 mod records;
 mod restarts;
 mod threads;

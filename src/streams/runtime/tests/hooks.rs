@@ -1,0 +1,91 @@
+//! What a node is told: when its work is committed, when it is taken back, and when it must come to an end.
+
+use parking_lot::Mutex;
+
+use super::faults::{faulty, settle, try_start};
+use super::faulty::{Call, Fault};
+use super::*;
+use crate::streams::log::Class;
+
+type Told = Arc<Mutex<Vec<String>>>;
+
+/// Passes records on and writes down what it is told.
+#[derive(Debug)]
+struct Listener(Told);
+
+impl Processor<String> for Listener {
+    fn process(&mut self, record: &Record<'_, String>, context: &mut dyn ProcessorContext<String>) -> Result<(), BoxError> {
+        let value = record.value.map_or("null", String::as_str);
+        self.0.lock().push(value.to_owned());
+        context.forward(record)?;
+        if value == "poison" { Err("poisoned".into()) } else { Ok(()) }
+    }
+
+    fn committed(&mut self) {
+        self.0.lock().push("committed".to_owned());
+    }
+
+    fn rolled_back(&mut self) {
+        self.0.lock().push("rolled back".to_owned());
+    }
+
+    fn suspend(&mut self, context: &mut dyn ProcessorContext<String>) -> Result<(), BoxError> {
+        self.0.lock().push("suspend".to_owned());
+        let (value, timestamp) = ("last words".to_owned(), context.wall_clock());
+        context.forward(&Record { key: Some(b"a"), value: Some(&value), timestamp, headers: crate::streams::log::Headers::EMPTY })
+    }
+}
+
+fn listening(told: &Told) -> Arc<Topology<String>> {
+    let told = Arc::clone(told);
+    let topology = TopologyBuilder::new()
+        .source("in", Source::new("input", Start::Earliest, || Text, String::new))
+        .processor("listener", &["in"], &[], move || Listener(Arc::clone(&told)))
+        .sink("out", &["listener"], "output", || Text)
+        .build();
+    Arc::new(topology.unwrap())
+}
+
+fn values(driver: &mut TopologyTestDriver) -> Vec<String> {
+    let records = driver.read("output").unwrap();
+    records.into_iter().map(|record| String::from_utf8(record.value.unwrap()).unwrap()).collect()
+}
+
+/// What was told since the last time.
+fn heard(told: &Told) -> Vec<String> {
+    std::mem::take(&mut *told.lock())
+}
+
+#[test]
+fn a_commit_is_told_when_it_happened_and_a_failed_one_is_taken_back() {
+    let (world, told) = (World::new(1), Told::default());
+    let (log, faults) = faulty(&world);
+    let mut driver = try_start(&world, &log, listening(&told)).unwrap();
+    pipe(&mut driver, "a", "1");
+    assert_eq!(heard(&told), ["1", "committed"]);
+    faults.lock().push_back(Fault { call: Call::SendOffsets, class: Class::Rebalanced, takes_effect: false });
+    pipe(&mut driver, "a", "2");
+    settle(&mut driver);
+    assert_eq!(heard(&told), ["2", "rolled back", "2", "committed"]);
+    assert_eq!(values(&mut driver), ["1", "2"]);
+}
+
+#[test]
+fn a_record_that_failed_is_taken_back_at_once() {
+    let (world, told) = (World::new(1), Told::default());
+    let (log, _) = faulty(&world);
+    let mut driver = try_start(&world, &log, listening(&told)).unwrap();
+    pipe(&mut driver, "a", "poison");
+    assert_eq!(heard(&told), ["poison", "rolled back", "committed"]);
+}
+
+#[test]
+fn what_a_node_records_when_it_is_suspended_is_committed() {
+    let (world, told) = (World::new(1), Told::default());
+    let (log, _) = faulty(&world);
+    let driver = try_start(&world, &log, listening(&told)).unwrap();
+    driver.close().unwrap();
+    assert_eq!(heard(&told)[..2], ["suspend", "committed"]);
+    let mut driver = try_start(&world, &log, listening(&told)).unwrap();
+    assert_eq!(values(&mut driver), ["last words"]);
+}
