@@ -171,6 +171,7 @@ mod tests {
             counters: Counters::default(),
             restoring,
             paused: paused.map(str::to_owned),
+            unfinished: false,
         };
         Status { tasks: [(TaskId { subtopology: 0, partition: 0 }, status)].into(), ..Status::default() }
     }

@@ -86,6 +86,11 @@ pub trait Processor<V>: Debug + Send {
     /// Called when writes of the node were taken back, those of one record or all since the last commit. What it remembers of its stores must go.
     fn rolled_back(&mut self) {}
 
+    /// Whether something is still to be done that no input record brings: a run until the end of the input waits for it.
+    fn is_unfinished(&self) -> bool {
+        false
+    }
+
     /// Called before the task is closed, while it can still commit. What goes on outside is waited for (a few seconds: others wait for the
     /// partition) and recorded. Nothing but [`committed`](Self::committed) and [`rolled_back`](Self::rolled_back) follows.
     fn suspend(&mut self, context: &mut dyn ProcessorContext<V>) -> Result<(), BoxError> {

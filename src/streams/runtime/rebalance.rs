@@ -325,8 +325,9 @@ impl StreamThread {
         status.commit_total += commits;
         for task in self.tasks.values() {
             let (state, source, committed) = (task.state(), task.source().clone(), task.committed);
-            let (counters, paused) = (task.counters().clone(), task.paused_for.clone());
-            let known = status.tasks.insert(task.id(), TaskStatus { state, source, committed, counters, restoring: Vec::new(), paused });
+            let (counters, paused, unfinished) = (task.counters().clone(), task.paused_for.clone(), task.is_unfinished());
+            let known = TaskStatus { state, source, committed, counters, restoring: Vec::new(), paused, unfinished };
+            let known = status.tasks.insert(task.id(), known);
             drop(known);
         }
         for (id, source) in &self.restoring {
@@ -337,6 +338,7 @@ impl StreamThread {
                 counters: crate::streams::task::Counters::default(),
                 restoring: Vec::new(),
                 paused: None,
+                unfinished: false,
             });
         }
     }

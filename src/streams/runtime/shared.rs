@@ -65,6 +65,8 @@ pub struct TaskStatus {
     pub restoring: Vec<RestoreProgress>,
     /// Why its input stands still, where something that it needs is out of reach.
     pub paused: Option<String>,
+    /// Whether a node has something to do that no input record brings.
+    pub unfinished: bool,
 }
 
 /// The engine as its threads last reported it.

@@ -66,6 +66,8 @@ pub(crate) struct StreamThread {
     pub(super) still_until: Option<Duration>,
     pub(super) failures: u32,
     pace: Pace,
+    /// Whether a node has something to do that no input record brings, as it was published.
+    unfinished: bool,
     /// The search for a record that the log refuses.
     pub(super) narrow: Narrow,
     /// Tasks whose stores were rebuilt and have not committed since, with the cause.
@@ -104,6 +106,7 @@ impl StreamThread {
             still_until: None,
             failures: 0,
             pace: Pace::default(),
+            unfinished: false,
             narrow: Narrow::default(),
             rebuilt: BTreeMap::new(),
             parts,
@@ -149,6 +152,7 @@ impl StreamThread {
             }
         };
         busy |= self.punctuate()?;
+        self.watch_unfinished();
         if self.commit_due(idle) {
             self.beat("commit");
             busy |= self.commit()?;
@@ -263,6 +267,14 @@ impl StreamThread {
             self.handle(action, error.into())?;
         }
         Ok(called)
+    }
+
+    /// Publishes that a node has begun or finished what no input record brings.
+    fn watch_unfinished(&mut self) {
+        let unfinished = self.tasks.values().any(StreamTask::is_unfinished);
+        if std::mem::replace(&mut self.unfinished, unfinished) != unfinished {
+            self.report(0);
+        }
     }
 
     fn commit_due(&self, idle: bool) -> bool {

@@ -181,6 +181,11 @@ impl Streams {
         (status.member || !status.tasks.is_empty()) && status.tasks.values().all(|task| task.state == crate::streams::task::State::Running)
     }
 
+    /// Whether all tasks process, and no node has anything to do that no input record brings.
+    fn all_finished(&self) -> bool {
+        self.all_running() && !self.parts.shared.status.lock().tasks.values().any(|task| task.unfinished)
+    }
+
     fn transition_to(&self, to: ClientState) -> Result<()> {
         let mut state = self.state.lock();
         let from = *state;
@@ -232,11 +237,12 @@ impl Streams {
                 asked = now;
                 self.ask_the_group();
             }
+            let finished = self.parts.options.until_end && self.all_finished();
             let mut progress = self.parts.shared.progress.lock();
             let reached = |committed: &BTreeMap<TopicPartition, Offset>| {
                 self.ends.iter().all(|(input, end)| end.0 == 0 || committed.get(input).is_some_and(|offset| offset >= end))
             };
-            if self.parts.options.until_end && reached(&progress.committed) {
+            if finished && reached(&progress.committed) {
                 self.stop();
             }
             // A thread that stands still never ends: its failure is told without it.
@@ -304,6 +310,7 @@ mod tests {
             counters: Counters::default(),
             restoring: Vec::new(),
             paused: None,
+            unfinished: false,
         };
         streams.parts.shared.status.lock().tasks.insert(TaskId { subtopology: 0, partition: 0 }, task);
         assert_eq!(streams.state(), ClientState::Rebalancing);

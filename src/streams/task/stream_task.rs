@@ -279,6 +279,11 @@ impl StreamTask {
         self.graph.committed();
     }
 
+    /// Whether a node has something to do that no input record brings.
+    pub(crate) fn is_unfinished(&self) -> bool {
+        self.graph.is_unfinished()
+    }
+
     /// Lets the nodes bring to an end what goes on outside, for the last commit before the task is closed.
     pub(crate) fn suspend(&mut self, output: &mut dyn Output) -> Result<()> {
         let now = self.blueprints.clock.now();

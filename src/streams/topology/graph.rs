@@ -92,6 +92,8 @@ pub trait Graph: fmt::Debug + Send {
     fn committed(&mut self);
     /// Tells all nodes that what they did is taken back.
     fn rolled_back(&mut self);
+    /// Whether a node has something to do that no input record brings.
+    fn is_unfinished(&self) -> bool;
     /// Lets all nodes bring to an end what goes on outside.
     fn suspend(&mut self, services: &mut dyn Services) -> Result<(), Failure>;
 }
@@ -246,6 +248,10 @@ impl<V: Send + 'static> Graph for ProcessorGraph<V> {
 
     fn rolled_back(&mut self) {
         self.processors().for_each(|processor| processor.rolled_back());
+    }
+
+    fn is_unfinished(&self) -> bool {
+        self.nodes.iter().any(|node| matches!(&node.work, Work::Processor(processor) if processor.is_unfinished()))
     }
 
     fn suspend(&mut self, services: &mut dyn Services) -> Result<(), Failure> {

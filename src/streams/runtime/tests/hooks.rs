@@ -5,7 +5,9 @@ use parking_lot::Mutex;
 use super::faults::{faulty, settle, try_start};
 use super::faulty::{Call, Fault, FaultyLog};
 use super::*;
-use crate::streams::log::Class;
+use crate::streams::clock::SystemClock;
+use crate::streams::log::{Class, Isolation, TopicPartition};
+use crate::streams::runtime::Streams;
 
 type Told = Arc<Mutex<Vec<String>>>;
 
@@ -95,4 +97,46 @@ fn what_a_node_records_when_it_is_suspended_is_committed() {
     assert_eq!(heard(&told)[..2], ["suspend", "committed"]);
     let mut driver = start(&world, &log, &told);
     assert_eq!(values(&mut driver), ["last words"]);
+}
+
+/// Has something to do until it was called so many times.
+#[derive(Debug)]
+struct Busy(u32);
+
+impl Processor<String> for Busy {
+    fn init(&mut self, context: &mut InitContext<'_>) -> Result<(), BoxError> {
+        context.schedule(PunctuationType::WallClockTime, std::time::Duration::from_millis(5));
+        Ok(())
+    }
+
+    fn process(&mut self, record: &Record<'_, String>, context: &mut dyn ProcessorContext<String>) -> Result<(), BoxError> {
+        context.forward(record)
+    }
+
+    fn punctuate(&mut self, _: &Punctuation, context: &mut dyn ProcessorContext<String>) -> Result<(), BoxError> {
+        self.0 = self.0.saturating_sub(1);
+        let (value, timestamp) = (self.0.to_string(), context.wall_clock());
+        context.forward(&Record { key: Some(b"a"), value: Some(&value), timestamp, headers: crate::streams::log::Headers::EMPTY })
+    }
+
+    fn is_unfinished(&self) -> bool {
+        self.0 > 0
+    }
+}
+
+#[test]
+fn a_run_until_the_end_waits_for_what_a_node_has_still_to_do() {
+    let world = World::new(1);
+    let topology = TopologyBuilder::new()
+        .source("in", Source::new("input", Start::Earliest, || Text, String::new))
+        .processor("busy", &["in"], &[], || Busy(20))
+        .sink("out", &["busy"], "output", || Text)
+        .build();
+    let options = Options { until_end: true, poll_timeout: std::time::Duration::from_millis(5), ..Options::new("app", "instance") };
+    let (backend, clock) = (Arc::<MemoryBackend>::clone(&world.backend), Arc::new(SystemClock::new()));
+    let engine = Streams::new(Arc::new(topology.unwrap()), Arc::<LocalLog>::clone(&world.log), backend, clock, options).unwrap();
+    engine.start().unwrap();
+    engine.join(|_| ()).unwrap();
+    let end = world.log.admin().watermarks(&TopicPartition::new("output", 0), Isolation::ReadCommitted).unwrap().1;
+    assert!(end.0 >= 20, "it ended after {end}");
 }
