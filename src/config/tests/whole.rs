@@ -84,6 +84,7 @@ fn observations_become_changes_and_messages() {
       "observed_at_current": 120000,
       "observed_at_previous": 60000,
       "removed": false,
+      "removed_reason": null,
       "title": "A & <B> \"😀\"",
       "title_current": "A & <B> \"😀\"",
       "title_previous": "A & <B> \"😀\"",
