@@ -156,9 +156,9 @@ impl<V: 'static> ProcessorGraph<V> {
         Self { nodes: nodes.collect(), failure: None }
     }
 
-    fn processors(&mut self) -> impl Iterator<Item = &mut dyn Processor<V>> {
+    fn processors(&mut self) -> impl Iterator<Item = &mut Box<dyn Processor<V>>> {
         self.nodes.iter_mut().filter_map(|node| match &mut node.work {
-            Work::Processor(processor) => Some(&mut **processor),
+            Work::Processor(processor) => Some(processor),
             Work::Source { .. } | Work::Sink { .. } => None,
         })
     }

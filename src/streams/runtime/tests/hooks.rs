@@ -3,7 +3,7 @@
 use parking_lot::Mutex;
 
 use super::faults::{faulty, settle, try_start};
-use super::faulty::{Call, Fault};
+use super::faulty::{Call, Fault, FaultyLog};
 use super::*;
 use crate::streams::log::Class;
 
@@ -51,6 +51,13 @@ fn values(driver: &mut TopologyTestDriver) -> Vec<String> {
     records.into_iter().map(|record| String::from_utf8(record.value.unwrap()).unwrap()).collect()
 }
 
+/// Starts the engine; that it commits where its input begins is not told.
+fn start(world: &World, log: &Arc<FaultyLog>, told: &Told) -> TopologyTestDriver {
+    let driver = try_start(world, log, listening(told)).unwrap();
+    heard(told);
+    driver
+}
+
 /// What was told since the last time.
 fn heard(told: &Told) -> Vec<String> {
     std::mem::take(&mut *told.lock())
@@ -60,7 +67,7 @@ fn heard(told: &Told) -> Vec<String> {
 fn a_commit_is_told_when_it_happened_and_a_failed_one_is_taken_back() {
     let (world, told) = (World::new(1), Told::default());
     let (log, faults) = faulty(&world);
-    let mut driver = try_start(&world, &log, listening(&told)).unwrap();
+    let mut driver = start(&world, &log, &told);
     pipe(&mut driver, "a", "1");
     assert_eq!(heard(&told), ["1", "committed"]);
     faults.lock().push_back(Fault { call: Call::SendOffsets, class: Class::Rebalanced, takes_effect: false });
@@ -74,7 +81,7 @@ fn a_commit_is_told_when_it_happened_and_a_failed_one_is_taken_back() {
 fn a_record_that_failed_is_taken_back_at_once() {
     let (world, told) = (World::new(1), Told::default());
     let (log, _) = faulty(&world);
-    let mut driver = try_start(&world, &log, listening(&told)).unwrap();
+    let mut driver = start(&world, &log, &told);
     pipe(&mut driver, "a", "poison");
     assert_eq!(heard(&told), ["poison", "rolled back", "committed"]);
 }
@@ -83,9 +90,9 @@ fn a_record_that_failed_is_taken_back_at_once() {
 fn what_a_node_records_when_it_is_suspended_is_committed() {
     let (world, told) = (World::new(1), Told::default());
     let (log, _) = faulty(&world);
-    let driver = try_start(&world, &log, listening(&told)).unwrap();
+    let driver = start(&world, &log, &told);
     driver.close().unwrap();
     assert_eq!(heard(&told)[..2], ["suspend", "committed"]);
-    let mut driver = try_start(&world, &log, listening(&told)).unwrap();
+    let mut driver = start(&world, &log, &told);
     assert_eq!(values(&mut driver), ["last words"]);
 }
