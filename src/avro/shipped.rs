@@ -14,7 +14,7 @@ pub const SHIPPED: [(&str, &str); 3] = [
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Schema, Type};
+    use super::super::{Schema, Type, check_readable};
     use super::*;
 
     #[test]
@@ -30,6 +30,18 @@ mod tests {
             let schema = Schema::parse(text).unwrap();
             assert_eq!(schema.unsupported(), []);
             assert_eq!(schema.shape().fields.len(), json["fields"].as_array().unwrap().len());
+        }
+    }
+
+    #[test]
+    fn what_was_written_before_a_field_was_added_can_be_read() {
+        for (name, added) in [("youtube_video", "appeared"), ("youtube_change", "removed_reason")] {
+            let mut json: serde_json::Value = serde_json::from_str(shipped(name).unwrap()).unwrap();
+            let before = json["fields"].as_array().unwrap().len();
+            json["fields"].as_array_mut().unwrap().retain(|field| field["name"] != added);
+            assert_eq!(json["fields"].as_array().unwrap().len(), before - 1);
+            let older = Schema::parse(&json.to_string()).unwrap();
+            assert!(check_readable(&older, &Schema::parse(shipped(name).unwrap()).unwrap()).is_ok(), "{name}");
         }
     }
 

@@ -110,8 +110,8 @@ mod tests {
         let verdict = Verdict::of(&broken(), false, Style::Plain);
         insta::assert_snapshot!(verdict.talk, @r"
       x [processors.views] has no key `evry`
-        ,-[t.toml:58:1]
-     58 | evry    = 200
+        ,-[t.toml:59:1]
+     59 | evry    = 200
         : ^^|^
         :   `-- not known here
         `----
@@ -125,7 +125,7 @@ mod tests {
     #[test]
     fn json_has_places_and_codes() {
         let verdict = Verdict::of(&broken(), true, Style::Plain);
-        insta::assert_snapshot!(verdict.data, @r#"{"errors":1,"faults":[{"code":"unknown-key","column":1,"end_column":5,"end_line":58,"hint":"did you mean `every`?","line":58,"message":"[processors.views] has no key `evry`","severity":"error"}],"file":"t.toml","nodes":null,"ok":false,"warnings":0}"#);
+        insta::assert_snapshot!(verdict.data, @r#"{"errors":1,"faults":[{"code":"unknown-key","column":1,"end_column":5,"end_line":59,"hint":"did you mean `every`?","line":59,"message":"[processors.views] has no key `evry`","severity":"error"}],"file":"t.toml","nodes":null,"ok":false,"warnings":0}"#);
         assert_eq!((verdict.talk.as_str(), verdict.code), ("", 2));
         let verdict = Verdict::of(&shipped(), true, Style::Plain);
         insta::assert_snapshot!(verdict.data, @r#"{"errors":0,"faults":[],"file":"topology.toml (built in)","nodes":{"processors":["changes","likes","comments","views"],"sinks":["changes","outbox"],"sources":["videos"],"stores":["changes","views"]},"ok":true,"warnings":0}"#);

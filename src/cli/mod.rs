@@ -2,6 +2,7 @@
 
 pub mod check;
 mod context;
+mod dead_letters;
 mod demo;
 mod error;
 mod http;
@@ -84,6 +85,8 @@ enum Command {
     Reset(reset::Args),
     /// Show the records of a topic, decoded
     Tap(tap::Args),
+    /// List what could not be processed or delivered, and put it back
+    DeadLetters(dead_letters::Args),
     /// Ask whether the process that owns the state directory is ready: exit code 0 if so, else 1
     Status(status::Args),
 }
@@ -119,6 +122,7 @@ fn execute(command: Command, context: &Context, shutdown: &Shutdown) -> Result {
         Command::Setup(args) => setup::execute(&args, context),
         Command::Reset(args) => reset::execute(&args, context),
         Command::Tap(args) => tap::execute(args, context, shutdown),
+        Command::DeadLetters(args) => dead_letters::execute(args, context, shutdown),
         Command::Status(args) => status::execute(&args, context, shutdown),
         // Answered before: it has an exit code of its own.
         Command::Check(_) => Ok(()),

@@ -1,9 +1,7 @@
 //! `reset`: forgets state and sets the position; says what it will do and asks.
 
-use std::io::{self, BufRead, IsTerminal, Write};
-
 use super::context::Context;
-use super::terminal::say;
+use super::terminal::{confirm, say};
 use super::{Error, Result};
 use crate::config::{Config, LoadOptions};
 use crate::operate::installation::{Connection, Installation};
@@ -98,18 +96,4 @@ fn failed(error: reset::Error) -> Error {
         None => format!("It has: {}.", known.join(", ")),
     };
     Error::user(error).hinted(hint)
-}
-
-fn confirm() -> Result {
-    if !io::stdin().is_terminal() {
-        return Err(Error::user("nobody can be asked: standard input is not a terminal").hinted("--yes does it without asking."));
-    }
-    let mut answer = String::new();
-    let mut talk = io::stderr().lock();
-    let asked = write!(talk, "Go on? [y/N] ").and_then(|()| talk.flush()).and_then(|()| io::stdin().lock().read_line(&mut answer));
-    asked.map_err(Error::unavailable)?;
-    match answer.trim().to_lowercase().as_str() {
-        "y" | "yes" => Ok(()),
-        _ => Err(Error::user("not confirmed; nothing was changed")),
-    }
 }

@@ -77,8 +77,13 @@ pub(super) fn drive(engine: &Streams, shutdown: &Shutdown, reported: &Reported, 
 
 /// Answers other commands through the socket in the directory.
 pub(super) fn serve(installation: &Installation, config: &Config, reported: &Reported) -> Result<Server> {
-    let owner =
-        Owner { log: installation.log(), registry: installation.registry(), targets: owner::targets(config), reported: reported.clone() };
+    let owner = Owner {
+        log: installation.log(),
+        registry: installation.registry(),
+        application_id: Arc::clone(&config.application_id),
+        targets: owner::targets(config),
+        reported: reported.clone(),
+    };
     let server = Server::start(installation.directory().path(), Arc::new(owner));
     server.map_err(|error| Error::unavailable(error).hinted("The socket in the state directory could not be opened."))
 }

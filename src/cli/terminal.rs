@@ -1,6 +1,6 @@
 //! Standard output for data, standard error for talk and progress.
 
-use std::io::{self, BufWriter, IsTerminal, Stdout, Write};
+use std::io::{self, BufRead, BufWriter, IsTerminal, Stdout, Write};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -51,6 +51,21 @@ impl Out {
 pub(crate) fn say(text: &str) {
     // Where standard error is closed there is nobody to talk to.
     writeln!(io::stderr().lock(), "{text}").unwrap_or_default();
+}
+
+/// Asks whether to go on; where nobody can be asked, or the answer is no, that is an error.
+pub(crate) fn confirm() -> Result {
+    if !io::stdin().is_terminal() {
+        return Err(Error::user("nobody can be asked: standard input is not a terminal").hinted("--yes does it without asking."));
+    }
+    let mut answer = String::new();
+    let mut talk = io::stderr().lock();
+    let asked = write!(talk, "Go on? [y/N] ").and_then(|()| talk.flush()).and_then(|()| io::stdin().lock().read_line(&mut answer));
+    asked.map_err(Error::unavailable)?;
+    match answer.trim().to_lowercase().as_str() {
+        "y" | "yes" => Ok(()),
+        _ => Err(Error::user("not confirmed; nothing was changed")),
+    }
 }
 
 /// How far a long piece of work is: a bar on a terminal, now and then a line elsewhere.

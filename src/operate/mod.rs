@@ -6,6 +6,7 @@ pub mod health;
 pub mod http;
 pub mod import;
 pub mod installation;
+pub mod letters;
 pub mod observations;
 pub mod owner;
 mod random;

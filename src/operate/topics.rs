@@ -7,6 +7,9 @@ use crate::config::Config;
 use crate::streams::log::{Admin, Result};
 use crate::streams::runtime::{changelog_topic, dead_letter_topic};
 
+/// Where messages go that the sender cannot deliver.
+pub const TELEGRAM_DEAD_LETTERS: &str = "telegram_dead_letters";
+
 /// What a topic is to the application.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Role {

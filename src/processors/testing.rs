@@ -50,7 +50,18 @@ impl TestContext {
 
     /// Lets the node process one record.
     pub(crate) fn process(&mut self, node: &mut dyn Processor<Row>, key: Option<&[u8]>, value: Option<&Row>) -> Result<(), BoxError> {
-        let record = Record { key, value, timestamp: self.timestamp, headers: Headers::EMPTY };
+        self.process_with(node, key, value, Headers::EMPTY)
+    }
+
+    /// The same for a record with headers.
+    pub(crate) fn process_with(
+        &mut self,
+        node: &mut dyn Processor<Row>,
+        key: Option<&[u8]>,
+        value: Option<&Row>,
+        headers: Headers<'_>,
+    ) -> Result<(), BoxError> {
+        let record = Record { key, value, timestamp: self.timestamp, headers };
         let result = node.process(&record, self);
         self.timestamp.0 += 1_000;
         self.offset.0 += 1;

@@ -106,13 +106,30 @@ impl TopologyTestDriver {
         self.run()
     }
 
+    /// The same for a record with headers.
+    pub fn pipe_with(
+        &mut self,
+        topic: &str,
+        key: Option<&[u8]>,
+        value: Option<&[u8]>,
+        headers: Headers<'_>,
+        timestamp: Timestamp,
+    ) -> Result<()> {
+        self.send(topic, &ProducerRecord { topic: 0, partition: None, key, value, headers, timestamp })?;
+        self.run()
+    }
+
     /// Appends a record to an input topic without running the topology.
     pub fn append(&mut self, topic: &str, key: Option<&[u8]>, value: Option<&[u8]>, timestamp: Timestamp) -> Result<()> {
+        self.send(topic, &ProducerRecord { topic: 0, partition: None, key, value, headers: Headers::EMPTY, timestamp })
+    }
+
+    fn send(&mut self, topic: &str, record: &ProducerRecord<'_>) -> Result<()> {
         let place =
             self.inputs.iter().position(|input| &**input == topic).ok_or_else(|| Error::MissingTopic { topic: topic.to_owned() })?;
         let timeout = Duration::from_secs(1);
         self.producer.begin()?;
-        self.producer.send(&ProducerRecord { topic: place, partition: None, key, value, headers: Headers::EMPTY, timestamp })?;
+        self.producer.send(&ProducerRecord { topic: place, ..*record })?;
         self.producer.flush(timeout)?;
         Ok(self.producer.commit(timeout)?)
     }

@@ -83,6 +83,7 @@ fn latest() -> (Shape, Row) {
         ("current.observed_at", Type::Timestamp, Value::Long(2000)),
         ("changed", Type::Names(Arc::clone(&names)), Value::Names(NameSet { names, bits: 0b1010 })),
         ("removed", Type::Boolean, Value::Boolean(false)),
+        ("reason", Type::String, Value::Null),
     ];
     let shape = shape(&fields.each_ref().map(|(path, ty, _)| (*path, ty.clone())));
     (shape, Row { values: fields.map(|(_, _, value)| value).into() })
@@ -105,7 +106,7 @@ fn a_change_has_these_bytes() {
         b"\x02\x01\x02\x80\xf8\x82\xad\x16",
         b"\x04\x0aviews\x10comments\x00",
         b"\x02\xd0\x0f\xa0\x1f",
-        b"\x00",
+        b"\x00\x00",
     ];
     assert_eq!(out, golden.concat());
     let json = to_json(&schema, &out).unwrap();
@@ -124,9 +125,9 @@ fn a_video_has_these_bytes() {
     let row = Row { values: vec![Value::Long(64), Value::String("é".into()), Value::Strings(vec!["PL1".into()])] };
     let mut out = Vec::new();
     encoder.encode(&row, None, &mut out).unwrap();
-    assert_eq!(out, b"\x02\x04\xc3\xa9\x02\x80\x01\x00\x00\x00\x00\x02\x02\x06PL1\x00\x00\x00\x00");
+    assert_eq!(out, b"\x02\x04\xc3\xa9\x02\x80\x01\x00\x00\x00\x00\x02\x02\x06PL1\x00\x00\x00\x00\x00");
     let defaulted: Vec<_> = encoder.defaulted().iter().map(|path| &**path).collect();
-    assert_eq!(defaulted, ["likes", "comments", "channel_id", "channel_title", "published_at", "duration_seconds", "live_state"]);
+    assert_eq!(defaulted, ["likes", "comments", "channel_id", "channel_title", "published_at", "duration_seconds", "live_state", "appeared"]);
 }
 
 #[test]

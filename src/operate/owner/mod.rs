@@ -1,14 +1,16 @@
 //! What the owner of an embedded log does for other commands, asked through the socket.
 
+use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
 
 use super::append::{self, Target};
 use super::health::Reported;
 use super::import::{Import, Watch};
+use super::letters::Letters;
 use super::observations::Fault;
 use super::socket::{Failure, Handler, Reply, Request, Response};
-use super::{import, tap};
+use super::{import, letters, tap};
 use crate::avro::Registry;
 use crate::config::Config;
 use crate::streams::log::Log;
@@ -20,6 +22,8 @@ pub struct Owner {
     pub log: Arc<dyn Log>,
     /// Its schemas.
     pub registry: Arc<dyn Registry>,
+    /// The application, whose dead letters others may ask for.
+    pub application_id: Arc<str>,
     /// Where observations may go, by the name of the source.
     pub targets: Vec<(String, Target)>,
     /// What the engine last reported.
@@ -75,6 +79,7 @@ impl Handler for Owner {
         match request {
             Request::Tap(request) => self.tap(&request, reply),
             Request::Import { path, source } => self.import(&path, source.as_deref(), reply),
+            Request::DeadLetters { request } => self.letters(&request, reply),
             Request::Status => {
                 let health = serde_json::to_value(self.reported.health()).map_err(|error| Failure::of(&error, false))?;
                 reply.say(&Response::Status(health));
@@ -93,6 +98,29 @@ impl Owner {
             let by_user = matches!(error, tap::Error::UnknownTopic { .. });
             Failure { hints: error.hint().into_iter().collect(), ..Failure::of(&error, by_user) }
         })
+    }
+
+    fn letters(&self, request: &letters::Request, reply: &mut Reply) -> Result<(), Failure> {
+        let letters = Letters { log: &*self.log, registry: &*self.registry, application_id: &self.application_id };
+        let over = reply.watch();
+        let stop = || over.is_over();
+        let done = match request {
+            letters::Request::List(filter) => {
+                letters.list(filter, &stop, &mut |letter| reply.send(&Response::Letter(Box::new(letter))))
+            }
+            letters::Request::Plan { filter, again } => {
+                letters.plan(filter, *again, &stop).map(|plan| reply.say(&Response::ReplayPlan(plan)))
+            }
+            letters::Request::Replay { filter, again, plan } => {
+                // Told between transactions; who does not listen finds out at the end what became of it, or asks again.
+                let told = |count| match reply.send_in_time(&Response::Committed(count)) {
+                    ControlFlow::Continue(()) | ControlFlow::Break(()) => {}
+                };
+                let outcome = letters.replay((filter, *again), plan, &stop, &mut { told });
+                outcome.map(|outcome| reply.say(&Response::Replayed(outcome)))
+            }
+        };
+        done.map_err(|error| Failure { hints: error.hint().into_iter().collect(), ..Failure::of(&error, error.is_by_user()) })
     }
 
     fn import(&self, path: &Path, source: Option<&str>, reply: &mut Reply) -> Result<(), Failure> {

@@ -20,7 +20,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::import::Outcome;
-use super::tap;
+use super::{letters, tap};
 
 /// A longer request is refused.
 const REQUEST_BYTES_MAX: usize = 64 << 10;
@@ -56,6 +56,11 @@ pub enum Request {
         /// The name of the source; none where there is only one.
         source: Option<String>,
     },
+    /// List dead letters, or put them back.
+    DeadLetters {
+        /// What of it.
+        request: letters::Request,
+    },
     /// Say how the engine is.
     Status,
 }
@@ -66,6 +71,12 @@ pub enum Request {
 pub enum Response {
     /// A record of a topic.
     Record(tap::Tapped),
+    /// A dead letter.
+    Letter(Box<letters::Letter>),
+    /// What a replay of dead letters would do.
+    ReplayPlan(letters::Plan),
+    /// What became of a replay.
+    Replayed(letters::Outcome),
     /// A row went to the dead letters.
     BadRow {
         /// Its line in the file.
@@ -73,7 +84,7 @@ pub enum Response {
         /// What is wrong with it.
         fault: String,
     },
-    /// So many rows are committed.
+    /// So many rows, or letters, are committed.
     Committed(u64),
     /// The import is over.
     Imported(Outcome),

@@ -14,7 +14,7 @@ use crate::streams::clock::Timestamp;
 use crate::streams::log::{self, Consumer, ConsumerOptions, Isolation, Log, Offset, Polled, RecordBatch, RecordRef, TopicPartition};
 
 /// How long a poll waits before it looks whether to stop.
-const POLL_TIMEOUT: Duration = Duration::from_millis(100);
+pub(super) const POLL_TIMEOUT: Duration = Duration::from_millis(100);
 
 /// Polls in a row that may bring nothing although the end is not reached: a log far away needs time, and what is left may be nothing to read.
 const IDLE_MAX: u32 = 50;
@@ -224,7 +224,17 @@ impl Reader {
 
     /// Whether everything was handed out that was there when it was opened, or nothing comes any more.
     fn is_done(&self) -> bool {
-        self.at_end() || self.idle >= IDLE_MAX
+        self.at_end() || self.is_silent()
+    }
+
+    /// Whether nothing came for [`IDLE_MAX`] polls.
+    pub(super) fn is_silent(&self) -> bool {
+        self.idle >= IDLE_MAX
+    }
+
+    /// Each partition with the end that it had when the topic was opened.
+    pub(super) fn ends(&self) -> impl Iterator<Item = (&TopicPartition, Offset)> {
+        self.ends.iter().map(|(partition, end)| (partition, *end))
     }
 
     /// Whether everything was handed out that was there when it was opened.
@@ -233,7 +243,8 @@ impl Reader {
     }
 }
 
-fn decode(registry: &dyn Registry, partition: &TopicPartition, record: &RecordRef<'_>) -> Tapped {
+/// A record for people.
+pub(super) fn decode(registry: &dyn Registry, partition: &TopicPartition, record: &RecordRef<'_>) -> Tapped {
     let text = |bytes: &[u8]| text(bytes).into_owned();
     let (schema, value) = match record.value {
         None => (None, serde_json::Value::Null),
@@ -269,7 +280,7 @@ fn json(value: &[u8]) -> Option<serde_json::Value> {
 }
 
 /// UTF-8 as it is, anything else as `0x` and hexadecimal digits.
-fn text(bytes: &[u8]) -> Cow<'_, str> {
+pub(super) fn text(bytes: &[u8]) -> Cow<'_, str> {
     let readable = |text: &&str| !text.chars().any(|c| c.is_control() && !c.is_whitespace());
     match std::str::from_utf8(bytes).ok().filter(readable) {
         Some(text) => Cow::Borrowed(text),

@@ -11,6 +11,7 @@
 //!   previous, but is not in `changed` and makes no event by itself. So a field that is added to `watch` floods nobody.
 //! - A record that changes nothing makes no event; [`Emit::Every`] makes one of each record, as ksqlDB does.
 //! - A tombstone forgets the key and makes an event with `removed`, the last known values on both sides. For an unknown key it makes none.
+//!   Its header [`REASON_HEADER`] says why the key is gone: the event has it as `reason`, which is null in all others.
 //! - Records count in the order of their offsets. With [`Order::Timestamp`] one that is older than the key's last observation is left
 //!   out and counted (`late_records_total`); a tombstone too.
 //! - A record without a key, or whose key is not of the declared format (UTF-8 by default), is an error of that record. The state is kept under
@@ -42,6 +43,12 @@ pub(super) use state::TAG_LONG;
 
 /// The most fields that can be watched: a [`NameSet`](crate::avro::NameSet) has 64 bits.
 pub const WATCHED_MAX: usize = 64;
+
+/// The header in which a tombstone says why its key is gone, as UTF-8.
+pub const REASON_HEADER: &str = "reason";
+
+/// What the reason of a tombstone is cut to, in characters.
+pub const REASON_CHARS_MAX: usize = 200;
 
 /// What a null observation means.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -166,7 +173,7 @@ impl Plan {
     }
 
     /// The shape of the events: `key`, `previous.<field>` and `current.<field>` for each watched field, `previous.observed_at`,
-    /// `current.observed_at`, `changed`, `removed`.
+    /// `current.observed_at`, `changed`, `removed`, `reason`.
     pub fn shape(&self) -> &Shape {
         &self.shape
     }
@@ -222,5 +229,6 @@ fn shape_of(watched: &[Watched], input: &Shape, names: &Arc<[Arc<str>]>, key: Ke
     fields.push(Field::new("current.observed_at", Type::Timestamp, false));
     fields.push(Field::new("changed", Type::Names(Arc::clone(names)), false));
     fields.push(Field::new("removed", Type::Boolean, false));
+    fields.push(Field::new("reason", Type::String, true));
     Shape { fields }
 }

@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use crate::avro::{Key, KeyError, NameSet, Row, Shape, Value};
 use crate::streams::kv;
+use crate::streams::log::Headers;
 use crate::streams::processor::{BoxError, InitContext, Processor, ProcessorContext, Record, StoreId};
 
 use super::state::{self, Head, Held, Known, Pair, Seen, Slot};
-use super::{Emit, Nulls, OnFirst, Order, Shared};
+use super::{Emit, Nulls, OnFirst, Order, REASON_CHARS_MAX, REASON_HEADER, Shared};
 
 /// Why a record could not be judged.
 #[derive(Debug, thiserror::Error)]
@@ -37,7 +38,7 @@ impl Latest {
     pub(super) fn new(plan: Arc<Shared>, shape: &Shape) -> Self {
         let slots = vec![Slot::default(); plan.fields.len()];
         let mut event = Row::of(shape);
-        if let [.., changed, removed] = event.values.as_mut_slice() {
+        if let [.., changed, removed, _] = event.values.as_mut_slice() {
             *changed = Value::Names(NameSet { names: Arc::clone(&plan.names), bits: 0 });
             *removed = Value::Boolean(false);
         }
@@ -100,17 +101,28 @@ impl Latest {
     }
 
     /// Fills what is not a watched field.
-    fn finish(&mut self, key: Key<'_>, head: Option<&Head>, now: Seen, changed: u64, removed: bool) {
-        if let [first, .., previous_at, current_at, changed_names, removed_flag] = self.event.values.as_mut_slice() {
+    fn finish(&mut self, key: Key<'_>, head: Option<&Head>, now: Seen, changed: u64, removed: Option<Headers<'_>>) {
+        if let [first, .., previous_at, current_at, changed_names, removed_flag, reason] = self.event.values.as_mut_slice() {
             key.copy_to(first);
             *previous_at = head.map_or(Value::Null, |head| Value::Long(head.last.timestamp.0));
             *current_at = Value::Long(now.timestamp.0);
             if let Value::Names(set) = changed_names {
                 set.bits = changed;
             }
-            *removed_flag = Value::Boolean(removed);
+            *removed_flag = Value::Boolean(removed.is_some());
+            match removed.and_then(reason_of) {
+                Some(text) => reason.set_str(text),
+                None => *reason = Value::Null,
+            }
         }
     }
+}
+
+/// Why a key is gone, as its tombstone says; none where it says nothing that is text.
+fn reason_of(headers: Headers<'_>) -> Option<&str> {
+    let text = std::str::from_utf8(headers.last(REASON_HEADER)?).ok().filter(|text| !text.is_empty())?;
+    let end = text.char_indices().nth(REASON_CHARS_MAX).map_or(text.len(), |(end, _)| end);
+    text.get(..end)
 }
 
 impl Processor<Row> for Latest {
@@ -148,7 +160,7 @@ impl Processor<Row> for Latest {
         if !emits {
             return Ok(());
         }
-        self.finish(key, head.as_ref(), now, changed, record.value.is_none());
+        self.finish(key, head.as_ref(), now, changed, record.value.is_none().then_some(record.headers));
         context.forward(&Record { value: Some(&self.event), ..*record })
     }
 }

@@ -51,6 +51,10 @@ pub fn derived_schema(topic: &str, events: &Shape) -> Result<Schema, DeriveError
 
 /// `previous.order.price` as `order_price_previous`.
 fn flat_name(path: &str) -> String {
+    // Beside the flat names of fields `reason` alone would not say of what.
+    if path == "reason" {
+        return "removed_reason".to_owned();
+    }
     let sides = [("previous.", "_previous"), ("current.", "_current")];
     let side = sides.iter().find_map(|(prefix, suffix)| Some(format!("{}{suffix}", path.strip_prefix(prefix)?)));
     side.unwrap_or_else(|| path.to_owned()).replace('.', "_")
@@ -62,6 +66,10 @@ fn described(name: &str, path: &str, ty: &Type) -> Json {
         ("key", _) => json!({ "name": name, "type": avro_type(ty), "tidewatch": "key", "doc": "The record's key." }),
         ("changed", _) => json!({ "name": name, "type": avro_type(ty), "default": [], "doc": "The names of the fields that changed now." }),
         ("removed", _) => json!({ "name": name, "type": "boolean", "default": false, "doc": "Whether the key is gone." }),
+        ("reason", _) => json!({
+            "name": name, "type": ["null", "string"], "default": null, "tidewatch": path,
+            "doc": "Why the key is gone, where that was said; null otherwise.",
+        }),
         ("previous.observed_at", _) => optional("When the key was observed before; null at first sight.".to_owned()),
         ("current.observed_at", _) => json!({ "name": name, "type": avro_type(ty), "doc": "When this was observed." }),
         (_, Some(("previous", field))) => optional(format!("`{field}` before; null where it was not known.")),

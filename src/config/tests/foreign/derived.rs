@@ -75,6 +75,7 @@ fn the_schema_is_flat_and_its_text_never_changes() {
     "observed_at_current" {"logicalType":"timestamp-millis","type":"long"} null
     "changed" {"items":"string","type":"array"} []
     "removed" "boolean" false
+    "removed_reason" ["null","string"] null
     "#);
     assert_eq!(orders(ORDERS).unwrap().sinks[0].schema.text(), sink.schema.text());
 }
@@ -97,7 +98,7 @@ fn changes_are_written_with_it_and_a_longer_watch_is_compatible() {
     whole.avro("orders", b"k", NESTED, &order(11, 61_000_000));
     let changes = whole.read("order.changes-1");
     assert_eq!(changes.len(), 1);
-    insta::assert_snapshot!(changes[0].1.to_string(), @r#"{"at_current":61000,"at_previous":60000,"changed":["order.price","at"],"key":"k","observed_at_current":180000,"observed_at_previous":120000,"open_current":true,"open_previous":true,"order_price_current":11,"order_price_previous":10,"order_tags_current":["x"],"order_tags_previous":["x"],"rate_current":0.5,"rate_previous":0.5,"removed":false}"#);
+    insta::assert_snapshot!(changes[0].1.to_string(), @r#"{"at_current":61000,"at_previous":60000,"changed":["order.price","at"],"key":"k","observed_at_current":180000,"observed_at_previous":120000,"open_current":true,"open_previous":true,"order_price_current":11,"order_price_previous":10,"order_tags_current":["x"],"order_tags_previous":["x"],"rate_current":0.5,"rate_previous":0.5,"removed":false,"removed_reason":null}"#);
 }
 
 #[test]

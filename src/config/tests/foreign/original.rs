@@ -44,7 +44,7 @@ fn writers_of_both_schemas_share_the_topic() {
     let ours = crate::avro::shipped("youtube_video").unwrap();
     whole.avro("youtube_videos", b"a", KSQLDB, &seen(190, 412, 7));
     let record = json!({ "title": "Tides", "views": 3_000_000_000_i64, "likes": 412, "comments": 7, "channel_id": null, "channel_title": null,
-        "playlists": null, "published_at": null, "duration_seconds": null, "live_state": null });
+        "playlists": null, "published_at": null, "duration_seconds": null, "live_state": null, "appeared": null });
     // Another subject: the registry would refuse the two as versions of one.
     let bytes = confluent(&*whole.registry, "ours", ours, &record);
     whole.pipe("youtube_videos", Some(b"a"), Some(&bytes));

@@ -6,6 +6,7 @@ use super::*;
 use crate::avro::{NameSet, Row, Value};
 use crate::processors::testing::{TestContext, connect};
 use crate::streams::clock::Timestamp;
+use crate::streams::log::HeadersBuf;
 
 mod ksqldb;
 mod model;
@@ -102,6 +103,7 @@ fn an_event_carries_every_watched_field_and_names_those_that_changed() {
         ("current.observed_at", long(2_000)),
         ("changed", Value::Names(NameSet { names: ["title", "likes"].map(Arc::from).into(), bits: 0b10 })),
         ("removed", Value::Boolean(false)),
+        ("reason", Value::Null),
     ];
     assert_eq!(bench.plan.shape().fields.len(), expected.len());
     for (path, value) in expected {
@@ -207,6 +209,30 @@ fn a_tombstone_forgets_the_key_and_emits_removed() {
     assert_eq!(bench.see(&seen(Some("a"), Some(9))), None, "back again is a first sight");
     let event = bench.see(&seen(Some("a"), Some(10))).unwrap();
     assert_eq!(bench.value(&event, "removed"), &Value::Boolean(false));
+}
+
+#[test]
+fn a_removed_event_has_the_reason_that_its_tombstone_gives() {
+    let long_text = "\u{e9}".repeat(REASON_CHARS_MAX + 1);
+    let cases: [(&[(&str, Option<&[u8]>)], Option<&str>); 6] = [
+        (&[("reason", Some(b"private"))], Some("private")),
+        (&[("reason", Some(b"gone")), ("Reason", Some(b"x")), ("reason", Some(b"left-playlist"))], Some("left-playlist")),
+        (&[("reason", Some(long_text.as_bytes()))], long_text.strip_suffix('\u{e9}')),
+        (&[("reason", Some(b"\xff"))], None),
+        (&[("reason", Some(b""))], None),
+        (&[("reason", None)], None),
+    ];
+    let mut bench = Bench::new(&options(&["likes"]));
+    for (given, expected) in cases {
+        bench.see(&seen(None, Some(1)));
+        let seen_again = bench.see(&seen(None, Some(2))).unwrap();
+        assert_eq!(bench.value(&seen_again, "reason"), &Value::Null, "that of the one before is forgotten");
+        let mut headers = HeadersBuf::default();
+        given.iter().for_each(|(name, value)| headers.push(name, *value));
+        bench.context.process_with(&mut bench.node, Some(b"k"), None, headers.as_headers()).unwrap();
+        let removed = bench.context.rows().pop().unwrap();
+        assert_eq!(bench.value(&removed, "reason"), &expected.map_or(Value::Null, |text| Value::String(text.to_owned())));
+    }
 }
 
 #[test]
