@@ -11,9 +11,10 @@ use super::terminal::{Out, say};
 use super::{Error, Result, http, replay, run};
 use crate::config::Config;
 use crate::operate::append::Appender;
-use crate::operate::channel::{self, Channel};
 use crate::operate::health::Reported;
 use crate::operate::installation::{self, Installation};
+use crate::operate::simulated::Channel;
+use crate::operate::simulated::channel::observer::{self, Observer};
 use crate::operate::tally::{self, Messages, Texts};
 use crate::operate::{owner, tap};
 use crate::streams::clock::{Clock, Timestamp};
@@ -99,7 +100,7 @@ fn simulate(args: &Args, context: &Context, shutdown: &Shutdown) -> Result {
 
 /// The channel on one side, its messages on the other.
 struct Show {
-    channel: Channel,
+    channel: Observer,
     appender: Appender,
     position: i64,
     clock: Arc<dyn Clock>,
@@ -118,11 +119,11 @@ impl Show {
         let targets = owner::targets(config);
         let target = owner::target(&targets, None).map_err(Error::user)?;
         let name = format!("demo-{seed}");
-        let opened = Appender::open(&*log, &*registry, target, &channel::shape(), &name);
+        let opened = Appender::open(&*log, &*registry, target, &observer::shape(), &name);
         let (appender, committed) =
             opened.map_err(|error| Error::config(error).hinted("The simulated channel is one of YouTube videos."))?;
         let position = committed.map_or(0, |committed| committed.offset.0);
-        let mut channel = Channel::new(seed, START);
+        let mut channel = Observer::new(Channel::new(seed, START));
         // What an earlier demo with this seed appended is passed over.
         for _ in 0..position {
             channel.step();

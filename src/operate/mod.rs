@@ -1,7 +1,6 @@
 //! What is done with a running application and its topics, without a word about how it is asked for: the command line is above.
 
 pub mod append;
-pub mod channel;
 pub mod health;
 pub mod http;
 pub mod import;
@@ -9,10 +8,10 @@ pub mod installation;
 pub mod letters;
 pub mod observations;
 pub mod owner;
-mod random;
 pub mod reset;
 pub mod retention;
 pub mod setup;
+pub mod simulated;
 pub mod socket;
 pub mod tally;
 pub mod tap;

@@ -77,3 +77,49 @@ impl Clock for ManualClock {
         Duration::from_millis(u64::try_from(self.now_ms.load(Ordering::SeqCst)).unwrap_or(0))
     }
 }
+
+/// A clock whose days are short: its time of day runs `speed` times as fast as that of another clock.
+///
+/// Its monotonic side is the other's own, unscaled: intervals and deadlines of requests and files stay what they are.
+#[derive(Debug)]
+pub struct ScaledClock {
+    start: Timestamp,
+    speed: u32,
+    inner: Arc<dyn Clock>,
+    began: Duration,
+}
+
+impl ScaledClock {
+    /// A clock that shows `start` now.
+    pub fn new(start: Timestamp, speed: u32, inner: Arc<dyn Clock>) -> Self {
+        let began = inner.monotonic();
+        Self { start, speed, inner, began }
+    }
+}
+
+impl Clock for ScaledClock {
+    fn now(&self) -> Timestamp {
+        let passed = self.inner.monotonic().saturating_sub(self.began).saturating_mul(self.speed);
+        Timestamp(self.start.0.saturating_add(i64::try_from(passed.as_millis()).unwrap_or(i64::MAX)))
+    }
+
+    fn monotonic(&self) -> Duration {
+        self.inner.monotonic()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_scaled_clock_runs_fast_from_where_it_starts() {
+        let inner = ManualClock::at(Timestamp(5_000));
+        let clock = ScaledClock::new(Timestamp(1_000_000), 300, Arc::new(inner.clone()));
+        assert_eq!(clock.now(), Timestamp(1_000_000));
+        inner.advance(Duration::from_millis(2_000));
+        assert_eq!((clock.now(), clock.monotonic()), (Timestamp(1_600_000), Duration::from_secs(7)));
+        inner.advance(Duration::from_millis(1));
+        assert_eq!(clock.now(), Timestamp(1_600_300));
+    }
+}

@@ -15,7 +15,6 @@ pub(crate) mod python;
 pub(crate) mod records;
 pub(crate) mod registry;
 pub(crate) mod security;
-pub(crate) mod telegram;
 
 use std::collections::BTreeSet;
 use std::future::Future;

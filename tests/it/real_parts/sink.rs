@@ -1,12 +1,16 @@
 //! The connector that ships with the project, in a real worker, against a server that refuses what Telegram refuses.
 
+use std::sync::Arc;
+
 use tidewatch::avro::{Encoder, Field, Row, Schema, SchemaId, Shape, Type, Value, wire};
+use tidewatch::operate::simulated::telegram::{Closed, Effect, Options, Request};
+use tidewatch::operate::simulated::{Fault, Telegram};
+use tidewatch::streams::clock::SystemClock;
 
 use crate::real::broker::Broker;
 use crate::real::connect::{Connect, with};
 use crate::real::registry::Registry;
-use crate::real::telegram::Telegram;
-use crate::real::{records, unique};
+use crate::real::{PATIENCE, records, unique};
 
 const WORKER: &str = include_str!("../../../connect/worker.properties");
 const SINK: &str = include_str!("../../../connect/telegram-sink.properties");
@@ -48,7 +52,7 @@ fn outbox(broker: &Broker, registry: &Registry, telegram: &Telegram, messages: &
     let connector = unique("telegram");
     // Only the host is another one: the token comes out of the environment, as the shipped file has it.
     let url = SINK.lines().find_map(|line| line.strip_prefix("http.url=")).unwrap();
-    let url = url.replacen("https://api.telegram.org", &telegram.url(), 1);
+    let url = url.replacen("https://api.telegram.org", &telegram.base_url(), 1);
     assert!(url.starts_with("http://127.0.0.1:"), "{url}");
     let sink = with(SINK, &[("name", &connector), ("topics", &topic), ("http.url", &url)]);
     Outbox { connector, sink }
@@ -64,13 +68,13 @@ fn worker(broker: &Broker, registry: &Registry) -> String {
 fn the_shipped_connector_posts_what_telegram_accepts_and_stops_at_what_it_refuses() {
     let Some(_) = Connect::parts() else { return };
     let (Some(broker), Some(registry)) = (Broker::shared(), Registry::shared()) else { return };
-    let telegrams = [(); 2].map(|()| Telegram::start(TOKEN));
+    let telegrams = [(); 2].map(|()| Telegram::start(Options::new(TOKEN), Arc::new(SystemClock::new())).unwrap());
     let long = "é".repeat(4096);
     let messages = [("-100", "Likes changed: 0 => 1. T"), ("@channel", "5 < 10 & \"other\" truths 🚀"), ("-100", &long)];
     let [accepting, refusing] = &telegrams;
     // The first answer is a flood: a retry, much sooner than Telegram asked for, must do.
-    accepting.flood(&[3600]);
-    refusing.forget_chat("4711");
+    accepting.push_faults([Fault::TooMany { retry_after: 3600 }]);
+    refusing.close_chat("4711", Some(Closed::NotFound));
     let good = outbox(broker, registry, accepting, &messages);
     let bad = outbox(broker, registry, refusing, &[("4711", "to nobody"), ("-100", "never sent")]);
     let sinks = [&good, &bad].map(|outbox| with(&outbox.sink, &[("max.retries", "2"), ("retry.backoff.ms", "50")]));
@@ -80,11 +84,23 @@ fn the_shipped_connector_posts_what_telegram_accepts_and_stops_at_what_it_refuse
     assert_stops(&mut connect, refusing, &bad.connector);
 }
 
+fn taken(telegram: &Telegram) -> Vec<Request> {
+    telegram.requests().into_iter().filter(|request| matches!(request.effect, Effect::Taken(_))).collect()
+}
+
+/// Status and description of each refusal.
+fn refused(telegram: &Telegram) -> Vec<(u16, String)> {
+    let effects = telegram.requests().into_iter().map(|request| request.effect);
+    effects
+        .filter_map(|effect| if let Effect::Refused { status, description } = effect { Some((status, description)) } else { None })
+        .collect()
+}
+
 fn assert_arrives(connect: &mut Connect, telegram: &Telegram, connector: &str, messages: &[(&str, &str)]) {
-    let arrived = telegram.wait_for(messages.len(), 1);
+    let arrived = telegram.wait_for(PATIENCE, |counts| counts.taken >= messages.len() as u64 && counts.refused >= 1);
     let (state, trace) = connect.wait_for_state(connector, &["RUNNING", "FAILED"]);
-    assert!(arrived && state == "RUNNING", "{state} {trace}\n{:?}\n{}", telegram.refused(), connect.said());
-    let accepted = telegram.accepted();
+    assert!(arrived && state == "RUNNING", "{state} {trace}\n{:?}\n{}", refused(telegram), connect.said());
+    let accepted = taken(telegram);
     let sent: Vec<(&str, &str)> = accepted.iter().map(|message| (message.parameter("chat_id"), message.parameter("text"))).collect();
     assert_eq!(sent, messages);
     let parameters: Vec<(&str, &str)> = accepted[0].parameters.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
@@ -98,13 +114,13 @@ fn assert_arrives(connect: &mut Connect, telegram: &Telegram, connector: &str, m
         ("text", "Likes changed: 0 => 1. T"),
     ];
     assert_eq!(parameters, expected);
-    assert_eq!(telegram.refused(), [(429, "Too Many Requests: retry after 3600".to_owned())]);
+    assert_eq!(refused(telegram), [(429, "Too Many Requests: retry after 3600".to_owned())]);
 }
 
 /// What connect/README.md says that the connector cannot do. Should this fail, the text must change.
 fn assert_stops(connect: &mut Connect, telegram: &Telegram, connector: &str) {
     let (_, trace) = connect.wait_for_state(connector, &["FAILED"]);
-    assert_eq!(telegram.refused(), vec![(400, "Bad Request: chat not found".to_owned()); 3], "{trace}");
-    assert_eq!(telegram.accepted(), []);
+    assert_eq!(refused(telegram), vec![(400, "Bad Request: chat not found".to_owned()); 3], "{trace}");
+    assert_eq!(taken(telegram), []);
     assert!(connect.said().contains(TOKEN), "the token is no longer logged: {}", connect.said());
 }
