@@ -6,6 +6,8 @@
 mod answer;
 mod client;
 pub mod ids;
+pub mod observation;
+pub mod poller;
 mod problem;
 mod quota;
 #[cfg(test)]
