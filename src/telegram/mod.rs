@@ -6,11 +6,15 @@
 mod answer;
 mod client;
 mod failure;
+mod limits;
 mod outcome;
+mod text;
 
 pub use client::{BuildError, Client, DEFAULT_BASE_URL, Me, Message, Options, Request, Webhook};
 pub use failure::Failure;
+pub use limits::{Limits, Rates};
 pub use outcome::Outcome;
+pub use text::{fit, plain};
 
 /// Whether a character turns the direction of the text around it: in a title it would reach into the words of the message.
 fn is_bidi_control(c: char) -> bool {
