@@ -15,6 +15,7 @@ mod parse;
 mod plan;
 mod registry;
 mod schemas;
+mod telegram;
 #[cfg(test)]
 mod tests;
 
@@ -26,6 +27,7 @@ pub use external::{Environment, External, Origin, Resolve, env_var};
 pub use kafka::{Kafka, Overrides, RegistryAddress, parse_server};
 pub use model::{Config, Engine, Processor, Sink, SinkInput, Source, ValueFormat};
 pub use registry::RegistryLookup;
+pub use telegram::{check_bot_api, check_bot_token};
 
 /// The name of the topology file where none is given.
 pub const DEFAULT_PATH: &str = "topology.toml";
