@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use super::Tools;
 use crate::config::Config;
-use crate::operate::topics::{Role, needed};
+use crate::operate::topics::{Role, TELEGRAM_DEAD_LETTERS, needed};
+use crate::streams::runtime::dead_letter_topic;
 
 /// Sinks with values of this schema are outboxes: a sender reads them.
 const OUTBOX_SCHEMA: &str = "telegram_message";
@@ -106,7 +107,7 @@ pub(super) fn parts(config: &Config, tools: &Tools) -> Vec<Part> {
             "User:POLLER",
             vec![
                 // Read, because the position of an import is committed as an offset of its topic.
-                (&["Read", "Write", "Describe", "DescribeConfigs"], Resource::Topics(inputs)),
+                (&["Read", "Write", "Describe", "DescribeConfigs"], Resource::Topics(inputs.clone())),
                 (&["Write", "Describe", "DescribeConfigs"], Resource::Topics(dead_letters)),
                 (&["Read", "Describe"], Resource::Groups(format!("{id}-import-"))),
                 (&["Write", "Describe"], Resource::TransactionalIds(format!("{id}-import-"))),
@@ -120,6 +121,21 @@ pub(super) fn parts(config: &Config, tools: &Tools) -> Vec<Part> {
         vec![
             (&["Read", "Describe", "DescribeConfigs"], Resource::Topics(topics.iter().map(|topic| Arc::clone(&topic.name)).collect())),
             (&["Describe"], Resource::Group(READER_GROUP.to_owned())),
+        ],
+    ));
+    let letters = dead_letter_topic(id);
+    let mut readable = vec![Arc::from(letters.as_str()), Arc::from(TELEGRAM_DEAD_LETTERS)];
+    readable.retain(|topic| topics.iter().any(|needed| needed.name == *topic));
+    parts.push(part(
+        "dead letters",
+        "`dead-letters list` and `replay`, which puts them back where they came from",
+        "User:OPERATOR",
+        vec![
+            (&["Read", "Describe", "DescribeConfigs"], Resource::Topics(readable)),
+            (&["Write", "Describe"], Resource::Topics(inputs.into_iter().chain(outboxes.iter().cloned()).collect())),
+            (&["Read", "Describe"], Resource::Group(letters.clone())),
+            (&["Describe"], Resource::Group(READER_GROUP.to_owned())),
+            (&["Write", "Describe"], Resource::TransactionalIds(letters)),
         ],
     ));
     if !outboxes.is_empty() {

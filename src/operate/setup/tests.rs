@@ -196,6 +196,24 @@ fn what_differs_is_told_with_the_remedy_and_left_as_it_is() {
 }
 
 #[test]
+fn a_topic_must_take_what_producers_put_into_a_batch() {
+    let said = |limit, property: Option<(&str, &str)>| {
+        let (cluster, mut config) = (Cluster::of(1), on_kafka());
+        cluster.has("youtube_videos", TopicConfig { max_message_bytes: Some(limit), ..TopicConfig::keep(1) });
+        let properties = &mut config.kafka.as_mut().unwrap().properties;
+        properties.extend(property.map(|(name, value)| (name.to_owned(), config::External::literal(value))));
+        differences(&plan(&cluster, &registry(), &config, None).unwrap())
+    };
+    let command = "kafka-configs.sh --bootstrap-server b:9092 --alter --entity-type topics --entity-name youtube_videos --add-config";
+    let expected = format!("youtube_videos: max.message.bytes is 262143, not 262144: {command} max.message.bytes=262144");
+    assert_eq!(said(262_143, None), [expected]);
+    assert_eq!(said(262_144, None), [""; 0]);
+    assert_eq!(said(100_000, Some(("batch.size", "100000"))), [""; 0]);
+    assert_eq!(said(100_000, Some(("message.max.bytes", "100000"))), [""; 0]);
+    assert_eq!(said(100_000, Some(("batch.size", "500000"))).len(), 1);
+}
+
+#[test]
 fn an_input_is_never_said_to_need_other_partitions_than_it_has() {
     let cluster = Cluster::of(1);
     cluster.has("youtube_videos", TopicConfig::keep(2));
@@ -317,6 +335,12 @@ fn each_part_is_told_what_it_must_be_allowed() {
     # reader
     ADD User:READER --operation Read --operation Describe --operation DescribeConfigs --topic youtube_videos --topic youtube_changes --topic telegram_outbox --topic youtube-changes-changes-changelog --topic youtube-changes-views-changelog --topic youtube-changes-dead-letters
     ADD User:READER --operation Describe --group tidewatch-reader
+    # dead letters
+    ADD User:OPERATOR --operation Read --operation Describe --operation DescribeConfigs --topic youtube-changes-dead-letters
+    ADD User:OPERATOR --operation Write --operation Describe --topic youtube_videos --topic telegram_outbox
+    ADD User:OPERATOR --operation Read --operation Describe --group youtube-changes-dead-letters
+    ADD User:OPERATOR --operation Describe --group tidewatch-reader
+    ADD User:OPERATOR --operation Write --operation Describe --transactional-id youtube-changes-dead-letters --resource-pattern-type prefixed
     # sender
     ADD User:SENDER --operation Read --operation Describe --operation DescribeConfigs --topic telegram_outbox
     ADD User:SENDER --operation Read --operation Describe --group youtube-changes-send --resource-pattern-type prefixed

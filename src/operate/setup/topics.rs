@@ -77,6 +77,8 @@ pub(super) fn plan(admin: &dyn Admin, config: &Config, tools: Option<&Tools>, pa
         Some(kafka) if kafka.replication.is_some() => kafka.replication,
         Some(_) => Some(i32::try_from(admin.brokers()?).unwrap_or(1).clamp(1, REPLICATION)),
     };
+    // The embedded log has no such limit.
+    let batch_bytes = config.kafka.as_ref().map_or(0, |kafka| kafka.log_options("").batch_bytes());
     let mut steps: Vec<TopicStep> = Vec::new();
     for Needed { name, role } in needed(config) {
         let known = admin.describe(&name)?.map(|description| description.config);
@@ -89,7 +91,8 @@ pub(super) fn plan(admin: &dyn Admin, config: &Config, tools: Option<&Tools>, pa
         let wanted = wanted(&role, count, replication);
         let asked = partitions.is_some() || matches!(role, Role::Changelog { .. });
         let found = known.map(|config| {
-            let differences = Comparison { name: &name, role: &role, found: &config, wanted: &wanted, tools }.differences(asked);
+            let compared = Comparison { name: &name, role: &role, found: &config, wanted: &wanted, tools, batch_bytes };
+            let differences = compared.differences(asked);
             Found { config, differences }
         });
         steps.push(TopicStep { name, role, wanted, found });
@@ -120,12 +123,15 @@ struct Comparison<'a> {
     found: &'a TopicConfig,
     wanted: &'a TopicConfig,
     tools: Option<&'a Tools>,
+    /// What producers put into one batch at most.
+    batch_bytes: i64,
 }
 
 impl Comparison<'_> {
     fn differences(&self, asked_for_partitions: bool) -> Vec<Difference> {
         let partitions = if asked_for_partitions { self.partitions() } else { None };
-        let all = [partitions, self.cleanup(), self.retention(), self.delete_retention(), self.replication(), self.min_insync()];
+        let all =
+            [partitions, self.cleanup(), self.retention(), self.delete_retention(), self.replication(), self.min_insync(), self.batch()];
         all.into_iter().flatten().collect()
     }
 
@@ -194,5 +200,11 @@ impl Comparison<'_> {
         let (found, wanted) = (self.found.min_insync_replicas?, self.wanted.min_insync_replicas?);
         let differs = found < wanted && self.found.replication.is_some_and(|copies| copies > wanted);
         differs.then(|| self.difference("min.insync.replicas", &found, &wanted))
+    }
+
+    /// A topic that takes smaller batches than producers make refuses them under load, and with them the transaction.
+    fn batch(&self) -> Option<Difference> {
+        let found = self.found.max_message_bytes?;
+        (found < self.batch_bytes).then(|| self.difference("max.message.bytes", &found, &self.batch_bytes))
     }
 }
