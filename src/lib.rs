@@ -7,3 +7,4 @@ pub mod operate;
 pub mod processors;
 pub mod streams;
 pub mod telegram;
+pub mod youtube;
