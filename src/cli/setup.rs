@@ -200,6 +200,9 @@ fn role(role: &Role) -> &'static str {
         Role::Output => "output",
         Role::Changelog { .. } => "changelog",
         Role::DeadLetters => "dead letters",
+        Role::PollerState => "state of the poller",
+        Role::SentLog { .. } => "what was sent",
+        Role::Undelivered => "undelivered messages",
     }
 }
 
