@@ -165,11 +165,11 @@ fn other_types() {
     );
     assert_eq!(
         of_lists("channels = [{ channel = \"@x\", short = true }]"),
-        ["22:30 a table of `channels` has no key `short` | not known here | did you mean `shorts`?"]
+        ["22:31 a table of `channels` has no key `short` | not known here | did you mean `shorts`?"]
     );
     assert_eq!(
         of_lists("channels = [{ channel = \"@x\", live = 1 }]"),
-        ["22:37 `live` must be true or false, not a whole number | as in `live = true`"]
+        ["22:38 `live` must be true or false, not a whole number | as in `live = true`"]
     );
     assert!(of_lists("playlists = \"PL\"")[0].starts_with("22:13 `playlists` must be a list of strings"));
     assert_eq!(said(&format!("{GOOD}\nevry = \"1m\"")), ["23:1 [youtube] has no key `evry` | not known here | did you mean `every`?"]);
@@ -212,9 +212,9 @@ fn what_is_named_twice_is_a_warning() {
     assert_eq!(
         of_lists(lists),
         [
-            "22:33 \"PLabcdefghijkl\" is watched already | second time | leave it out",
+            "22:32 \"PLabcdefghijkl\" is watched already | second time | leave it out",
             "23:19 \"@x\" is watched already | second time | leave it out",
-            "23:54 \"UCabcdefghijklmnopqrstuv\" is watched already | second time | leave it out",
+            "23:53 \"UCabcdefghijklmnopqrstuv\" is watched already | second time | leave it out",
             "24:26 \"dQw4w9WgXcQ\" is watched already | second time | leave it out",
         ]
     );

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use self::fake::{Answer, Fake, Request, json};
+use self::fake::{Answer, Fake, json};
 use super::*;
 use crate::streams::clock::Timestamp;
 

@@ -157,7 +157,8 @@ proptest! {
             prop_assert_eq!(ids::channel(&format!("UC{rest}")), Ok(channel));
         }
         prop_assert_eq!(ids::playlist(&list), Ok(list.clone()));
-        prop_assert!(ids::video(&list).is_err() && ids::channel(&list).is_err() && ids::playlist(&format!("UC{rest}")).is_err());
+        let misplaced = ids::playlist(&format!("UC{rest}"));
+        prop_assert!(ids::video(&list).is_err() && ids::channel(&list).is_err() && misplaced.is_err());
     }
 
     /// Whatever is pasted, what comes out can go into a URL, and what is said about the rest is one line.

@@ -108,13 +108,13 @@ fn days_of_23_and_25_hours_are_used_to_their_end() {
 fn intervals_at_the_edges() {
     let hours = |count: u64| Duration::from_secs(count * 3_600);
     assert_eq!(interval(10 * MINUTE, 20, 10_000, hours(24)), 10 * MINUTE);
-    assert_eq!(interval(10 * MINUTE, 100, 1_000, hours(10)), hours(1));
-    assert_eq!(interval(10 * MINUTE, 100, 100, hours(10)), hours(10), "the last poll of the day was this one");
+    assert_eq!(interval(10 * MINUTE, 100, 900, hours(10)), hours(1), "nine, and the first of the next day");
+    assert_eq!(interval(10 * MINUTE, 100, 100, hours(10)), hours(5));
     assert_eq!(interval(10 * MINUTE, 100, 99, hours(10)), hours(10), "nothing is left for another");
     assert_eq!(interval(10 * MINUTE, 100, 0, MINUTE), 10 * MINUTE);
     assert_eq!(interval(10 * MINUTE, 0, 0, hours(10)), 10 * MINUTE, "nothing is asked, so nothing is spent");
-    assert_eq!(interval(MINUTE, 1, 7, Duration::from_secs(3_600)), Duration::from_millis(514_286), "rounded up");
-    assert_eq!(interval(MINUTE, 1, 1, Duration::MAX), Duration::from_millis(u64::MAX));
+    assert_eq!(interval(MINUTE, 1, 6, Duration::from_secs(3_600)), Duration::from_millis(514_286), "rounded up");
+    assert_eq!(interval(MINUTE, 1, 0, Duration::MAX), Duration::from_millis(u64::MAX));
 }
 
 proptest! {

@@ -132,7 +132,7 @@ async fn no_error_no_debug_text_and_no_log_line_holds_the_key() {
     let mut answers = vec![
         json(&format!(r#"{{"items": [{{"id": "{CANARY}", "statistics": {{"viewCount": "{CANARY}"}}}}]}}"#)),
         json(CANARY),
-        Answer::Cut(format!("HTTP/1.1 200 {CANARY}\r\ncontent-length: 9\r\n\r\n{CANARY}"[..60].as_bytes().to_vec())),
+        Answer::Cut(format!("HTTP/1.1 200 {CANARY}\r\ncontent-length: 99\r\n\r\n{CANARY}").into_bytes()),
         Answer::Cut(CANARY.as_bytes().to_vec()),
         Answer::Of(302, format!("location: https://{CANARY}/\r\n"), Vec::new()),
         Answer::Slow(Vec::new()),
