@@ -185,9 +185,7 @@ impl Post<'_> {
 
     fn plan(&self, filter: &Filter, again: bool) -> Result<Plan> {
         match self.source {
-            Source::Log(connection) => {
-                self.letters(connection).plan(filter, again, &|| self.shutdown.requested()).map_err(failed)
-            }
+            Source::Log(connection) => self.letters(connection).plan(filter, again, &|| self.shutdown.requested()).map_err(failed),
             Source::Owner(directory) => {
                 let mut plan = Plan::default();
                 self.ask(directory, letters::Request::Plan { filter: filter.clone(), again }, &mut |response| {

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::context::{Context, refused};
-use super::terminal::Out;
+use super::terminal::{Out, say};
 use super::{Error, Result};
 use crate::avro::{EmbeddedRegistry, SchemaId};
 use crate::config::{Config, LoadOptions};
@@ -15,8 +15,7 @@ use crate::streams::log::local::LocalLog;
 /// Create the topics that the topology needs and register its schemas
 ///
 /// It creates what is missing (input topics, outputs, changelogs, dead letters) and changes nothing that exists: where a setting differs, it prints
-/// the command that mends it. An incompatible schema, or a topic on which `run` would be refused, is found before anything is created. On
-/// Kafka it also prints the ACLs that each part of the program needs; principals are placeholders.
+/// the command that mends it. An incompatible schema, or a topic on which `run` would be refused, is found before anything is created.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// Only say what would be done
@@ -25,7 +24,10 @@ pub(super) struct Args {
     /// Partitions of topics that are not there yet [default: that of the topology file for inputs, that of the inputs for the others]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(i32).range(1..=4096))]
     partitions: Option<i32>,
-    /// Print one JSON object
+    /// On Kafka, print the ACLs too that each part of the program needs; principals are placeholders
+    #[arg(long)]
+    acls: bool,
+    /// Print one JSON object; the ACLs are in it
     #[arg(long)]
     json: bool,
 }
@@ -52,8 +54,16 @@ pub(super) fn execute(args: &Args, context: &Context) -> Result {
         out.line(&report.to_json().to_string())?;
     } else {
         report.lines().iter().try_for_each(|line| out.line(line))?;
+        if args.acls {
+            report.acls().iter().try_for_each(|line| out.line(line))?;
+        }
     }
     out.flush()?;
+    match (args.acls, plan.parts.is_empty()) {
+        (false, false) if !args.json => say("`tidewatch setup --acls` also prints what each part of the program must be allowed to do."),
+        (true, true) => say("There are no ACLs: the embedded log belongs to whoever can read its directory."),
+        _ => {}
+    }
     if refusals.is_empty() {
         return Ok(());
     }
@@ -141,11 +151,16 @@ impl Report<'_> {
             };
             lines.push(format!("schema {} of {}: {}{id}{reason}", step.schema_name, step.subject, self.schema_state(step)));
         }
-        for part in &self.plan.parts {
-            lines.push(format!("# {}: {}", part.name, part.about));
-            lines.extend(part.grants.iter().map(ToString::to_string));
-        }
         lines
+    }
+
+    /// The commands that allow each part what it does.
+    fn acls(&self) -> Vec<String> {
+        let of_part = |part: &setup::Part| {
+            let grants = part.grants.iter().map(ToString::to_string);
+            std::iter::once(format!("# {}: {}", part.name, part.about)).chain(grants).collect::<Vec<_>>()
+        };
+        self.plan.parts.iter().flat_map(of_part).collect()
     }
 
     /// For programs.
@@ -185,6 +200,9 @@ fn role(role: &Role) -> &'static str {
         Role::Output => "output",
         Role::Changelog { .. } => "changelog",
         Role::DeadLetters => "dead letters",
+        Role::PollerState => "state of the poller",
+        Role::SentLog { .. } => "what was sent",
+        Role::Undelivered => "undelivered messages",
     }
 }
 

@@ -8,11 +8,13 @@ mod client;
 mod failure;
 mod limits;
 mod outcome;
+#[cfg(test)]
+mod tests;
 mod text;
 
-pub use client::{BuildError, Client, DEFAULT_BASE_URL, Me, Message, Options, Request, Webhook};
+pub use client::{BuildError, Client, Me, Message, Options, Request, Webhook};
 pub use failure::Failure;
-pub use limits::{Limits, Rates};
+pub use limits::Limits;
 pub use outcome::Outcome;
 pub use text::{fit, plain};
 

@@ -12,6 +12,7 @@ mod cli_usage;
 mod comparison;
 mod conformance;
 mod data;
+mod dead_letters;
 mod demo;
 mod deployment;
 mod http;

@@ -127,7 +127,10 @@ fn a_video_has_these_bytes() {
     encoder.encode(&row, None, &mut out).unwrap();
     assert_eq!(out, b"\x02\x04\xc3\xa9\x02\x80\x01\x00\x00\x00\x00\x02\x02\x06PL1\x00\x00\x00\x00\x00");
     let defaulted: Vec<_> = encoder.defaulted().iter().map(|path| &**path).collect();
-    assert_eq!(defaulted, ["likes", "comments", "channel_id", "channel_title", "published_at", "duration_seconds", "live_state", "appeared"]);
+    assert_eq!(
+        defaulted,
+        ["likes", "comments", "channel_id", "channel_title", "published_at", "duration_seconds", "live_state", "appeared"]
+    );
 }
 
 #[test]

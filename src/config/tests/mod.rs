@@ -50,5 +50,7 @@ mod formats;
 mod graph;
 mod kafka;
 mod random;
+mod telegram;
 mod values;
 mod whole;
+mod youtube;

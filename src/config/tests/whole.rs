@@ -176,3 +176,23 @@ fn what_is_commented_out_works_without_its_marks() {
     let reasons: Vec<_> = whole.read("youtube_changes").into_iter().map(|(_, change)| change["removed_reason"].clone()).collect();
     assert_eq!(reasons, [serde_json::Value::Null, "private".into(), serde_json::Value::Null]);
 }
+
+#[test]
+fn the_ends_and_all_settings_are_read_without_their_marks_too() {
+    let loaded = load_text(&SourceFile::new("t.toml", uncommented(SHIPPED)), None, &LoadOptions::offline());
+    let config = loaded.unwrap_or_else(|faults| panic!("{}", faults.render(Style::Plain)));
+    let (youtube, telegram) = (config.youtube.as_ref().unwrap(), config.telegram.as_ref().unwrap());
+    assert_eq!((youtube.playlists.len(), youtube.channels.len(), youtube.videos.len()), (1, 2, 1));
+    assert_eq!((&*telegram.outbox, telegram.chats.len()), ("telegram_outbox", 1));
+    assert!(config.kafka.is_some());
+    // What is shown with its default is its default.
+    let mut plain = SHIPPED.to_owned();
+    plain += "[youtube]\napi_key = { env = \"K\" }\nplaylists = [\"PL0\"]\n[telegram]\ntoken = { env = \"T\" }\n";
+    let plain = load_text(&SourceFile::new("t.toml", plain), None, &LoadOptions::offline()).unwrap();
+    let settings = |config: &Config| {
+        let (youtube, telegram) = (config.youtube.as_ref().unwrap(), config.telegram.as_ref().unwrap());
+        let of_youtube = (youtube.every, youtube.quota_per_day, youtube.removed_after, youtube.timeout, youtube.source.clone());
+        (of_youtube, (telegram.on_unknown, telegram.remember, telegram.timeout, telegram.limits), config.engine.clone())
+    };
+    assert_eq!(settings(&config), settings(&plain));
+}

@@ -206,12 +206,7 @@ pub struct Letters<'a> {
 
 impl Letters<'_> {
     /// Hands the letters that are meant to `emit`, until that breaks off, `stop` says so or the end is reached.
-    pub fn list(
-        &self,
-        filter: &Filter,
-        stop: &dyn Fn() -> bool,
-        emit: &mut dyn FnMut(Letter) -> ControlFlow<()>,
-    ) -> Result<(), Error> {
+    pub fn list(&self, filter: &Filter, stop: &dyn Fn() -> bool, emit: &mut dyn FnMut(Letter) -> ControlFlow<()>) -> Result<(), Error> {
         let known = self.known_topics()?;
         for topic in self.topics(filter, &known)? {
             let mut reader = Reader::open(self.log, &topic, filter.since.map_or(From::Earliest, From::Time))?;

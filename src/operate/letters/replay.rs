@@ -215,11 +215,8 @@ impl Session {
         let is_known = |topic: &&String| known.iter().any(|(name, _)| name == *topic);
         let targets: Vec<Arc<str>> = plan.targets.keys().filter(is_known).map(|topic| topic.as_str().into()).collect();
         let failed = |source| Error::Log { operation: "opening the replay", source };
-        let options = ProducerOptions {
-            transactional_id: letters.group(),
-            topics: targets.clone(),
-            transaction_timeout: Duration::from_secs(60),
-        };
+        let options =
+            ProducerOptions { transactional_id: letters.group(), topics: targets.clone(), transaction_timeout: Duration::from_secs(60) };
         let mut producer = letters.log.producer(options).map_err(failed)?;
         // A replay that was killed is fenced, and its transaction ended.
         producer.init_transactions(CALL_TIMEOUT).map_err(failed)?;
@@ -229,13 +226,7 @@ impl Session {
     }
 
     /// Goes on to the next letter. It is put back where it has a target (a topic, a partition and the number of those) and was not put back yet.
-    fn pass(
-        &mut self,
-        place: &TopicPartition,
-        record: &RecordRef<'_>,
-        target: Option<(&str, i32, i32)>,
-        again: bool,
-    ) -> Result<(), Error> {
+    fn pass(&mut self, place: &TopicPartition, record: &RecordRef<'_>, target: Option<(&str, i32, i32)>, again: bool) -> Result<(), Error> {
         let before = self.progress.get(place).is_some_and(|progress| progress.contains(record.offset.0));
         let target = target.filter(|_| again || !before).and_then(|(topic, partition, partitions)| {
             let index = self.targets.iter().position(|known| **known == *topic)?;
@@ -251,13 +242,7 @@ impl Session {
         Ok(())
     }
 
-    fn append(
-        &mut self,
-        place: &TopicPartition,
-        record: &RecordRef<'_>,
-        topic: usize,
-        partition: Option<Partition>,
-    ) -> Result<(), Error> {
+    fn append(&mut self, place: &TopicPartition, record: &RecordRef<'_>, topic: usize, partition: Option<Partition>) -> Result<(), Error> {
         self.headers.clear();
         for (name, value) in record.headers.iter().filter(|(name, _)| !name.starts_with(ERROR_HEADERS) && *name != REPLAY_HEADER) {
             self.headers.push(name, value);

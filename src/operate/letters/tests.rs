@@ -219,7 +219,12 @@ fn a_letter_goes_back_as_it_came_with_the_place_of_the_letter() {
     let mut fixture = Fixture::new();
     let own: &[(&str, Option<&[u8]>)] = &[("trace", Some(b"1")), ("empty", None), ("tidewatch.replay", Some(b"app-dead-letters-0@3"))];
     fixture.write(&Written { own, ..LETTER });
-    fixture.write(&Written { topic: TELEGRAM_DEAD_LETTERS, origin: ("telegram_outbox", "0", "3"), value: Some(b"\0\0\0\0\x09x"), ..LETTER });
+    fixture.write(&Written {
+        topic: TELEGRAM_DEAD_LETTERS,
+        origin: ("telegram_outbox", "0", "3"),
+        value: Some(b"\0\0\0\0\x09x"),
+        ..LETTER
+    });
     fixture.write(&Written { key: None, value: None, ..LETTER });
     // There is no such partition any more: the key decides, as it does for producers.
     fixture.write(&Written { origin: ("telegram_outbox", "9", "4"), key: Some(b"4711"), ..LETTER });

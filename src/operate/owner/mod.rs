@@ -105,9 +105,7 @@ impl Owner {
         let over = reply.watch();
         let stop = || over.is_over();
         let done = match request {
-            letters::Request::List(filter) => {
-                letters.list(filter, &stop, &mut |letter| reply.send(&Response::Letter(Box::new(letter))))
-            }
+            letters::Request::List(filter) => letters.list(filter, &stop, &mut |letter| reply.send(&Response::Letter(Box::new(letter)))),
             letters::Request::Plan { filter, again } => {
                 letters.plan(filter, *again, &stop).map(|plan| reply.say(&Response::ReplayPlan(plan)))
             }

@@ -65,8 +65,8 @@ pub fn check(log: &dyn Log, config: &Config, clock: &dyn Clock) -> Result<(), Er
         let retention = retention(&description.config);
         match topic.role {
             Role::Input => inputs.push((topic.name, description.config.partitions, retention)),
-            Role::Output | Role::DeadLetters => outputs.extend(retention.map(|retention| (topic.name, retention))),
-            Role::Changelog { .. } => {}
+            Role::Output | Role::DeadLetters | Role::Undelivered => outputs.extend(retention.map(|retention| (topic.name, retention))),
+            Role::Changelog { .. } | Role::PollerState | Role::SentLog { .. } => {}
         }
     }
     if outputs.is_empty() && inputs.iter().all(|(_, _, retention)| retention.is_none()) {

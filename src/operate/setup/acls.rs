@@ -1,11 +1,13 @@
 //! What each part of the program must be allowed to do, as the commands that allow it.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
 use super::Tools;
 use crate::config::Config;
-use crate::operate::topics::{Role, needed};
+use crate::operate::topics::{Role, TELEGRAM_DEAD_LETTERS, needed, poller_id, poller_state_topic, sender_id, sent_log_topic};
+use crate::streams::runtime::dead_letter_topic;
 
 /// Sinks with values of this schema are outboxes: a sender reads them.
 const OUTBOX_SCHEMA: &str = "telegram_message";
@@ -71,7 +73,7 @@ pub(super) fn parts(config: &Config, tools: &Tools) -> Vec<Part> {
         config.sinks.iter().filter(|sink| &*sink.schema_name == OUTBOX_SCHEMA).map(|sink| Arc::clone(&sink.topic)).collect();
     let id = &config.application_id;
 
-    let part = |name, about, principal: &'static str, grants: Vec<(&'static [&'static str], Resource)>| {
+    let part = |name, about, principal: &'static str, grants: Vec<Right>| {
         let grants = grants.into_iter().filter(|(_, resource)| *resource != Resource::Topics(Vec::new()));
         let grants = grants.map(|(operations, resource)| Grant { tools: tools.clone(), principal, operations, resource });
         Part { name, about, grants: grants.collect() }
@@ -101,12 +103,12 @@ pub(super) fn parts(config: &Config, tools: &Tools) -> Vec<Part> {
             ],
         ),
         part(
-            "poller",
+            "import",
             "`import` and whatever else fills the inputs",
-            "User:POLLER",
+            "User:IMPORT",
             vec![
                 // Read, because the position of an import is committed as an offset of its topic.
-                (&["Read", "Write", "Describe", "DescribeConfigs"], Resource::Topics(inputs)),
+                (&["Read", "Write", "Describe", "DescribeConfigs"], Resource::Topics(inputs.clone())),
                 (&["Write", "Describe", "DescribeConfigs"], Resource::Topics(dead_letters)),
                 (&["Read", "Describe"], Resource::Groups(format!("{id}-import-"))),
                 (&["Write", "Describe"], Resource::TransactionalIds(format!("{id}-import-"))),
@@ -122,14 +124,84 @@ pub(super) fn parts(config: &Config, tools: &Tools) -> Vec<Part> {
             (&["Describe"], Resource::Group(READER_GROUP.to_owned())),
         ],
     ));
-    if !outboxes.is_empty() {
-        let group = Resource::Groups(format!("{id}-send"));
-        parts.push(part(
+    parts.push(operator(&part, config, inputs, &outboxes));
+    parts.extend(config.youtube_source().map(|source| poller(&part, id, Arc::clone(&source.topic))));
+    parts.extend(sender(&part, config, outboxes));
+    parts
+}
+
+/// A kind of operation on a resource.
+type Right = (&'static [&'static str], Resource);
+
+/// Makes a part of its name, what it does, who it is, and its rights.
+type Make<'a> = &'a dyn Fn(&'static str, &'static str, &'static str, Vec<Right>) -> Part;
+
+/// `dead-letters`: reads letters, and writes where they came from.
+fn operator(part: Make<'_>, config: &Config, inputs: Vec<Arc<str>>, outboxes: &[Arc<str>]) -> Part {
+    let letters = dead_letter_topic(&config.application_id);
+    let mut readable = vec![Arc::from(letters.as_str())];
+    readable.extend(config.telegram.iter().map(|_| Arc::from(TELEGRAM_DEAD_LETTERS)));
+    let sent = config.telegram.iter().map(|telegram| &telegram.outbox);
+    let mut seen = BTreeSet::new();
+    let all = inputs.into_iter().chain(outboxes.iter().chain(sent).map(Arc::clone));
+    let writable = all.filter(|topic| seen.insert(Arc::clone(topic))).collect();
+    part(
+        "dead letters",
+        "`dead-letters list` and `replay`, which puts them back where they came from",
+        "User:OPERATOR",
+        vec![
+            (&["Read", "Describe", "DescribeConfigs"], Resource::Topics(readable)),
+            (&["Write", "Describe"], Resource::Topics(writable)),
+            (&["Read", "Describe"], Resource::Group(letters.clone())),
+            (&["Describe"], Resource::Group(READER_GROUP.to_owned())),
+            (&["Write", "Describe"], Resource::TransactionalIds(letters)),
+        ],
+    )
+}
+
+/// `run` with `[youtube]`: one polls, the others of its group stand by.
+fn poller(part: Make<'_>, id: &str, observations: Arc<str>) -> Part {
+    part(
+        "poller",
+        "`run` with [youtube]: writes observations",
+        "User:POLLER",
+        vec![
+            (&["Write", "Describe", "DescribeConfigs"], Resource::Topics(vec![observations])),
+            (&["Read", "Write", "Describe", "DescribeConfigs"], Resource::Topics(vec![poller_state_topic(id).into()])),
+            (&["Read", "Describe"], Resource::Group(poller_id(id))),
+            (&["Describe"], Resource::Groups(format!("{id}-"))),
+            (&["Write", "Describe"], Resource::TransactionalIds(poller_id(id))),
+        ],
+    )
+}
+
+/// `run` with `[telegram]`, or whoever else empties the outboxes, where there are any.
+fn sender(part: Make<'_>, config: &Config, outboxes: Vec<Arc<str>>) -> Option<Part> {
+    let id = &config.application_id;
+    if let Some(telegram) = &config.telegram {
+        return Some(part(
+            "sender",
+            "`run` with [telegram]: sends the messages and remembers what it sent",
+            "User:SENDER",
+            vec![
+                (&["Read", "Describe", "DescribeConfigs"], Resource::Topics(vec![Arc::clone(&telegram.outbox)])),
+                (&["Write", "Describe", "DescribeConfigs"], Resource::Topics(vec![TELEGRAM_DEAD_LETTERS.into()])),
+                (&["Read", "Write", "Describe", "DescribeConfigs"], Resource::Topics(vec![sent_log_topic(id).into()])),
+                (&["Read", "Describe"], Resource::Group(sender_id(id))),
+                (&["Describe"], Resource::Groups(format!("{id}-"))),
+                (&["Write", "Describe"], Resource::TransactionalIds(sender_id(id))),
+            ],
+        ));
+    }
+    (!outboxes.is_empty()).then(|| {
+        part(
             "sender",
             "whoever delivers the messages; the group of a Kafka Connect sink is connect-NAME",
             "User:SENDER",
-            vec![(&["Read", "Describe", "DescribeConfigs"], Resource::Topics(outboxes)), (&["Read", "Describe"], group)],
-        ));
-    }
-    parts
+            vec![
+                (&["Read", "Describe", "DescribeConfigs"], Resource::Topics(outboxes)),
+                (&["Read", "Describe"], Resource::Groups(format!("{id}-send"))),
+            ],
+        )
+    })
 }

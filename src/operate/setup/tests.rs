@@ -196,6 +196,24 @@ fn what_differs_is_told_with_the_remedy_and_left_as_it_is() {
 }
 
 #[test]
+fn a_topic_must_take_what_producers_put_into_a_batch() {
+    let said = |limit, property: Option<(&str, &str)>| {
+        let (cluster, mut config) = (Cluster::of(1), on_kafka());
+        cluster.has("youtube_videos", TopicConfig { max_message_bytes: Some(limit), ..TopicConfig::keep(1) });
+        let properties = &mut config.kafka.as_mut().unwrap().properties;
+        properties.extend(property.map(|(name, value)| (name.to_owned(), config::External::literal(value))));
+        differences(&plan(&cluster, &registry(), &config, None).unwrap())
+    };
+    let command = "kafka-configs.sh --bootstrap-server b:9092 --alter --entity-type topics --entity-name youtube_videos --add-config";
+    let expected = format!("youtube_videos: max.message.bytes is 262143, not 262144: {command} max.message.bytes=262144");
+    assert_eq!(said(262_143, None), [expected]);
+    assert_eq!(said(262_144, None), [""; 0]);
+    assert_eq!(said(100_000, Some(("batch.size", "100000"))), [""; 0]);
+    assert_eq!(said(100_000, Some(("message.max.bytes", "100000"))), [""; 0]);
+    assert_eq!(said(100_000, Some(("batch.size", "500000"))).len(), 1);
+}
+
+#[test]
 fn an_input_is_never_said_to_need_other_partitions_than_it_has() {
     let cluster = Cluster::of(1);
     cluster.has("youtube_videos", TopicConfig::keep(2));
@@ -309,18 +327,78 @@ fn each_part_is_told_what_it_must_be_allowed() {
     ADD User:PROCESSOR --operation Read --operation Describe --group youtube-changes
     ADD User:PROCESSOR --operation Describe --group youtube-changes- --resource-pattern-type prefixed
     ADD User:PROCESSOR --operation Write --operation Describe --transactional-id youtube-changes- --resource-pattern-type prefixed
-    # poller
-    ADD User:POLLER --operation Read --operation Write --operation Describe --operation DescribeConfigs --topic youtube_videos
-    ADD User:POLLER --operation Write --operation Describe --operation DescribeConfigs --topic youtube-changes-dead-letters
-    ADD User:POLLER --operation Read --operation Describe --group youtube-changes-import- --resource-pattern-type prefixed
-    ADD User:POLLER --operation Write --operation Describe --transactional-id youtube-changes-import- --resource-pattern-type prefixed
+    # import
+    ADD User:IMPORT --operation Read --operation Write --operation Describe --operation DescribeConfigs --topic youtube_videos
+    ADD User:IMPORT --operation Write --operation Describe --operation DescribeConfigs --topic youtube-changes-dead-letters
+    ADD User:IMPORT --operation Read --operation Describe --group youtube-changes-import- --resource-pattern-type prefixed
+    ADD User:IMPORT --operation Write --operation Describe --transactional-id youtube-changes-import- --resource-pattern-type prefixed
     # reader
     ADD User:READER --operation Read --operation Describe --operation DescribeConfigs --topic youtube_videos --topic youtube_changes --topic telegram_outbox --topic youtube-changes-changes-changelog --topic youtube-changes-views-changelog --topic youtube-changes-dead-letters
     ADD User:READER --operation Describe --group tidewatch-reader
+    # dead letters
+    ADD User:OPERATOR --operation Read --operation Describe --operation DescribeConfigs --topic youtube-changes-dead-letters
+    ADD User:OPERATOR --operation Write --operation Describe --topic youtube_videos --topic telegram_outbox
+    ADD User:OPERATOR --operation Read --operation Describe --group youtube-changes-dead-letters
+    ADD User:OPERATOR --operation Describe --group tidewatch-reader
+    ADD User:OPERATOR --operation Write --operation Describe --transactional-id youtube-changes-dead-letters --resource-pattern-type prefixed
     # sender
     ADD User:SENDER --operation Read --operation Describe --operation DescribeConfigs --topic telegram_outbox
     ADD User:SENDER --operation Read --operation Describe --group youtube-changes-send --resource-pattern-type prefixed
     ");
+}
+
+/// The shipped topology on a cluster, with both ends.
+fn with_both_ends() -> Config {
+    let ends = "\n[youtube]\napi_key = \"k\"\nvideos = [\"dQw4w9WgXcQ\"]\n[telegram]\ntoken = \"1:a\"\n";
+    let overrides = Overrides { bootstrap_servers: vec!["b:9092".to_owned()], registry: Some("http://r".to_owned()) };
+    let file = config::SourceFile::new("t.toml", config::SHIPPED.to_owned() + ends);
+    config::load_text(&file, None, &LoadOptions::offline().with(&overrides)).unwrap()
+}
+
+#[test]
+fn both_ends_have_topics_of_their_own() {
+    let (cluster, config) = (Cluster::of(1), with_both_ends());
+    let planned = plan(&cluster, &registry(), &config, Some(4)).unwrap();
+    let own: Vec<_> = planned.topics.iter().skip(TOPICS.len()).map(|step| (&*step.name, step.wanted.partitions, step.wanted.cleanup)).collect();
+    let expected = [
+        ("youtube-changes-poller-state", 1, CleanupPolicy::Compact),
+        ("youtube-changes-sender-sent-log-changelog", 4, CleanupPolicy::Compact),
+        ("telegram_dead_letters", 4, CleanupPolicy::Delete),
+    ];
+    assert_eq!(own, expected);
+    planned.execute(&cluster, &registry(), &mut |_| ()).unwrap();
+    cluster.has("telegram_outbox", TopicConfig::keep(8));
+    cluster.has("youtube-changes-poller-state", TopicConfig::keep(2));
+    let planned = plan(&cluster, &registry(), &config, None).unwrap();
+    let refused = [
+        "the topic youtube-changes-poller-state: partitions is 2, not 1",
+        "the topic youtube-changes-poller-state: cleanup.policy is delete, not compact",
+        "the topic youtube-changes-sender-sent-log-changelog: partitions is 4, not 8",
+    ];
+    assert_eq!(planned.refusals(), refused);
+}
+
+#[test]
+fn an_outbox_that_somebody_else_writes_is_needed_too() {
+    let mut config = with_both_ends();
+    config.telegram.as_mut().unwrap().outbox = "theirs".into();
+    let planned = plan(&Cluster::of(1), &registry(), &config, Some(3)).unwrap();
+    let theirs = planned.topics.iter().find(|step| &*step.name == "theirs").unwrap();
+    assert_eq!((&theirs.role, theirs.wanted.partitions), (&Role::Output, 3));
+    assert!(planned.topics.iter().any(|step| step.role == Role::SentLog { outbox: "theirs".into() }));
+}
+
+#[test]
+fn both_ends_are_told_what_they_must_be_allowed() {
+    let planned = plan(&Cluster::of(1), &registry(), &with_both_ends(), None).unwrap();
+    let of = |name: &str| {
+        let part = planned.parts.iter().find(|part| part.name == name).unwrap();
+        let line = |grant: &Grant| grant.to_string().replace("kafka-acls.sh --bootstrap-server b:9092 --add --allow-principal", "ADD");
+        part.grants.iter().map(line).collect::<Vec<_>>().join("\n")
+    };
+    insta::assert_snapshot!(of("poller"), @r"");
+    insta::assert_snapshot!(of("sender"), @r"");
+    insta::assert_snapshot!(of("dead letters"), @r"");
 }
 
 #[test]

@@ -64,6 +64,11 @@ impl TopicStep {
         self.found.is_none()
     }
 
+    /// The number of partitions that it has or will have.
+    fn partitions(&self) -> i32 {
+        self.found.as_ref().map_or(self.wanted.partitions, |found| found.config.partitions)
+    }
+
     /// How it differs.
     pub fn differences(&self) -> &[Difference] {
         self.found.as_ref().map_or(&[], |found| &found.differences)
@@ -77,19 +82,23 @@ pub(super) fn plan(admin: &dyn Admin, config: &Config, tools: Option<&Tools>, pa
         Some(kafka) if kafka.replication.is_some() => kafka.replication,
         Some(_) => Some(i32::try_from(admin.brokers()?).unwrap_or(1).clamp(1, REPLICATION)),
     };
+    // The embedded log has no such limit.
+    let batch_bytes = config.kafka.as_ref().map_or(0, |kafka| kafka.log_options("").batch_bytes());
     let mut steps: Vec<TopicStep> = Vec::new();
     for Needed { name, role } in needed(config) {
         let known = admin.describe(&name)?.map(|description| description.config);
-        let widest = |steps: &[TopicStep]| inputs(steps).map(|(_, count)| count).max();
+        let widest = |steps: &[TopicStep]| inputs(steps).max();
         let count = match &role {
             Role::Input => partitions.unwrap_or(config.engine.partitions),
-            Role::Output | Role::DeadLetters => partitions.or_else(|| widest(&steps)).unwrap_or(1),
-            Role::Changelog { input } => inputs(&steps).find(|(name, _)| *name == &**input).map_or(1, |(_, count)| count),
+            Role::Output | Role::DeadLetters | Role::Undelivered => partitions.or_else(|| widest(&steps)).unwrap_or(1),
+            Role::Changelog { input: read } | Role::SentLog { outbox: read } => partitions_of(&steps, read),
+            Role::PollerState => 1,
         };
         let wanted = wanted(&role, count, replication);
-        let asked = partitions.is_some() || matches!(role, Role::Changelog { .. });
+        let asked = partitions.is_some() || role.is_compacted();
         let found = known.map(|config| {
-            let differences = Comparison { name: &name, role: &role, found: &config, wanted: &wanted, tools }.differences(asked);
+            let compared = Comparison { name: &name, role: &role, found: &config, wanted: &wanted, tools, batch_bytes };
+            let differences = compared.differences(asked);
             Found { config, differences }
         });
         steps.push(TopicStep { name, role, wanted, found });
@@ -97,18 +106,19 @@ pub(super) fn plan(admin: &dyn Admin, config: &Config, tools: Option<&Tools>, pa
     Ok(steps)
 }
 
-/// The inputs with the number of partitions that they have or will have.
-fn inputs(steps: &[TopicStep]) -> impl Iterator<Item = (&str, i32)> {
-    let inputs = steps.iter().filter(|step| step.role == Role::Input);
-    inputs.map(|step| (&*step.name, step.found.as_ref().map_or(step.wanted.partitions, |found| found.config.partitions)))
+/// The numbers of partitions that the inputs have or will have.
+fn inputs(steps: &[TopicStep]) -> impl Iterator<Item = i32> {
+    steps.iter().filter(|step| step.role == Role::Input).map(TopicStep::partitions)
+}
+
+/// The number of partitions that a topic has or will have.
+fn partitions_of(steps: &[TopicStep], topic: &str) -> i32 {
+    steps.iter().find(|step| *step.name == *topic).map_or(1, TopicStep::partitions)
 }
 
 /// How a topic is created. Results carry the time of their input, so nothing may be deleted by the time of records.
 fn wanted(role: &Role, partitions: i32, replication: Option<i32>) -> TopicConfig {
-    let base = match role {
-        Role::Changelog { .. } => TopicConfig::compact(partitions),
-        Role::Input | Role::Output | Role::DeadLetters => TopicConfig::keep(partitions),
-    };
+    let base = if role.is_compacted() { TopicConfig::compact(partitions) } else { TopicConfig::keep(partitions) };
     let min_insync_replicas = replication.filter(|copies| *copies >= REPLICATION).map(|_| MIN_INSYNC_REPLICAS);
     TopicConfig { replication, min_insync_replicas, ..base }
 }
@@ -120,12 +130,15 @@ struct Comparison<'a> {
     found: &'a TopicConfig,
     wanted: &'a TopicConfig,
     tools: Option<&'a Tools>,
+    /// What producers put into one batch at most.
+    batch_bytes: i64,
 }
 
 impl Comparison<'_> {
     fn differences(&self, asked_for_partitions: bool) -> Vec<Difference> {
         let partitions = if asked_for_partitions { self.partitions() } else { None };
-        let all = [partitions, self.cleanup(), self.retention(), self.delete_retention(), self.replication(), self.min_insync()];
+        let all =
+            [partitions, self.cleanup(), self.retention(), self.delete_retention(), self.replication(), self.min_insync(), self.batch()];
         all.into_iter().flatten().collect()
     }
 
@@ -140,10 +153,6 @@ impl Comparison<'_> {
         Difference { setting, found: found.to_string(), wanted, remedy, refused: false }
     }
 
-    fn is_changelog(&self) -> bool {
-        matches!(self.role, Role::Changelog { .. })
-    }
-
     fn partitions(&self) -> Option<Difference> {
         let (found, wanted) = (self.found.partitions, self.wanted.partitions);
         if found == wanted {
@@ -153,13 +162,17 @@ impl Comparison<'_> {
             (Role::Changelog { .. }, _) => {
                 "`tidewatch reset` deletes it with the state that no longer fits; then `tidewatch setup` again".to_owned()
             }
+            (Role::PollerState, _) => "delete it, and `tidewatch setup` again: the poller begins anew".to_owned(),
+            (Role::SentLog { .. }, _) => {
+                "delete it, and `tidewatch setup` again; what was sent is forgotten then, and a message that is read again is sent again".to_owned()
+            }
             (Role::Input, _) => "leave it: keys would move to other partitions, and state does not move with them".to_owned(),
             (_, Some(tools)) if found < wanted => {
                 format!("kafka-topics.sh {tools} --alter --topic {} --partitions {wanted}", self.name)
             }
             _ => "leave it: a topic never loses partitions".to_owned(),
         };
-        Some(Difference { remedy, refused: self.is_changelog(), ..self.difference("partitions", &found, &wanted) })
+        Some(Difference { remedy, refused: self.role.is_compacted(), ..self.difference("partitions", &found, &wanted) })
     }
 
     /// A compacted input is somebody's choice; a compacted output would lose all but the last record of a key.
@@ -167,11 +180,11 @@ impl Comparison<'_> {
         let word = |policy| if policy == CleanupPolicy::Compact { "compact" } else { "delete" };
         let differs = self.found.cleanup != self.wanted.cleanup && *self.role != Role::Input;
         let difference = || self.difference("cleanup.policy", &word(self.found.cleanup), &word(self.wanted.cleanup));
-        differs.then(|| Difference { refused: self.is_changelog(), ..difference() })
+        differs.then(|| Difference { refused: self.role.is_compacted(), ..difference() })
     }
 
     fn retention(&self) -> Option<Difference> {
-        let found = self.found.retention.filter(|_| self.found.cleanup == CleanupPolicy::Delete && !self.is_changelog())?;
+        let found = self.found.retention.filter(|_| self.found.cleanup == CleanupPolicy::Delete && !self.role.is_compacted())?;
         Some(self.difference("retention.ms", &found.as_millis(), &-1))
     }
 
@@ -179,7 +192,7 @@ impl Comparison<'_> {
     fn delete_retention(&self) -> Option<Difference> {
         let millis = |duration: Duration| duration.as_millis();
         let (found, wanted) = (self.found.delete_retention, self.wanted.delete_retention);
-        let differs = self.is_changelog() && self.found.cleanup == CleanupPolicy::Compact && found < wanted;
+        let differs = self.role.is_compacted() && self.found.cleanup == CleanupPolicy::Compact && found < wanted;
         differs.then(|| self.difference("delete.retention.ms", &millis(found), &millis(wanted)))
     }
 
@@ -194,5 +207,11 @@ impl Comparison<'_> {
         let (found, wanted) = (self.found.min_insync_replicas?, self.wanted.min_insync_replicas?);
         let differs = found < wanted && self.found.replication.is_some_and(|copies| copies > wanted);
         differs.then(|| self.difference("min.insync.replicas", &found, &wanted))
+    }
+
+    /// A topic that takes smaller batches than producers make refuses them under load, and with them the transaction.
+    fn batch(&self) -> Option<Difference> {
+        let found = self.found.max_message_bytes?;
+        (found < self.batch_bytes).then(|| self.difference("max.message.bytes", &found, &self.batch_bytes))
     }
 }

@@ -101,6 +101,8 @@ pub struct TopicConfig {
     pub replication: Option<i32>,
     /// How many copies must have a record before it counts; none: as the log does it by itself.
     pub min_insync_replicas: Option<i32>,
+    /// How many bytes a batch of records may have, as a log says of a topic that is there; none where it does not say.
+    pub max_message_bytes: Option<i64>,
 }
 
 impl TopicConfig {
@@ -113,6 +115,7 @@ impl TopicConfig {
             delete_retention: Duration::from_secs(86_400),
             replication: None,
             min_insync_replicas: None,
+            max_message_bytes: None,
         }
     }
 

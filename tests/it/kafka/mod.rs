@@ -4,6 +4,7 @@ mod answers;
 mod foreign;
 mod instances;
 mod keeping;
+mod letters;
 mod outages;
 mod partitioner;
 mod secured;

@@ -238,6 +238,7 @@ fn read_config(resource: &ConfigResource, topic: &Shape) -> TopicConfig {
         delete_retention: duration("delete.retention.ms").unwrap_or_default(),
         replication: topic.replication,
         min_insync_replicas: text("min.insync.replicas").and_then(|value| value.parse().ok()),
+        max_message_bytes: text("max.message.bytes").and_then(|value| value.parse().ok()),
     }
 }
 

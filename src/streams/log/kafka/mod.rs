@@ -55,6 +55,15 @@ impl Options {
     }
 }
 
+impl Options {
+    /// What a producer puts into one batch at most, in bytes: a topic must take as much.
+    pub fn batch_bytes(&self) -> i64 {
+        let given = |name: &str| self.properties.get(name).and_then(|value| value.parse().ok());
+        let batch = given("batch.size").unwrap_or(settings::BATCH_BYTES);
+        given("message.max.bytes").map_or(batch, |message: i64| message.min(batch))
+    }
+}
+
 /// Shows the names of the properties only: their values hold passwords.
 impl fmt::Debug for Options {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

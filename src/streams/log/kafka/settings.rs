@@ -92,9 +92,13 @@ pub(super) fn consumer(options: &Options, wanted: &ConsumerOptions) -> ClientCon
     config
 }
 
+/// What a producer puts into one batch at most, in bytes.
+pub(super) const BATCH_BYTES: i64 = 262_144;
+
 /// For transactions.
 pub(super) fn producer(options: &Options, wanted: &ProducerOptions) -> ClientConfig {
-    let tuning = [("linger.ms", "1"), ("batch.size", "262144"), ("queue.buffering.max.kbytes", PRODUCE_KBYTES)];
+    let batch = BATCH_BYTES.to_string();
+    let tuning = [("linger.ms", "1"), ("batch.size", &*batch), ("queue.buffering.max.kbytes", PRODUCE_KBYTES)];
     let mut config = client(options, &tuning);
     set(
         &mut config,

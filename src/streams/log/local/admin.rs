@@ -76,7 +76,7 @@ impl Admin for LocalAdmin {
         state.next_topic = id + 1;
         let partitions = (0..config.partitions).map(|_| Partition::default()).collect();
         // There is one copy of everything.
-        let config = TopicConfig { replication: None, min_insync_replicas: None, ..config.clone() };
+        let config = TopicConfig { replication: None, min_insync_replicas: None, max_message_bytes: None, ..config.clone() };
         state.topics.insert(Arc::from(topic), Topic { id, config, partitions });
         Self::rebalance(state, topic);
         drop(guard);

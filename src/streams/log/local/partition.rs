@@ -146,6 +146,7 @@ impl StoredTopic {
             delete_retention: duration(self.delete_retention_ms),
             replication: None,
             min_insync_replicas: None,
+            max_message_bytes: None,
         }
     }
 }
