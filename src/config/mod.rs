@@ -27,7 +27,7 @@ pub use external::{Environment, External, Origin, Resolve, env_var};
 pub use kafka::{Kafka, Overrides, RegistryAddress, parse_server};
 pub use model::{Config, Engine, Processor, Sink, SinkInput, Source, ValueFormat};
 pub use registry::RegistryLookup;
-pub use telegram::{check_bot_api, check_bot_token};
+pub use telegram::{OnUnknown, check_bot_api, check_bot_token};
 
 /// The name of the topology file where none is given.
 pub const DEFAULT_PATH: &str = "topology.toml";

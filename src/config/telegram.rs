@@ -43,6 +43,16 @@ pub fn check_bot_api(text: &str) -> Result<(), &'static str> {
     Ok(())
 }
 
+/// What becomes of a message of which it is not known whether it was sent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnUnknown {
+    /// It is sent again: it may arrive twice.
+    #[default]
+    SendAgain,
+    /// It goes to the dead letters: it may not have arrived.
+    DeadLetter,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

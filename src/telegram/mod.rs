@@ -5,15 +5,20 @@
 
 mod answer;
 mod client;
+mod desk;
 mod failure;
 mod limits;
 mod outcome;
+mod sender;
+pub mod sent_log;
 mod text;
 
 pub use client::{BuildError, Client, DEFAULT_BASE_URL, Me, Message, Options, Request, Webhook};
+pub use desk::{Desk, Status};
 pub use failure::Failure;
 pub use limits::{Limits, Rates};
 pub use outcome::Outcome;
+pub use sender::{Error, Letter, REPLAY, Settings, topology};
 pub use text::{fit, plain};
 
 /// Whether a character turns the direction of the text around it: in a title it would reach into the words of the message.
