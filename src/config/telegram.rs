@@ -1,7 +1,114 @@
-//! What the bot's token and the address of the Bot API must look like.
+//! Who sends the messages to Telegram, and how: `[telegram]`; what a token and the address of the Bot API must look like.
+
+use std::collections::BTreeMap;
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::document;
+use super::external::External;
+
+/// Telegram's own Bot API.
+pub const DEFAULT_BOT_API: &str = "https://api.telegram.org";
+
+/// How long a request may take where the file does not say.
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long it is remembered what was sent where the file does not say.
+const REMEMBER: Duration = Duration::from_secs(30 * 24 * 3600);
 
 /// A token is 46 characters today; more than this is none.
 const TOKEN_BYTES_MAX: usize = 128;
+
+/// The sender.
+#[derive(Clone, Debug)]
+pub struct Telegram {
+    /// The bot's token.
+    pub token: External,
+    /// The address of the Bot API, without the token.
+    pub base_url: Arc<str>,
+    /// How long a request may take.
+    pub timeout: Duration,
+    /// The topic with the messages.
+    pub outbox: Arc<str>,
+    /// What becomes of a message of which it is not known whether it was taken.
+    pub on_unknown: OnUnknown,
+    /// The same for single chats, by their ids.
+    pub chats: BTreeMap<String, OnUnknown>,
+    /// How long it is remembered what was sent: that long a replay of the topic sends nothing twice.
+    pub remember: Duration,
+    /// How often a message may be sent.
+    pub limits: Rates,
+}
+
+/// How the Bot API is reached.
+#[derive(Clone, Debug)]
+pub struct BotApi {
+    /// The bot's token.
+    pub token: External,
+    /// Its address, without the token.
+    pub base_url: Arc<str>,
+    /// How long a request may take.
+    pub timeout: Duration,
+}
+
+/// What becomes of a message of which it is not known whether Telegram took it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnUnknown {
+    /// It is sent again: nothing is lost, and it may be there twice.
+    #[default]
+    SendAgain,
+    /// It goes to the dead letters: it is never there twice, and may be missing.
+    DeadLetter,
+}
+
+/// How often a message may be sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rates {
+    /// Messages a second to one chat.
+    pub chat_per_second: NonZeroU32,
+    /// Messages a minute to one group or channel.
+    pub group_per_minute: NonZeroU32,
+    /// Messages a second in all.
+    pub bot_per_second: NonZeroU32,
+}
+
+impl Default for Rates {
+    /// Those of Telegram's FAQ for bots.
+    fn default() -> Self {
+        let of = |count| NonZeroU32::new(count).unwrap_or(NonZeroU32::MIN);
+        Self { chat_per_second: of(1), group_per_minute: of(20), bot_per_second: of(30) }
+    }
+}
+
+impl Telegram {
+    /// What the table says; none without a token.
+    pub(super) fn assemble(table: document::Telegram, outbox: Arc<str>) -> Option<Self> {
+        let BotApi { token, base_url, timeout } = BotApi::assemble(&table)?;
+        let chats = table.chats.into_iter().map(|(chat, on_unknown)| (chat.into_inner(), on_unknown)).collect();
+        let remember = table.remember.unwrap_or(REMEMBER);
+        Some(Self { token, base_url, timeout, outbox, on_unknown: table.on_unknown, chats, remember, limits: table.rates })
+    }
+
+    /// How the Bot API is reached.
+    pub fn api(&self) -> BotApi {
+        BotApi { token: self.token.clone(), base_url: Arc::clone(&self.base_url), timeout: self.timeout }
+    }
+
+    /// What becomes of a message to `chat` of which it is not known whether it was taken.
+    pub fn on_unknown(&self, chat: &str) -> OnUnknown {
+        self.chats.get(chat).copied().unwrap_or(self.on_unknown)
+    }
+}
+
+impl BotApi {
+    /// What the table says; none without a token.
+    pub(super) fn assemble(table: &document::Telegram) -> Option<Self> {
+        let base_url = table.base_url.as_ref().map_or(DEFAULT_BOT_API, |url| url.get_ref().as_str());
+        let token = table.token.as_ref()?.get_ref().clone();
+        Some(Self { token, base_url: base_url.into(), timeout: table.timeout.unwrap_or(TIMEOUT) })
+    }
+}
 
 /// Whether `token` is one of a bot: its number, a colon, letters and digits. If not, why: without a piece of it.
 ///
@@ -41,16 +148,6 @@ pub fn check_bot_api(text: &str) -> Result<(), &'static str> {
         return Err("the token does not belong into it: `token` has a place of its own");
     }
     Ok(())
-}
-
-/// What becomes of a message of which it is not known whether it was sent.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum OnUnknown {
-    /// It is sent again: it may arrive twice.
-    #[default]
-    SendAgain,
-    /// It goes to the dead letters: it may not have arrived.
-    DeadLetter,
 }
 
 #[cfg(test)]

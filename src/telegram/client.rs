@@ -14,10 +14,7 @@ use serde_json::{Map, Value, json};
 use super::answer::{Answer, Body, words};
 use super::failure::{self, Failure};
 use super::outcome::Outcome;
-use crate::config::{check_bot_api, check_bot_token};
-
-/// Telegram's own Bot API.
-pub const DEFAULT_BASE_URL: &str = "https://api.telegram.org";
+use crate::config::{BotApi, DEFAULT_BOT_API, check_bot_api, check_bot_token};
 
 /// An answer about one message is about 1 KiB.
 const ANSWER_BYTES_MAX: usize = 1 << 20;
@@ -40,12 +37,19 @@ const CONNECT_MAX: Duration = Duration::from_secs(5);
 /// How the Bot API is reached.
 #[derive(Clone)]
 pub struct Options {
-    /// Its address, without a token; [`DEFAULT_BASE_URL`], or that of a telegram-bot-api server of one's own.
+    /// Its address, without a token; [`DEFAULT_BOT_API`], or that of a telegram-bot-api server of one's own.
     pub base_url: String,
     /// The bot's token.
     pub token: SecretString,
     /// How long a request may take, from the connection to the end of the answer.
     pub timeout: Duration,
+}
+
+impl Options {
+    /// As the file says; none where its token was not read.
+    pub fn of(api: &BotApi) -> Option<Self> {
+        Some(Self { base_url: api.base_url.to_string(), token: api.token.secret()?, timeout: api.timeout })
+    }
 }
 
 impl fmt::Debug for Options {
@@ -61,7 +65,7 @@ pub enum BuildError {
     #[error("the bot's token is none: {0}; it looks like 123456789:AAE...")]
     Token(&'static str),
     /// The address is none; it is not shown.
-    #[error("`base_url` is no address of a Bot API: {0}; it looks like {DEFAULT_BASE_URL}")]
+    #[error("`base_url` is no address of a Bot API: {0}; it looks like {DEFAULT_BOT_API}")]
     BaseUrl(&'static str),
     /// TLS cannot be set up.
     #[error("no HTTPS client can be made: {0}")]

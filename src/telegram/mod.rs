@@ -11,12 +11,14 @@ mod limits;
 mod outcome;
 mod sender;
 pub mod sent_log;
+#[cfg(test)]
+mod tests;
 mod text;
 
-pub use client::{BuildError, Client, DEFAULT_BASE_URL, Me, Message, Options, Request, Webhook};
+pub use client::{BuildError, Client, Me, Message, Options, Request, Webhook};
 pub use desk::{Desk, Status};
 pub use failure::Failure;
-pub use limits::{Limits, Rates};
+pub use limits::Limits;
 pub use outcome::Outcome;
 pub use sender::{Error, Letter, REPLAY, Settings, topology};
 pub use text::{fit, plain};

@@ -16,12 +16,13 @@ use serde_json::{Value, json};
 use self::fake::{Answer, Fake, refusal};
 use super::*;
 use crate::avro::NoRegistry;
+use crate::config::Rates;
 use crate::streams::clock::{ManualClock, SystemClock};
 use crate::streams::log::local::LocalLog;
 use crate::streams::log::{Log, TopicConfig};
 use crate::streams::runtime::{MemoryBackend, Options as Engine, StateBackend};
 use crate::streams::testing::{TestRecord, TopologyTestDriver};
-use crate::telegram::{Client, Limits, Options, Rates};
+use crate::telegram::{Client, Limits, Options};
 
 const OUTBOX: &str = "telegram_outbox";
 const DEAD_LETTERS: &str = "telegram_dead_letters";
