@@ -204,6 +204,7 @@ pub(super) struct Message {
     pub(super) thread_id: i64,
     pub(super) disable_notification: bool,
     pub(super) disable_web_page_preview: bool,
+    pub(super) edit_in_place: bool,
 }
 
 /// `[sinks.NAME]`.

@@ -123,7 +123,7 @@ struct Shared {
 pub struct Desk {
     shared: Arc<Shared>,
     session: u64,
-    partitions: usize,
+    partitions: u32,
     client: Client,
     limits: Arc<Limits>,
     clock: Arc<dyn Clock>,
@@ -146,7 +146,7 @@ impl Desk {
         Ok(Arc::new(Self {
             shared: Arc::new(shared),
             session: RandomState::new().build_hasher().finish(),
-            partitions: usize::try_from(partitions).unwrap_or(1).max(1),
+            partitions: u32::try_from(partitions).unwrap_or(1).max(1),
             client,
             limits: Arc::new(limits),
             clock,
@@ -157,16 +157,9 @@ impl Desk {
 
     /// How it is doing.
     pub fn status(&self) -> Status {
-        let board = self.shared.board.lock();
-        let count = |wanted: fn(&Stage) -> bool| board.jobs.values().filter(|job| wanted(&job.stage)).count();
-        Status {
-            waiting: count(|stage| matches!(stage, Stage::Handed)),
-            in_flight: count(|stage| matches!(stage, Stage::Started)),
-            sent_total: board.sent_total,
-            partitions: board.owners,
-            stopped: board.stopped.clone(),
-        }
+        self.shared.board.lock().status()
     }
+
 
     /// Why nothing is sent any more: the bot's token or the address is wrong. The queues stay; a restart with what is right goes on.
     pub fn stopped(&self) -> Option<String> {
@@ -203,7 +196,7 @@ impl Desk {
     }
 
     fn share(&self, owners: usize) {
-        self.limits.set_share(owners.clamp(1, self.partitions), self.partitions);
+        self.limits.set_share(u32::try_from(owners).unwrap_or(u32::MAX).clamp(1, self.partitions), self.partitions);
     }
 
     /// Takes a place for a request; none where there is no room, or nothing is sent any more.
@@ -317,6 +310,17 @@ impl Drop for Desk {
 }
 
 impl Board {
+    fn status(&self) -> Status {
+        let count = |wanted: fn(&Stage) -> bool| self.jobs.values().filter(|job| wanted(&job.stage)).count();
+        Status {
+            waiting: count(|stage| matches!(stage, Stage::Handed)),
+            in_flight: count(|stage| matches!(stage, Stage::Started)),
+            sent_total: self.sent_total,
+            partitions: self.owners,
+            stopped: self.stopped.clone(),
+        }
+    }
+
     /// Forgets outcomes that nobody has asked for, the oldest first.
     fn bury(&mut self) {
         let orphans: Vec<u64> = self.jobs.iter().filter(|(_, job)| job.owner.is_none()).map(|(id, _)| *id).collect();
@@ -389,14 +393,26 @@ impl Drop for Unfinished<'_> {
 
 #[cfg(test)]
 impl Desk {
+    /// Begins no request any more.
+    pub(super) fn freeze(&self) {
+        self.shared.board.lock().holds += 1;
+    }
+
     /// Waits until no request waits or is on its way; how many are done.
     pub(super) fn quiet(&self) -> usize {
-        let mut board = self.shared.board.lock();
-        let busy = |board: &Board| board.jobs.values().any(|job| matches!(job.stage, Stage::Handed | Stage::Started));
-        while busy(&board) {
-            let waited = self.shared.done.wait_for(&mut board, Duration::from_secs(30));
-            assert!(!waited.timed_out(), "a request neither ends nor is given up: {board:?}");
-        }
+        self.wait_until(|status| status.waiting + status.in_flight == 0);
+        let board = self.shared.board.lock();
         board.jobs.values().filter(|job| matches!(job.stage, Stage::Done(_))).count()
+    }
+
+    /// Waits until it is as wanted.
+    pub(super) fn wait_until(&self, wanted: impl Fn(&Status) -> bool) {
+        let mut board = self.shared.board.lock();
+        let mut looks = 0;
+        while !wanted(&board.status()) {
+            self.shared.done.wait_for(&mut board, LOOK);
+            looks += 1;
+            assert!(looks < 1_000, "a request neither ends nor is given up: {board:?}");
+        }
     }
 }
