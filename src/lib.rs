@@ -6,3 +6,4 @@ pub mod config;
 pub mod operate;
 pub mod processors;
 pub mod streams;
+pub mod youtube;
