@@ -12,6 +12,7 @@ mod reset;
 mod run;
 mod setup;
 mod shutdown;
+mod simulation;
 mod status;
 mod tap;
 mod temporary;
