@@ -6,4 +6,5 @@ pub mod config;
 pub mod operate;
 pub mod processors;
 pub mod streams;
+pub mod telegram;
 pub mod youtube;

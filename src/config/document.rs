@@ -9,6 +9,7 @@ use toml::Spanned;
 
 use super::external::External;
 use super::model::{Engine, ValueFormat};
+use super::telegram::{OnUnknown, Rates};
 use crate::avro::KeyFormat;
 use crate::processors::latest::{Emit, Nulls, OnFirst, Order};
 use crate::streams::topology::{ErrorPolicy, OnError, Start};
@@ -28,6 +29,7 @@ pub(super) struct Document {
     /// `instance_id` of `[engine]`.
     pub(super) instance_id: Option<Spanned<External>>,
     pub(super) kafka: Option<Kafka>,
+    pub(super) telegram: Option<Telegram>,
 }
 
 /// `[kafka]`.
@@ -59,6 +61,23 @@ pub(super) struct RegistryTable {
 pub(super) struct Property {
     pub(super) name: Text,
     pub(super) value: Spanned<External>,
+}
+
+/// `[telegram]`.
+#[derive(Debug)]
+pub(super) struct Telegram {
+    /// The name of the table: marked when a key is missing.
+    pub(super) place: Range<usize>,
+    pub(super) token: Option<Spanned<External>>,
+    pub(super) base_url: Option<Text>,
+    /// A topic.
+    pub(super) outbox: Option<Text>,
+    pub(super) on_unknown: OnUnknown,
+    /// By the chat's id.
+    pub(super) chats: Vec<(Text, OnUnknown)>,
+    pub(super) remember: Option<Duration>,
+    pub(super) timeout: Option<Duration>,
+    pub(super) rates: Rates,
 }
 
 /// A table `[sources.NAME]`, `[processors.NAME]` or `[sinks.NAME]`.
@@ -163,6 +182,7 @@ pub(super) struct Message {
     pub(super) thread_id: i64,
     pub(super) disable_notification: bool,
     pub(super) disable_web_page_preview: bool,
+    pub(super) edit_in_place: bool,
 }
 
 /// `[sinks.NAME]`.

@@ -15,6 +15,7 @@ mod parse;
 mod plan;
 mod registry;
 mod schemas;
+mod telegram;
 #[cfg(test)]
 mod tests;
 
@@ -26,6 +27,7 @@ pub use external::{Environment, External, Origin, Resolve, env_var};
 pub use kafka::{Kafka, Overrides, RegistryAddress, parse_server};
 pub use model::{Config, Engine, Processor, Sink, SinkInput, Source, ValueFormat};
 pub use registry::RegistryLookup;
+pub use telegram::{BotApi, DEFAULT_BOT_API, OnUnknown, Rates, Telegram, check_bot_api, check_bot_token};
 
 /// The name of the topology file where none is given.
 pub const DEFAULT_PATH: &str = "topology.toml";
@@ -87,6 +89,14 @@ pub fn load_kafka(path: &Path, options: &LoadOptions) -> Result<Option<Kafka>, D
     let mut faults = Vec::new();
     let table = parse::parse_kafka(&file, &mut faults);
     check::check_kafka(table, &file, path.parent(), options, faults)
+}
+
+/// Loads just how Telegram is reached: faults elsewhere in the file do not matter. None: the file has no `[telegram]`.
+pub fn load_bot_api(path: &Path, options: &LoadOptions) -> Result<Option<BotApi>, Diagnostics> {
+    let file = read(path)?;
+    let mut faults = Vec::new();
+    let table = parse::parse_telegram(&file, &mut faults);
+    check::check_bot_api(table, &file, path.parent(), options, faults)
 }
 
 /// How the log is reached where there is no topology file.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::diagnostics::Diagnostics;
 use super::kafka::Kafka;
 use super::plan::Plan;
+use super::telegram::Telegram;
 use crate::avro::{Aliases, KeyFormat, Schema, Shape};
 use crate::streams::runtime;
 use crate::streams::topology::{ErrorPolicy, OnError, Start};
@@ -27,6 +28,8 @@ pub struct Config {
     pub engine: Engine,
     /// The cluster it runs on; none: the embedded log.
     pub kafka: Option<Kafka>,
+    /// Who sends the messages to Telegram; none: nobody here.
+    pub telegram: Option<Telegram>,
     pub(super) warnings: Diagnostics,
 }
 

@@ -146,6 +146,7 @@ fn message_options(when: Option<&Text>, message: &Message) -> MessageOptions {
         message_thread_id: message.thread_id,
         disable_notification: message.disable_notification,
         disable_web_page_preview: message.disable_web_page_preview,
+        edit_in_place: message.edit_in_place,
     }
 }
 

@@ -12,6 +12,7 @@ use super::template::{Escape, Template};
 const CHAT_ID: usize = 0;
 const TEXT: usize = 1;
 const EVENT_ID: usize = 6;
+const EDIT_KEY: usize = 7;
 
 /// The shape of messages, as the schema `telegram_message` has it: no field is ever null.
 pub fn message_shape() -> Shape {
@@ -25,6 +26,7 @@ pub fn message_shape() -> Shape {
             field("disable_notification", Type::Boolean),
             field("disable_web_page_preview", Type::Boolean),
             field("event_id", Type::String),
+            field("edit_key", Type::String),
         ],
     }
 }
@@ -46,6 +48,8 @@ pub struct MessageOptions {
     pub disable_notification: bool,
     /// Shows no preview of links.
     pub disable_web_page_preview: bool,
+    /// One message per rule and key, edited with each further one.
+    pub edit_in_place: bool,
 }
 
 /// [`MessageOptions`], checked against the rows that the messages are made from.
@@ -54,6 +58,7 @@ pub(super) struct MessagePlan {
     when: Option<Condition>,
     text: Template,
     blank: Row,
+    edit_in_place: bool,
 }
 
 impl MessagePlan {
@@ -81,7 +86,7 @@ impl MessagePlan {
             keep("chat_id", vec![Fault::new(0..options.chat_id.len(), "the chat id is empty")]);
         }
         match (when, text) {
-            (Some(when), Some(text)) if faults.is_empty() => Ok(Self { when, text, blank: blank(options) }),
+            (Some(when), Some(text)) if faults.is_empty() => Ok(Self { when, text, blank: blank(options), edit_in_place: options.edit_in_place }),
             _ => Err(faults),
         }
     }
@@ -109,6 +114,7 @@ fn blank(options: &MessageOptions) -> Row {
             Value::Long(options.message_thread_id),
             Value::Boolean(options.disable_notification),
             Value::Boolean(options.disable_web_page_preview),
+            Value::String(String::new()),
             Value::String(String::new()),
         ],
     }
@@ -155,6 +161,10 @@ impl MessageWriter {
             let mut hex = [0; 32];
             field.set_str(hex_of(id, &mut hex));
         }
+        if let (Some(field), Some(key), true) = (self.row.values.get_mut(EDIT_KEY), record.key, plan.edit_in_place) {
+            let mut hex = [0; 32];
+            field.set_str(hex_of(edit_key(rule, key, &mut self.hashed), &mut hex));
+        }
         Ok(())
     }
 
@@ -184,6 +194,14 @@ pub fn event_id(source: &RecordContext<'_>, rule: &str, hashed: &mut Vec<u8>) ->
         None => hashed.extend_from_slice(&u32::MAX.to_le_bytes()),
     }
     part(hashed, rule.as_bytes());
+    xxh3_128(hashed)
+}
+
+/// What the messages of a rule about one key have in common: the XXH3-128 of rule and key, each preceded by its length.
+fn edit_key(rule: &str, key: &[u8], hashed: &mut Vec<u8>) -> u128 {
+    hashed.clear();
+    part(hashed, rule.as_bytes());
+    part(hashed, key);
     xxh3_128(hashed)
 }
 

@@ -7,6 +7,7 @@ mod outside;
 mod rules;
 mod sinks;
 mod sources;
+mod telegram;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -20,6 +21,7 @@ use super::kafka::Kafka;
 use super::model::{Config, Engine, Processor, Sink, Source};
 use super::registry::Subjects;
 use super::schemas::Schemas;
+use super::telegram::{BotApi, Telegram};
 
 /// Checks the document of `file`, of which `faults` are known already; `folder` is where its schemas and files are looked for.
 pub(super) fn check(
@@ -37,6 +39,7 @@ pub(super) fn check(
     outside::resolve(&mut document, folder, options, &mut faults);
     kafka::check(&document, &options.overrides, &mut faults);
     kafka::check_instance_id(&document, &mut faults);
+    let outbox = telegram::check(&document, file, &mut faults);
     if document.sources.is_empty() && faults.is_empty() {
         let fault = Diagnostic::error("no-source", 0..0, "the file declares no source, so there is nothing to do");
         faults.push(fault.hinted("declare one: [sources.NAME] with `topic`, `value` and `start`"));
@@ -45,6 +48,7 @@ pub(super) fn check(
     rules::check(&graph, &document, &mut faults);
     let mut schemas = Schemas::beside(folder);
     let kafka = Kafka::assemble(document.kafka.take(), &options.overrides, folder.unwrap_or(Path::new("")));
+    let telegram = document.telegram.take().and_then(|table| Telegram::assemble(table, outbox?));
     let lookup = options.registry.or_of(kafka.as_ref());
     let mut subjects = Subjects::new(&lookup);
     let checked = nodes::check(&document, &graph, &file.text, (&mut schemas, &mut subjects), &mut faults);
@@ -52,7 +56,7 @@ pub(super) fn check(
     if diagnostics.has_errors() {
         return Err(diagnostics);
     }
-    assemble(document, &graph, checked, diagnostics.clone()).map(|config| Config { kafka, ..config }).ok_or_else(|| {
+    assemble(document, &graph, checked, diagnostics.clone()).map(|config| Config { kafka, telegram, ..config }).ok_or_else(|| {
         // Every fault that stands in the way was reported, or this is a mistake of ours: say so instead of running something else.
         let fault = Diagnostic::error("internal", 0..0, "the file was found free of faults, but no topology could be made of it");
         Diagnostics::new(file.clone(), diagnostics.iter().cloned().chain([fault]).collect())
@@ -80,6 +84,25 @@ pub(super) fn check_kafka(
     Ok(Kafka::assemble(document.kafka, &options.overrides, folder))
 }
 
+/// Checks `[telegram]` of `file` as far as it says how Telegram is reached.
+pub(super) fn check_bot_api(
+    table: Option<document::Telegram>,
+    file: &SourceFile,
+    folder: Option<&Path>,
+    options: &LoadOptions,
+    mut faults: Vec<Diagnostic>,
+) -> Result<Option<BotApi>, Diagnostics> {
+    let mut table = table;
+    if let Some(table) = &mut table {
+        if options.resolve != Resolve::Placeholders {
+            outside::telegram_table(table, folder.unwrap_or(Path::new("")), options, &mut faults);
+        }
+        telegram::check_api(table, file, &mut faults);
+    }
+    let diagnostics = Diagnostics::new(file.clone(), faults);
+    if diagnostics.has_errors() { Err(diagnostics) } else { Ok(table.and_then(|table| BotApi::assemble(&table))) }
+}
+
 /// Puts the parts together; none where one is missing.
 fn assemble(document: Document, graph: &graph::Graph, checked: Checked, warnings: Diagnostics) -> Option<Config> {
     let Checked { sources, mut plans, sinks } = checked;
@@ -91,6 +114,7 @@ fn assemble(document: Document, graph: &graph::Graph, checked: Checked, warnings
         errors: document.errors,
         engine: Engine { instance_id: document.instance_id.map(|id| id.get_ref().expose().into()), ..document.engine },
         kafka: None,
+        telegram: None,
         warnings,
     };
     for (source, checked) in document.sources.into_iter().zip(sources) {

@@ -7,7 +7,7 @@ use toml::Spanned;
 
 use super::super::LoadOptions;
 use super::super::diagnostics::Diagnostic;
-use super::super::document::{Document, Kafka, Kind};
+use super::super::document::{Document, Kafka, Kind, Telegram};
 use super::super::external::{External, Missing, Origin, Resolve};
 use super::kafka;
 
@@ -20,6 +20,9 @@ pub(super) fn resolve(document: &mut Document, folder: Option<&Path>, options: &
     connection(document, folder, options, faults);
     if options.resolve == Resolve::Connection {
         return;
+    }
+    if let Some(table) = &mut document.telegram {
+        telegram_table(table, folder, options, faults);
     }
     for node in &mut document.processors {
         let message = match &mut node.item.kind {
@@ -51,6 +54,13 @@ pub(super) fn kafka_table(table: &mut Kafka, folder: &Path, options: &LoadOption
     }
     for value in kafka::values(table) {
         read(value, folder, options, faults);
+    }
+}
+
+/// The values of `[telegram]`.
+pub(super) fn telegram_table(table: &mut Telegram, folder: &Path, options: &LoadOptions, faults: &mut Vec<Diagnostic>) {
+    if let Some(token) = &mut table.token {
+        read(token, folder, options, faults);
     }
 }
 

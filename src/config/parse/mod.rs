@@ -4,6 +4,7 @@ mod engine;
 mod kafka;
 mod nodes;
 mod reader;
+mod telegram;
 mod values;
 
 use toml::Spanned;
@@ -11,17 +12,14 @@ use toml::de::{DeTable, DeValue};
 
 use self::reader::{Reader, Value};
 use super::diagnostics::{Diagnostic, SourceFile};
-use super::document::{Document, Kafka, Named, Text};
+use super::document::{Document, Kafka, Named, Telegram, Text};
 
 /// The highest number of bytes of a name: they become parts of topic names, which end at 249.
 const NAME_BYTES_MAX: usize = 64;
 
 /// Tables that the file may have one day; until then it is better to refuse than to ignore them.
-const LATER: [(&str, &str); 3] = [
-    ("youtube", "leave it out: observations enter with `tidewatch import FILE` or `tidewatch demo`"),
-    ("telegram", "leave it out: the messages stay in their topic, `tidewatch tap` shows them"),
-    ("tests", "leave it out"),
-];
+const LATER: [(&str, &str); 2] =
+    [("youtube", "leave it out: observations enter with `tidewatch import FILE` or `tidewatch demo`"), ("tests", "leave it out")];
 
 /// Reads `file`. The document holds whatever could be read.
 pub(super) fn parse(file: &SourceFile, faults: &mut Vec<Diagnostic>) -> Document {
@@ -36,6 +34,7 @@ pub(super) fn parse(file: &SourceFile, faults: &mut Vec<Diagnostic>) -> Document
     let errors = root.take("errors");
     let engine = root.take("engine");
     let kafka = root.take("kafka");
+    let telegram = root.take("telegram");
     for (name, hint) in LATER {
         if let Some((span, _)) = root.take(name) {
             let fault = Diagnostic::error("not-supported", span, format!("[{name}] is not supported by this version"));
@@ -55,6 +54,9 @@ pub(super) fn parse(file: &SourceFile, faults: &mut Vec<Diagnostic>) -> Document
     if let Some((place, value)) = kafka {
         document.kafka = kafka::kafka(place, value, faults);
     }
+    if let Some((place, value)) = telegram {
+        document.telegram = telegram::telegram(place, value, faults);
+    }
     if let Some(id) = &document.application_id {
         check_name("application_id", id, faults);
     }
@@ -67,6 +69,14 @@ pub(super) fn parse_kafka(file: &SourceFile, faults: &mut Vec<Diagnostic>) -> Op
     faults.extend(errors.iter().map(|error| syntax(file, error)));
     let (place, value) = Reader::new("the file", 0..0, table.get_ref(), faults).take("kafka")?;
     kafka::kafka(place, value, faults)
+}
+
+/// Reads `[telegram]` of `file` and nothing else; faults elsewhere are not looked for.
+pub(super) fn parse_telegram(file: &SourceFile, faults: &mut Vec<Diagnostic>) -> Option<Telegram> {
+    let (table, errors) = DeTable::parse_recoverable(&file.text);
+    faults.extend(errors.iter().map(|error| syntax(file, error)));
+    let (place, value) = Reader::new("the file", 0..0, table.get_ref(), faults).take("telegram")?;
+    telegram::telegram(place, value, faults)
 }
 
 /// A key with its place and its value.

@@ -167,6 +167,7 @@ fn message(table: &mut Reader<'_, '_>) -> Message {
         thread_id: table.integer("message_thread_id", 0..i64::from(i32::MAX)).map_or(0, Spanned::into_inner),
         disable_notification: table.boolean("disable_notification"),
         disable_web_page_preview: table.boolean("disable_web_page_preview"),
+        edit_in_place: table.boolean("edit_in_place"),
     }
 }
 

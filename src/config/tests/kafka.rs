@@ -21,7 +21,7 @@ fn load(kafka: &str, options: &LoadOptions) -> Result<Config, Diagnostics> {
 }
 
 /// Each fault in a line: place, message, label, hint.
-fn list(loaded: Result<Config, Diagnostics>) -> Vec<String> {
+pub(super) fn list(loaded: Result<Config, Diagnostics>) -> Vec<String> {
     let faults = match loaded {
         Ok(config) => config.warnings().clone(),
         Err(faults) => faults,

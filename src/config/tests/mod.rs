@@ -50,5 +50,6 @@ mod formats;
 mod graph;
 mod kafka;
 mod random;
+mod telegram;
 mod values;
 mod whole;

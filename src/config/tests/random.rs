@@ -20,7 +20,7 @@ fn the_shipped_file_is_free_of_faults_without_any_environment() {
 }
 
 /// Pieces that make a mutated file go wrong in more interesting places than single characters do.
-const PIECES: [&str; 29] = [
+const PIECES: [&str; 31] = [
     "[",
     "]",
     "\"",
@@ -50,6 +50,8 @@ const PIECES: [&str; 29] = [
     "registry = { url = \"http://r\" }\n",
     "[kafka.properties]\n",
     "sasl.mechanism = \"PLAIN\"\n",
+    "[telegram]\n",
+    "token = \"1:a\"\n",
 ];
 
 fn mutated() -> impl Strategy<Value = String> {

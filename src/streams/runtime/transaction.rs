@@ -77,4 +77,8 @@ impl Output for Transaction {
         self.records += 1;
         self.producer.send(record)
     }
+
+    fn open(&mut self) -> log::Result<()> {
+        self.begin()
+    }
 }

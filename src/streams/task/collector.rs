@@ -9,6 +9,8 @@ use crate::streams::log::{self, Headers, Partition, ProducerRecord};
 pub trait Output {
     /// Queues a record, beginning a transaction if none is open.
     fn send(&mut self, record: &ProducerRecord<'_>) -> log::Result<()>;
+    /// Begins a transaction if none is open: there is something to commit, though no record yet.
+    fn open(&mut self) -> log::Result<()>;
 }
 
 #[derive(Debug)]

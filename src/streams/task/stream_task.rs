@@ -271,7 +271,12 @@ impl StreamTask {
             clock: &*self.blueprints.clock,
         };
         work(&mut *self.graph, &mut services).map_err(|source| Error::Node { task: self.id, source })?;
-        self.finish(output)
+        self.finish(output)?;
+        if self.stores.overlay_bytes() == 0 {
+            return Ok(());
+        }
+        // No input moved on, so nothing else would have its writes committed.
+        output.open().map_err(|source| Error::Log { task: self.id, source })
     }
 
     /// Tells the nodes that what they did is committed.

@@ -1,0 +1,469 @@
+//! The sender: a processor on the engine that has the messages of telegram_outbox sent, each once, those of a chat in their order.
+//!
+//! | step | where | a crash after it leaves |
+//! |---|---|---|
+//! | a record becomes a row of its chat's queue | `process`, committed with the input's offset | the queue |
+//! | a chat's turn comes: the *intent* is written | `punctuate`, committed | S1: an intent without an outcome |
+//! | the request is made | the [`Desk`], after that commit | S2, S3: the same |
+//! | its outcome is recorded | `punctuate`, committed | S4: nothing to do |
+//!
+//! An intent of another process without an outcome is *unknown*: what becomes of its message is the chat's setting. Everything else is known, and a
+//! commit that fails is repeated from the store and from the desk, which keeps an outcome until it is recorded.
+
+mod book;
+mod letter;
+mod outcome;
+mod view;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use xxhash_rust::xxh3::xxh3_128;
+
+pub use letter::{Letter, REPLAY};
+
+use super::desk::{Desk, Known};
+use super::sent_log::{self, ChatId, ChatRow, Event, Intent, Queued};
+use super::{Message, Request, text};
+use crate::avro::{self, Aliases, AvroDeserializer, JsonDeserializer, Registry, Row, Schema, shipped};
+use crate::config::{OnUnknown, ValueFormat};
+use crate::processors::message_shape;
+use crate::streams::clock::Timestamp;
+use crate::streams::processor::{
+    BoxError, Deserializer, InitContext, Processor, ProcessorContext, Punctuation, PunctuationType, Record, StoreId,
+};
+use crate::streams::topology::{self, Source, Start, Topology, TopologyBuilder};
+use letter::{Places, Raw, Reading};
+use view::{Extent, Turn, View};
+
+/// How often it is looked whose turn it is.
+const TURN: Duration = Duration::from_millis(20);
+
+/// Chats with a queue that a task has in memory.
+const CHATS_MAX: usize = if cfg!(test) { 50 } else { 10_000 };
+
+/// Chats that are looked at in one step when they are not all in memory.
+const LOOK_MAX: usize = 1_000;
+
+/// Messages that become dead letters in one step: each has its bytes in the transaction.
+const GIVE_UP_MAX: usize = 200;
+
+/// How often old rows are forgotten, and how many in one step.
+const FORGET_INTERVAL_MS: i64 = 1_000;
+const FORGET_MAX: usize = 200;
+
+/// Longer ids are no chat's.
+const CHAT_BYTES_MAX: usize = 256;
+
+/// Longer ids are replaced by their hash.
+const EVENT_BYTES_MAX: usize = 128;
+
+/// A record with more bytes is not queued: with its row around it no log would take it back.
+const RECORD_BYTES_MAX: usize = 400_000;
+
+/// What the sender goes by.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The topic of the messages.
+    pub outbox: Arc<str>,
+    /// How their values are written.
+    pub format: ValueFormat,
+    /// The topic of those that cannot be delivered.
+    pub dead_letters: Arc<str>,
+    /// What becomes of a message that may have been sent.
+    pub on_unknown: OnUnknown,
+    /// The same for single chats, by their id.
+    pub chats: BTreeMap<String, OnUnknown>,
+    /// How long it is remembered what was sent.
+    pub remember: Duration,
+}
+
+impl Settings {
+    fn on_unknown(&self, chat: &str) -> OnUnknown {
+        self.chats.get(chat).copied().unwrap_or(self.on_unknown)
+    }
+}
+
+/// Why the sender cannot be built.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The schema of the messages, which ships with the binary.
+    #[error("the schema of the messages cannot be used")]
+    Schema(#[source] BoxError),
+    /// The nodes do not make a topology.
+    #[error("the sender's topology cannot be built")]
+    Topology(#[from] topology::Error),
+}
+
+/// The sender's topology.
+pub fn topology(settings: &Settings, registry: Arc<dyn Registry>, desk: Arc<Desk>) -> Result<Topology<Letter>, Error> {
+    let source = source(settings, registry)?;
+    let shared = Arc::new(settings.clone());
+    let topology = TopologyBuilder::new()
+        .source("outbox", source)
+        .store(sent_log::store())
+        .processor("send", &["outbox"], &[sent_log::STORE], move || Sender::new(Arc::clone(&shared), Arc::clone(&desk)))
+        .sink("dead-letters", &["send"], &settings.dead_letters, || Raw)
+        .build()?;
+    Ok(topology)
+}
+
+/// The outbox, from its beginning: what was written before the first start waits to be sent.
+fn source(settings: &Settings, registry: Arc<dyn Registry>) -> Result<Source<Letter>, Error> {
+    let reading = reading(settings.format, registry)?;
+    let blank = || Letter { row: Row::of(&message_shape()), raw: Vec::new() };
+    Ok(Source::new(Arc::clone(&settings.outbox), Start::Earliest, move || Reading(reading()), blank))
+}
+
+/// Makes readers of the outbox's values.
+pub(super) fn reading(
+    format: ValueFormat,
+    registry: Arc<dyn Registry>,
+) -> Result<impl Fn() -> Box<dyn Deserializer<Row>> + Send + Sync + 'static, Error> {
+    let text = shipped("telegram_message").unwrap_or_default();
+    let schema = Schema::parse(text).map_err(|error: avro::Error| Error::Schema(error.into()))?;
+    let json = JsonDeserializer::new(&schema, &message_shape(), &Aliases::default()).map_err(|error| Error::Schema(error.into()))?;
+    Ok(move || -> Box<dyn Deserializer<Row>> {
+        match format {
+            ValueFormat::Avro => {
+                Box::new(AvroDeserializer::new(Arc::clone(&registry), schema.clone(), message_shape(), Aliases::default()))
+            }
+            ValueFormat::Json => Box::new(json.clone()),
+        }
+    })
+}
+
+/// Why a record is not queued.
+#[derive(Debug, thiserror::Error)]
+enum Fault {
+    #[error("the message names no chat")]
+    NoChat,
+    #[error("the id of the chat has {length_bytes} bytes, more than any chat's")]
+    LongChat { length_bytes: usize },
+    #[error("the record has {length_bytes} bytes, more than the {RECORD_BYTES_MAX} that a message may have")]
+    TooLarge { length_bytes: usize },
+    #[error("the sender is not connected to its store")]
+    NotConnected,
+    #[error("message {number} of chat {chat} is missing in the sent log")]
+    Missing { chat: String, number: u64 },
+}
+
+type Context<'a> = dyn ProcessorContext<Letter> + 'a;
+
+/// The processor: one partition of the outbox.
+#[derive(Debug)]
+struct Sender {
+    settings: Arc<Settings>,
+    desk: Arc<Desk>,
+    places: Places,
+    store: Option<StoreId>,
+    /// What the desk calls this task.
+    owner: Option<u64>,
+    view: View,
+    /// Requests whose intents are in the open transaction.
+    pending: Vec<(u64, Request)>,
+    /// Requests whose outcomes are in the open transaction.
+    settled: Vec<u64>,
+    forget_at: Timestamp,
+    /// When it was last said that requests are not taken.
+    said_at: Option<Timestamp>,
+    ended: bool,
+}
+
+impl Sender {
+    fn new(settings: Arc<Settings>, desk: Arc<Desk>) -> Self {
+        Self {
+            settings,
+            desk,
+            places: Places::new(),
+            store: None,
+            owner: None,
+            view: View::new(CHATS_MAX),
+            pending: Vec::new(),
+            settled: Vec::new(),
+            forget_at: Timestamp(0),
+            said_at: None,
+            ended: false,
+        }
+    }
+
+    fn store<'c>(&self, context: &'c mut Context<'_>) -> Result<&'c mut dyn crate::streams::processor::KeyValueStore, BoxError> {
+        Ok(context.store(self.store.ok_or(Fault::NotConnected)?))
+    }
+
+    fn owner(&self) -> u64 {
+        self.owner.unwrap_or_default()
+    }
+
+    /// Puts a message into the queue of its chat.
+    fn enqueue(&mut self, chat: &str, message: &Queued, context: &mut Context<'_>) -> Result<(), BoxError> {
+        let now = context.wall_clock();
+        let known = self.view.row(chat).cloned();
+        let store = self.store(context)?;
+        let mut row = match known {
+            Some(row) => row,
+            None => book::chat(store, chat)?.unwrap_or_default(),
+        };
+        book::put_message(store, chat, row.next, message)?;
+        row.next += 1;
+        book::put_chat(store, chat, &row)?;
+        book::note(store, &message.event_id, Event::Queued)?;
+        if self.view.has(chat) {
+            self.view.update(chat, row);
+        } else if self.view.extent == Extent::Whole {
+            if self.view.is_full() {
+                // From now on it holds a part; the store is gone through for the rest.
+                self.view.extent = Extent::Part { after: None, met: 0 };
+                self.view.drop_waiting(now);
+            } else {
+                let since = row.wait_until.max(now);
+                self.view.set(&chat.into(), row, Turn::Due(since));
+            }
+        }
+        Ok(())
+    }
+
+    /// Fills the view from the store, all at once or a step further.
+    fn look(&mut self, context: &mut Context<'_>) -> Result<(), BoxError> {
+        let (after, met, limit) = match &self.view.extent {
+            Extent::Whole => return Ok(()),
+            Extent::Nothing => {
+                self.take_up_requests(context)?;
+                (None, 0, self.view.limit() + 1)
+            }
+            Extent::Part { after, met } => (after.clone(), *met, LOOK_MAX.min(self.view.limit().saturating_sub(self.view.len()))),
+        };
+        if limit == 0 {
+            return Ok(());
+        }
+        let nothing = self.view.extent == Extent::Nothing;
+        let found = book::chats(self.store(context)?, after.as_deref(), limit)?;
+        let ended = found.len() < limit;
+        let whole = nothing && ended;
+        let last = found.last().map(|(chat, _)| ChatId::from(chat.as_str()));
+        let met = met + found.iter().filter(|(_, row)| row.has_queue()).count();
+        self.view.extent = if whole { Extent::Whole } else { Extent::Part { after: last.or(after), met } };
+        for (chat, row) in found {
+            if !self.view.has(&chat) && !self.view.is_full() {
+                self.meet(&chat.into(), row, context)?;
+            }
+        }
+        if ended && !whole {
+            self.view.extent = Extent::Part { after: None, met: 0 };
+            if met <= self.view.limit() / 2 {
+                // Few enough by now: the next look takes them all.
+                self.view.clear();
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes up the requests that the desk has for this task already.
+    fn take_up_requests(&mut self, context: &mut Context<'_>) -> Result<(), BoxError> {
+        for (job, chat) in self.desk.jobs(self.owner()) {
+            let row = book::chat(self.store(context)?, &chat)?;
+            match row.filter(|row| self.is_own(row.intent, job)) {
+                Some(row) => self.view.set(&chat, row, Turn::Flying),
+                // It is recorded, but not committed yet.
+                None => self.settled.push(job),
+            }
+        }
+        Ok(())
+    }
+
+    fn is_own(&self, intent: Option<Intent>, job: u64) -> bool {
+        intent.is_some_and(|intent| intent.session == self.desk.session() && intent.job == job)
+    }
+
+    /// Takes a chat that was found in the store into the view.
+    fn meet(&mut self, chat: &ChatId, mut row: ChatRow, context: &mut Context<'_>) -> Result<(), BoxError> {
+        let now = context.wall_clock();
+        if !row.has_queue() {
+            return if row.is_idle(now) { book::forget_chat(self.store(context)?, chat) } else { Ok(()) };
+        }
+        if let Some(intent) = row.intent {
+            let known = if intent.session == self.desk.session() { self.desk.adopt(self.owner(), intent.job) } else { Known::Perhaps };
+            match known {
+                Known::Here => self.view.set(chat, row, Turn::Flying),
+                Known::Perhaps => return self.unknown(chat, row, "the process ended before the outcome was recorded", context),
+                Known::Never => {
+                    row.intent = None;
+                    self.wait_for_turn(chat, row);
+                }
+            }
+            return Ok(());
+        }
+        if self.view.extent == Extent::Whole || row.wait_until <= now || row.give_up_before > row.head {
+            self.wait_for_turn(chat, row);
+        }
+        Ok(())
+    }
+
+    fn wait_for_turn(&mut self, chat: &ChatId, row: ChatRow) {
+        let turn = if row.give_up_before > row.head { Turn::GivingUp } else { Turn::Due(row.wait_until) };
+        self.view.set(chat, row, turn);
+    }
+
+    /// Writes the intents of the chats whose turn it is.
+    fn start(&mut self, context: &mut Context<'_>, now: Timestamp) -> Result<(), BoxError> {
+        while let Some(chat) = self.view.first_due(now) {
+            let Some(mut row) = self.view.row(&chat).cloned() else { break };
+            let Some(job) = self.desk.reserve(self.owner(), &chat) else { break };
+            let store = self.store(context)?;
+            let missing = || Fault::Missing { chat: chat.to_string(), number: row.head };
+            let message = book::message(store, &chat, row.head)?.ok_or_else(missing)?;
+            let editable = if message.edit_key.is_empty() || row.tried.as_new {
+                None
+            } else {
+                book::editable(store, &chat, &message.edit_key)?.map(|editable| editable.message_id)
+            };
+            row.intent = Some(Intent { session: self.desk.session(), job, edits: editable });
+            book::put_chat(store, &chat, &row)?;
+            self.pending.push((job, request(&chat, &row, message, editable)));
+            self.view.set(&chat, row, Turn::Flying);
+        }
+        Ok(())
+    }
+
+    fn forget_old(&mut self, context: &mut Context<'_>, now: Timestamp) -> Result<(), BoxError> {
+        if now < self.forget_at {
+            return Ok(());
+        }
+        let remember_ms = i64::try_from(self.settings.remember.as_millis()).unwrap_or(i64::MAX);
+        let forgotten = book::forget_older(self.store(context)?, Timestamp(now.0.saturating_sub(remember_ms)), FORGET_MAX)?;
+        // Where there is more, it goes on at once.
+        self.forget_at = Timestamp(if forgotten < FORGET_MAX { now.0.saturating_add(FORGET_INTERVAL_MS) } else { now.0 });
+        Ok(())
+    }
+}
+
+/// What is asked of Telegram for a message.
+pub(super) fn request(chat: &str, row: &ChatRow, queued: Queued, edits: Option<i64>) -> Request {
+    let (text, parse_mode) = if row.tried.plain && !queued.parse_mode.is_empty() {
+        let plain = text::plain(&queued.text, &queued.parse_mode);
+        (text::fit(&plain, "").into_owned(), String::new())
+    } else {
+        (queued.text, queued.parse_mode)
+    };
+    let message = Message {
+        chat_id: row.moved_to.map_or_else(|| chat.to_owned(), |id| id.to_string()),
+        text,
+        parse_mode,
+        message_thread_id: if row.tried.no_thread { 0 } else { queued.message_thread_id },
+        disable_notification: queued.disable_notification,
+        disable_web_page_preview: queued.disable_web_page_preview,
+    };
+    match edits {
+        Some(message_id) => Request::Edit { message_id, message },
+        None => Request::Send(message),
+    }
+}
+
+impl Processor<Letter> for Sender {
+    fn init(&mut self, context: &mut InitContext<'_>) -> Result<(), BoxError> {
+        self.store = Some(context.store(sent_log::STORE).ok_or(Fault::NotConnected)?);
+        self.owner = Some(self.desk.join());
+        context.schedule(PunctuationType::WallClockTime, TURN);
+        Ok(())
+    }
+
+    fn process(&mut self, record: &Record<'_, Letter>, context: &mut dyn ProcessorContext<Letter>) -> Result<(), BoxError> {
+        let (Some(letter), Some(source)) = (record.value, context.source()) else {
+            context.count("tombstones_total", 1);
+            return Ok(());
+        };
+        let raw = source.record;
+        let value = raw.value.unwrap_or_default();
+        let length_bytes = value.len() + raw.key.map_or(0, <[u8]>::len) + raw.headers.as_bytes().len();
+        if length_bytes > RECORD_BYTES_MAX {
+            return Err(Fault::TooLarge { length_bytes }.into());
+        }
+        let chat = self.places.chat_id(&letter.row);
+        if chat.is_empty() {
+            return Err(Fault::NoChat.into());
+        }
+        if chat.len() > CHAT_BYTES_MAX {
+            return Err(Fault::LongChat { length_bytes: chat.len() }.into());
+        }
+        let mut message = Queued {
+            timestamp: raw.timestamp,
+            partition: source.source.partition.0,
+            offset: raw.offset.0,
+            key: raw.key.map(<[u8]>::to_vec),
+            value: value.to_vec(),
+            headers: raw.headers.as_bytes().to_vec(),
+            ..self.places.message(&letter.row)
+        };
+        message.event_id = event_id(message.event_id, &source.source.topic, message.partition, message.offset);
+        let replayed = record.headers.iter().any(|(name, _)| name == REPLAY);
+        match book::event(self.store(context)?, &message.event_id)? {
+            None => {}
+            Some(Event::GivenUp { .. }) if replayed => {}
+            Some(_) => {
+                tracing::debug!(chat, event = message.event_id, "known already");
+                context.count("duplicates_total", 1);
+                return Ok(());
+            }
+        }
+        self.enqueue(chat, &message, context)
+    }
+
+    fn punctuate(&mut self, punctuation: &Punctuation, context: &mut dyn ProcessorContext<Letter>) -> Result<(), BoxError> {
+        if self.ended {
+            return Ok(());
+        }
+        let now = punctuation.timestamp;
+        self.look(context)?;
+        self.record_outcomes(context)?;
+        self.give_up_queues(context)?;
+        self.start(context, now)?;
+        self.forget_old(context, now)
+    }
+
+    fn committed(&mut self) {
+        self.desk.forget(&self.settled);
+        self.settled.clear();
+        for (job, request) in self.pending.drain(..) {
+            self.desk.hand(job, request);
+        }
+    }
+
+    fn rolled_back(&mut self) {
+        self.pending.clear();
+        self.settled.clear();
+        self.desk.release(self.owner());
+        self.view.clear();
+    }
+
+    fn suspend(&mut self, context: &mut dyn ProcessorContext<Letter>) -> Result<(), BoxError> {
+        self.ended = true;
+        if self.view.extent == Extent::Nothing {
+            self.take_up_requests(context)?;
+        }
+        self.take_back(context)?;
+        self.desk.settle(self.owner());
+        self.record_outcomes(context)
+    }
+}
+
+impl Drop for Sender {
+    fn drop(&mut self) {
+        if let Some(owner) = self.owner {
+            self.desk.leave(owner);
+        }
+    }
+}
+
+/// What an event is called: by its own id, or where it has none by the place of its record.
+fn event_id(id: String, topic: &str, partition: i32, offset: i64) -> String {
+    match id.len() {
+        0 => format!("@{topic}-{partition}-{offset}"),
+        1..=EVENT_BYTES_MAX => id,
+        _ => format!("#{:032x}", xxh3_128(id.as_bytes())),
+    }
+}
+
+#[cfg(test)]
+mod tests;
