@@ -11,7 +11,7 @@ use super::context::{Context, refused};
 use super::shutdown::Shutdown;
 use super::terminal::{Out, say};
 use super::{Error, Result};
-use crate::config::{Config, OnUnknown, ValueFormat};
+use crate::config::{Config, OnUnknown, Rates, ValueFormat};
 use crate::operate::health::Reported;
 use crate::operate::installation::{self, Installation};
 use crate::operate::simulated::channel::PLAYLIST;
@@ -22,7 +22,7 @@ use crate::operate::tally::{self, Messages};
 use crate::operate::{owner, tap};
 use crate::streams::clock::{Clock, ScaledClock, Timestamp};
 use crate::streams::runtime::{ClientState, Options, Streams};
-use crate::telegram::{self, Desk, Limits, Rates};
+use crate::telegram::{self, Desk, Limits};
 use crate::youtube;
 use crate::youtube::poller::{self, Parts, Poller};
 
@@ -223,13 +223,7 @@ fn poller_parts(
 
 /// The sender, on an engine of its own. Its limits are none: the simulated Telegram takes its time.
 fn sender_engine(installation: &Installation, config: &Config, base_url: &str, context: &Context) -> Result<Streams> {
-    let mut topics = tally::message_topics(config);
-    let Some(outbox) = topics.next() else {
-        return Err(Error::user("the topology writes no messages").hinted("A sink with value = \"telegram_message\" does."));
-    };
-    if topics.next().is_some() {
-        return Err(Error::user("the topology writes messages to several topics").hinted("The demonstration sends those of one."));
-    }
+    let outbox = outbox(config)?;
     let options = telegram::Options { base_url: base_url.to_owned(), token: TOKEN.into(), timeout: REQUEST_TIME };
     let client = telegram::Client::new(&options).map_err(Error::internal)?;
     let many = std::num::NonZeroU32::MIN.saturating_add(999);
@@ -250,6 +244,22 @@ fn sender_engine(installation: &Installation, config: &Config, base_url: &str, c
     options.poll_timeout = Duration::from_millis(20);
     options.cache_bytes = SENDER_CACHE_BYTES;
     installation.beside("sender", Arc::new(topology), options).map_err(refused)
+}
+
+/// The topic whose messages are sent.
+fn outbox(config: &Config) -> Result<&str> {
+    if let Some(telegram) = &config.telegram {
+        return Ok(&telegram.outbox);
+    }
+    let mut topics = tally::message_topics(config);
+    match (topics.next(), topics.next()) {
+        (Some(outbox), None) => Ok(outbox),
+        (None, _) => Err(Error::user("the topology writes no messages").hinted("A sink with value = \"telegram_message\" does.")),
+        (Some(_), Some(_)) => {
+            let error = Error::user("the topology writes messages to several topics");
+            Err(error.hinted("`outbox` in [telegram] says which of them are sent."))
+        }
+    }
 }
 
 fn failed(error: crate::streams::runtime::Error) -> Error {

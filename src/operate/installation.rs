@@ -16,6 +16,7 @@ use crate::streams::rocks::{self, Budget, Profile, Rocks};
 use crate::streams::runtime::{self, RocksBackend, Streams, dead_letter_topic};
 use crate::streams::state::StateDirectory;
 use crate::streams::state::directory;
+use crate::streams::topology::Blueprint;
 
 /// RocksDB's memory for the log and all stores together.
 const BLOCK_CACHE_BYTES: usize = 16 << 20;
