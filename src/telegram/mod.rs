@@ -1,11 +1,17 @@
-//! Telegram: the client of the Bot API, what its answers mean, what fits into a message, how often one may be sent.
+//! Telegram: the client of the Bot API, what its answers mean, what fits into a message, how often one may be sent; and the sender, which has
+//! the messages of telegram_outbox sent.
 //!
 //! [`Client`] makes one request and says what became of it as an [`Outcome`]: each asks for another action of whoever sends. The facts are those
 //! of the Bot API 10.1 and of the source of its server (`tdlib/telegram-bot-api`).
+//!
+//! The sender is an application of its own on the engine ([`topology`], [`runtime_options`]); its requests are made by the [`Desk`]; what it
+//! remembers lies in the [`sent_log`].
 
 mod answer;
+mod application;
 mod client;
 mod desk;
+pub mod dry_run;
 mod failure;
 mod limits;
 mod outcome;
@@ -15,6 +21,7 @@ pub mod sent_log;
 mod tests;
 mod text;
 
+pub use application::{DEAD_LETTERS, DeskError, application_id, runtime_options};
 pub use client::{BuildError, Client, Me, Message, Options, Request, Webhook};
 pub use desk::{Desk, Status};
 pub use failure::Failure;

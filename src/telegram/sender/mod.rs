@@ -11,6 +11,7 @@
 //! commit that fails is repeated from the store and from the desk, which keeps an outcome until it is recorded.
 
 mod book;
+mod incoming;
 mod letter;
 mod outcome;
 mod view;
@@ -18,8 +19,6 @@ mod view;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
-
-use xxhash_rust::xxh3::xxh3_128;
 
 pub use letter::{Letter, REPLAY};
 
@@ -34,7 +33,8 @@ use crate::streams::processor::{
     BoxError, Deserializer, InitContext, Processor, ProcessorContext, Punctuation, PunctuationType, Record, StoreId,
 };
 use crate::streams::topology::{self, Source, Start, Topology, TopologyBuilder};
-use letter::{Places, Raw, Reading};
+use letter::{Raw, Reading};
+pub(super) use incoming::Incoming;
 use view::{Extent, Turn, View};
 
 /// How often it is looked whose turn it is.
@@ -52,15 +52,6 @@ const GIVE_UP_MAX: usize = 200;
 /// How often old rows are forgotten, and how many in one step.
 const FORGET_INTERVAL_MS: i64 = 1_000;
 const FORGET_MAX: usize = 200;
-
-/// Longer ids are no chat's.
-const CHAT_BYTES_MAX: usize = 256;
-
-/// Longer ids are replaced by their hash.
-const EVENT_BYTES_MAX: usize = 128;
-
-/// A record with more bytes is not queued: with its row around it no log would take it back.
-const RECORD_BYTES_MAX: usize = 400_000;
 
 /// What the sender goes by.
 #[derive(Clone, Debug)]
@@ -135,15 +126,9 @@ pub(super) fn reading(
     })
 }
 
-/// Why a record is not queued.
+/// A fault of the sender's own rows.
 #[derive(Debug, thiserror::Error)]
 enum Fault {
-    #[error("the message names no chat")]
-    NoChat,
-    #[error("the id of the chat has {length_bytes} bytes, more than any chat's")]
-    LongChat { length_bytes: usize },
-    #[error("the record has {length_bytes} bytes, more than the {RECORD_BYTES_MAX} that a message may have")]
-    TooLarge { length_bytes: usize },
     #[error("the sender is not connected to its store")]
     NotConnected,
     #[error("message {number} of chat {chat} is missing in the sent log")]
@@ -157,7 +142,6 @@ type Context<'a> = dyn ProcessorContext<Letter> + 'a;
 struct Sender {
     settings: Arc<Settings>,
     desk: Arc<Desk>,
-    places: Places,
     store: Option<StoreId>,
     /// What the desk calls this task.
     owner: Option<u64>,
@@ -177,7 +161,6 @@ impl Sender {
         Self {
             settings,
             desk,
-            places: Places::new(),
             store: None,
             owner: None,
             view: View::new(CHATS_MAX),
@@ -374,30 +357,7 @@ impl Processor<Letter> for Sender {
             context.count("tombstones_total", 1);
             return Ok(());
         };
-        let raw = source.record;
-        let value = raw.value.unwrap_or_default();
-        let length_bytes = value.len() + raw.key.map_or(0, <[u8]>::len) + raw.headers.as_bytes().len();
-        if length_bytes > RECORD_BYTES_MAX {
-            return Err(Fault::TooLarge { length_bytes }.into());
-        }
-        let chat = self.places.chat_id(&letter.row);
-        if chat.is_empty() {
-            return Err(Fault::NoChat.into());
-        }
-        if chat.len() > CHAT_BYTES_MAX {
-            return Err(Fault::LongChat { length_bytes: chat.len() }.into());
-        }
-        let mut message = Queued {
-            timestamp: raw.timestamp,
-            partition: source.source.partition.0,
-            offset: raw.offset.0,
-            key: raw.key.map(<[u8]>::to_vec),
-            value: value.to_vec(),
-            headers: raw.headers.as_bytes().to_vec(),
-            ..self.places.message(&letter.row)
-        };
-        message.event_id = event_id(message.event_id, &source.source.topic, message.partition, message.offset);
-        let replayed = record.headers.iter().any(|(name, _)| name == REPLAY);
+        let Incoming { chat, message, replayed } = Incoming::of(&letter.row, source.source, &source.record)?;
         match book::event(self.store(context)?, &message.event_id)? {
             None => {}
             Some(Event::GivenUp { .. }) if replayed => {}
@@ -407,7 +367,7 @@ impl Processor<Letter> for Sender {
                 return Ok(());
             }
         }
-        self.enqueue(chat, &message, context)
+        self.enqueue(&chat, &message, context)
     }
 
     fn punctuate(&mut self, punctuation: &Punctuation, context: &mut dyn ProcessorContext<Letter>) -> Result<(), BoxError> {
@@ -453,15 +413,6 @@ impl Drop for Sender {
         if let Some(owner) = self.owner {
             self.desk.leave(owner);
         }
-    }
-}
-
-/// What an event is called: by its own id, or where it has none by the place of its record.
-fn event_id(id: String, topic: &str, partition: i32, offset: i64) -> String {
-    match id.len() {
-        0 => format!("@{topic}-{partition}-{offset}"),
-        1..=EVENT_BYTES_MAX => id,
-        _ => format!("#{:032x}", xxh3_128(id.as_bytes())),
     }
 }
 
