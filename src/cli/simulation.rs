@@ -21,7 +21,7 @@ use crate::operate::simulated::{self, Channel, Fault, Faults, Telegram, YouTube}
 use crate::operate::tally::{self, Messages};
 use crate::operate::{owner, tap};
 use crate::streams::clock::{Clock, ScaledClock, Timestamp};
-use crate::streams::runtime::{ClientState, Options, Streams};
+use crate::streams::runtime::{ClientState, Streams};
 use crate::telegram::{self, Desk, Limits};
 use crate::youtube;
 use crate::youtube::poller::{self, Parts, Poller};
@@ -233,15 +233,13 @@ fn sender_engine(installation: &Installation, config: &Config, base_url: &str, c
     let settings = telegram::Settings {
         outbox: outbox.into(),
         format: ValueFormat::Avro,
-        dead_letters: "telegram_dead_letters".into(),
+        dead_letters: telegram::DEAD_LETTERS.into(),
         on_unknown: OnUnknown::SendAgain,
         chats: std::collections::BTreeMap::new(),
         remember: Duration::from_secs(30 * 86_400),
     };
     let topology = telegram::topology(&settings, installation.registry(), desk).map_err(Error::internal)?;
-    let mut options = Options::new(format!("{}-sender", config.application_id), installation.directory().instance_id());
-    options.dead_letter_topic = Arc::clone(&settings.dead_letters);
-    options.poll_timeout = Duration::from_millis(20);
+    let mut options = telegram::runtime_options(config, installation.directory().instance_id());
     options.cache_bytes = SENDER_CACHE_BYTES;
     installation.beside("sender", Arc::new(topology), options).map_err(refused)
 }
