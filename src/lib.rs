@@ -6,5 +6,5 @@ pub mod config;
 pub mod operate;
 pub mod processors;
 pub mod streams;
-pub mod youtube;
 pub mod telegram;
+pub mod youtube;

@@ -13,6 +13,7 @@ mod reset;
 mod run;
 mod setup;
 mod shutdown;
+mod simulation;
 mod status;
 mod tap;
 mod temporary;

@@ -16,6 +16,7 @@ use crate::streams::rocks::{self, Budget, Profile, Rocks};
 use crate::streams::runtime::{self, RocksBackend, Streams, dead_letter_topic};
 use crate::streams::state::StateDirectory;
 use crate::streams::state::directory;
+use crate::streams::topology::Blueprint;
 
 /// RocksDB's memory for the log and all stores together.
 const BLOCK_CACHE_BYTES: usize = 16 << 20;
@@ -183,9 +184,19 @@ impl Installation {
         let mut options = config.runtime_options(self.directory.instance_id());
         options.create_internal_topics = self.embedded.is_some();
         adjust(&mut options);
+        self.engine_in(&self.directory.state_path(), Arc::new(topology), options)
+    }
+
+    /// An engine, not started, for another application beside the topology: on the same log, its state in the directory `name`.
+    pub fn beside(&self, name: &str, topology: Arc<dyn Blueprint>, mut options: runtime::Options) -> Result<Streams, Error> {
+        options.create_internal_topics = self.embedded.is_some();
+        self.engine_in(&self.directory.path().join(name), topology, options)
+    }
+
+    fn engine_in(&self, path: &Path, topology: Arc<dyn Blueprint>, options: runtime::Options) -> Result<Streams, Error> {
         let stores = rocks::Options::new(Profile::State, self.budget.clone());
-        let backend = Arc::new(RocksBackend::new(self.directory.state_path(), stores));
-        Ok(Streams::new(Arc::new(topology), self.log(), backend, Arc::clone(&self.clock), options)?)
+        let backend = Arc::new(RocksBackend::new(path, stores));
+        Ok(Streams::new(topology, self.log(), backend, Arc::clone(&self.clock), options)?)
     }
 }
 

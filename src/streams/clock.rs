@@ -117,7 +117,7 @@ mod tests {
         let inner = ManualClock::at(Timestamp(5_000));
         let clock = ScaledClock::new(Timestamp(1_000_000), 300, Arc::new(inner.clone()));
         assert_eq!(clock.now(), Timestamp(1_000_000));
-        inner.advance(Duration::from_millis(2_000));
+        inner.advance(Duration::from_secs(2));
         assert_eq!((clock.now(), clock.monotonic()), (Timestamp(1_600_000), Duration::from_secs(7)));
         inner.advance(Duration::from_millis(1));
         assert_eq!(clock.now(), Timestamp(1_600_300));

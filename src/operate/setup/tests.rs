@@ -359,7 +359,8 @@ fn with_both_ends() -> Config {
 fn both_ends_have_topics_of_their_own() {
     let (cluster, config) = (Cluster::of(1), with_both_ends());
     let planned = plan(&cluster, &registry(), &config, Some(4)).unwrap();
-    let own: Vec<_> = planned.topics.iter().skip(TOPICS.len()).map(|step| (&*step.name, step.wanted.partitions, step.wanted.cleanup)).collect();
+    let own: Vec<_> =
+        planned.topics.iter().skip(TOPICS.len()).map(|step| (&*step.name, step.wanted.partitions, step.wanted.cleanup)).collect();
     let expected = [
         ("youtube-changes-poller-state", 1, CleanupPolicy::Compact),
         ("youtube-changes-sender-sent-log-changelog", 4, CleanupPolicy::Compact),

@@ -15,3 +15,10 @@ pub use faults::{Fault, Faults};
 pub use server::Error;
 pub use telegram::Telegram;
 pub use youtube::YouTube;
+
+/// Sets a member of a document.
+fn set(document: &mut serde_json::Value, name: &str, value: impl Into<serde_json::Value>) {
+    if let serde_json::Value::Object(members) = document {
+        members.insert(name.to_owned(), value.into());
+    }
+}

@@ -9,8 +9,6 @@ use std::fmt;
 use super::random::Random;
 use crate::streams::clock::Timestamp;
 
-pub mod observer;
-
 /// Simulated time between two polls.
 const POLL_INTERVAL_MS: i64 = 600_000;
 

@@ -65,7 +65,7 @@ pub(super) fn given<'a>(parameters: &'a Parameters, name: &str) -> &'a str {
 }
 
 /// What people will read, and which chat is meant; or why Telegram refuses the message. It parses the text before it looks for the chat.
-pub(super) fn check(parameters: &Parameters) -> Result<(String, String), String> {
+pub(super) fn check(parameters: &Parameters, any_chat: bool) -> Result<(String, String), String> {
     let raw = given(parameters, "text");
     if raw.len() > BYTES_MAX {
         return Err("text is too long".to_owned());
@@ -89,7 +89,7 @@ pub(super) fn check(parameters: &Parameters) -> Result<(String, String), String>
     }
     match given(parameters, "chat_id") {
         "" => Err("chat_id is empty".to_owned()),
-        chat if !chat.starts_with('@') && chat.parse::<i64>().is_err() => Err("chat not found".to_owned()),
+        chat if !any_chat && !chat.starts_with('@') && chat.parse::<i64>().is_err() => Err("chat not found".to_owned()),
         chat => Ok((text, chat.to_owned())),
     }
 }

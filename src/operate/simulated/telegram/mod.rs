@@ -17,7 +17,7 @@ use tokio::sync::mpsc;
 use tokio::time::sleep;
 
 use super::server::{Answer, Asked, Error, Server, Service, hang};
-use super::{Fault, Faults};
+use super::{Fault, Faults, set};
 use crate::streams::clock::Clock;
 use message::{Parameters, given, parameters};
 pub use state::{Counts, Effect, Request};
@@ -61,6 +61,8 @@ pub struct Options {
     pub delay: Duration,
     /// What goes wrong, by the number of the message.
     pub faults: Faults,
+    /// Whether a chat may be called anything, in place of a number or the name of a channel.
+    pub any_chat: bool,
     /// Requests, and messages for [`Telegram::texts`] and for edits, that are kept; older ones are forgotten.
     pub kept: usize,
     /// Who is told of events. While it has no room for another, no message is taken.
@@ -70,7 +72,7 @@ pub struct Options {
 impl Options {
     /// A service without delay and faults.
     pub fn new(token: &str) -> Self {
-        Self { token: token.to_owned(), delay: Duration::ZERO, faults: Faults::none(), kept: 1_000_000, events: None }
+        Self { token: token.to_owned(), delay: Duration::ZERO, faults: Faults::none(), any_chat: false, kept: 1_000_000, events: None }
     }
 }
 
@@ -94,15 +96,16 @@ struct Answering {
     clock: Arc<dyn Clock>,
     token: String,
     delay: Duration,
+    any_chat: bool,
     events: Option<mpsc::Sender<Event>>,
 }
 
 impl Telegram {
     /// Serves on a free port of the loopback. Times of requests are those of the clock's monotonic side.
     pub fn start(options: Options, clock: Arc<dyn Clock>) -> Result<Self, Error> {
-        let Options { token, delay, faults, kept, events } = options;
+        let Options { token, delay, faults, any_chat, kept, events } = options;
         let shared = Arc::new(Shared { state: Mutex::new(State::new(faults, kept)), changed: Condvar::new() });
-        let answering = Answering { shared: Arc::clone(&shared), clock, token: token.clone(), delay, events };
+        let answering = Answering { shared: Arc::clone(&shared), clock, token: token.clone(), delay, any_chat, events };
         Ok(Self { server: Server::start("telegram", Arc::new(answering))?, shared, token })
     }
 
@@ -203,7 +206,8 @@ impl Answering {
             "getupdates" => {
                 let offset: i64 = given(parameters, "offset").parse().unwrap_or_default();
                 let limit: usize = given(parameters, "limit").parse().unwrap_or(100);
-                let new = state.updates.iter().filter(|update| update["update_id"].as_i64().is_some_and(|id| id >= offset));
+                let new =
+                    state.updates.iter().filter(|update| update.get("update_id").and_then(Value::as_i64).is_some_and(|id| id >= offset));
                 Ok(new.take(limit.clamp(1, 100)).cloned().collect())
             }
             _ => Err(Refusal::new(404, "Not Found: method not found")),
@@ -231,7 +235,7 @@ impl Answering {
             }
             _ => {}
         }
-        let (text, chat) = match parameters.and_then(|parameters| message::check(&parameters)) {
+        let (text, chat) = match parameters.and_then(|parameters| message::check(&parameters, self.any_chat)) {
             Ok(checked) => checked,
             Err(fault) => return Some(open.refuse(&Refusal::bad(&fault))),
         };
@@ -296,10 +300,10 @@ fn accepted(result: &Value) -> Answer {
 fn refused(refusal: &Refusal) -> Answer {
     let mut document = json!({"ok": false, "error_code": refusal.status, "description": refusal.description});
     if let Some(seconds) = refusal.retry_after {
-        document["parameters"] = json!({"retry_after": seconds});
+        set(&mut document, "parameters", json!({"retry_after": seconds}));
     }
     if let Some(chat) = refusal.migrate_to {
-        document["parameters"] = json!({"migrate_to_chat_id": chat});
+        set(&mut document, "parameters", json!({"migrate_to_chat_id": chat}));
     }
     let answer = Answer::json(refusal.status, &document);
     match refusal.retry_after {

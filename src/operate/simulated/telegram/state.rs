@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::message::{Parameters, given};
 use super::{Closed, Fault, Faults};
+use crate::operate::simulated::set;
 use crate::streams::clock::Timestamp;
 
 /// What became of a request.
@@ -173,11 +174,11 @@ impl State {
             "message_id": id, "from": bot(false), "chat": chat_document(chat), "date": now.0.div_euclid(1_000), "text": text,
         });
         if edit {
-            result["edit_date"] = now.0.div_euclid(1_000).into();
+            set(&mut result, "edit_date", now.0.div_euclid(1_000));
         }
         if let Ok(thread @ 1..) = given(&parameters, "message_thread_id").parse::<i64>() {
-            result["message_thread_id"] = thread.into();
-            result["is_topic_message"] = true.into();
+            set(&mut result, "message_thread_id", thread);
+            set(&mut result, "is_topic_message", true);
         }
         Ok(result)
     }
@@ -240,7 +241,7 @@ pub(super) fn bot(whole: bool) -> Value {
     if whole {
         let rights = [("can_join_groups", true), ("can_read_all_group_messages", false), ("supports_inline_queries", false)];
         for (name, value) in rights {
-            bot[name] = value.into();
+            set(&mut bot, name, value);
         }
     }
     bot
@@ -262,7 +263,7 @@ fn chat_document(chat: &str) -> Value {
 fn updates() -> Vec<Value> {
     let user = json!({"id": 4711, "is_bot": false, "first_name": "Ada", "username": "ada"});
     let mut group = chat_document("-1001234567890");
-    group["is_forum"] = true.into();
+    set(&mut group, "is_forum", true);
     vec![
         json!({"update_id": 880_000_001, "message": {
             "message_id": 1, "from": user, "chat": {"id": 4711, "first_name": "Ada", "username": "ada", "type": "private"},

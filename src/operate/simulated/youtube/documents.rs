@@ -4,6 +4,7 @@ use serde_json::{Map, Value, json};
 use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
 
 use crate::operate::simulated::channel::{CHANNEL_ID, CHANNEL_TITLE, Channel, Gone, HANDLE, Video};
+use crate::operate::simulated::set;
 use crate::streams::clock::Timestamp;
 
 /// Thumbnails: name, file, width, height.
@@ -48,9 +49,9 @@ pub(super) fn playlist_item(playlist: &str, position: usize, video: &Video, part
     let privacy = match video.gone {
         None => {
             set(&mut snippet, "thumbnails", thumbnails(&video.id));
-            set(&mut snippet, "videoOwnerChannelTitle", CHANNEL_TITLE.into());
-            set(&mut snippet, "videoOwnerChannelId", CHANNEL_ID.into());
-            set(&mut details, "videoPublishedAt", time(video.published).into());
+            set(&mut snippet, "videoOwnerChannelTitle", CHANNEL_TITLE);
+            set(&mut snippet, "videoOwnerChannelId", CHANNEL_ID);
+            set(&mut details, "videoPublishedAt", time(video.published));
             "public"
         }
         Some((Gone::Private, _)) => "private",
@@ -66,7 +67,7 @@ pub(super) fn video(video: &Video, parts: &[&str]) -> Value {
     let [views, likes, comments] = video.shown.map(|count| count.to_string());
     let mut statistics = json!({"viewCount": views, "favoriteCount": "0", "commentCount": comments});
     if !video.likes_hidden {
-        set(&mut statistics, "likeCount", likes.into());
+        set(&mut statistics, "likeCount", likes);
     }
     let snippet = json!({
         "publishedAt": time(video.published),
@@ -140,12 +141,6 @@ fn thumbnails(id: &str) -> Value {
         (name.to_owned(), json!({"url": format!("https://i.ytimg.com/vi/{id}/{file}.jpg"), "width": width, "height": height}))
     });
     Value::Object(all.into_iter().collect())
-}
-
-fn set(object: &mut Value, name: &str, value: Value) {
-    if let Value::Object(members) = object {
-        members.insert(name.to_owned(), value);
-    }
 }
 
 /// A time as the service writes it: RFC 3339, whole seconds.

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::operate::simulated::server::Answer;
+use crate::operate::simulated::set;
 
 /// A refusal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,8 +29,8 @@ impl Refusal {
         let (code, domain, reason, message) = self.words();
         let mut fault = json!({"message": message, "domain": domain, "reason": reason});
         if let Some((name, kind)) = self.location() {
-            fault["location"] = name.into();
-            fault["locationType"] = kind.into();
+            set(&mut fault, "location", name);
+            set(&mut fault, "locationType", kind);
         }
         let mut error = json!({"code": code, "message": message, "errors": [fault]});
         let status = match self {
@@ -39,15 +40,16 @@ impl Refusal {
             _ => None,
         };
         if let Some(status) = status {
-            error["status"] = status.into();
+            set(&mut error, "status", status);
         }
         if self == Self::WrongKey {
-            error["details"] = json!([{
+            let details = json!([{
                 "@type": "type.googleapis.com/google.rpc.ErrorInfo",
                 "reason": "API_KEY_INVALID",
                 "domain": "googleapis.com",
                 "metadata": {"service": "youtube.googleapis.com"},
             }]);
+            set(&mut error, "details", details);
         }
         Answer::json(code, &json!({"error": error}))
     }

@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 
 use super::channel::{CHANNEL_ID, Event, HANDLE, PLAYLIST};
 use super::server::{Answer, Asked, Error, Server, Service, hang};
-use super::{Channel, Fault, Faults};
+use super::{Channel, Fault, Faults, set};
 use errors::Refusal;
 use mask::Mask;
 
@@ -158,7 +158,8 @@ impl Answering {
             return Err(Refusal::Missing("part"));
         }
         let mut document = known(&mut state, asked, &parts)?;
-        document["etag"] = documents::etag(&document).into();
+        let etag = documents::etag(&document);
+        set(&mut document, "etag", etag);
         mask.apply(&mut document);
         Ok(Answer::json(200, &document))
     }
@@ -173,13 +174,12 @@ impl State {
             Some(_) => return Err(Refusal::MaxResults),
         };
         documents::list(&self.channel, playlist).ok_or(Refusal::NoSuchPlaylist)?;
-        let first = match asked.parameter("pageToken").filter(|token| !token.is_empty()) {
-            Some(token) => token.strip_prefix(TOKEN).and_then(|place| usize::from_str_radix(place, 16).ok()).ok_or(Refusal::PageToken)?,
-            None => {
-                self.time_passes(playlist);
-                0
-            }
-        };
+        let token = asked.parameter("pageToken").filter(|token| !token.is_empty());
+        let place = |token: &str| token.strip_prefix(TOKEN).and_then(|place| usize::from_str_radix(place, 16).ok());
+        let first = token.map_or(Some(0), place).ok_or(Refusal::PageToken)?;
+        if token.is_none() {
+            self.time_passes(playlist);
+        }
         let list = documents::list(&self.channel, playlist).ok_or(Refusal::NoSuchPlaylist)?;
         let items = list.iter().enumerate().skip(first).take(page);
         let items: Vec<Value> = items.map(|(place, video)| documents::playlist_item(playlist, place, video, parts)).collect();
@@ -190,10 +190,10 @@ impl State {
         });
         let token = |place: usize| Value::from(format!("{TOKEN}{place:x}"));
         if page > 0 && first + page < list.len() {
-            document["nextPageToken"] = token(first + page);
+            set(&mut document, "nextPageToken", token(first + page));
         }
         if first > 0 {
-            document["prevPageToken"] = token(first.saturating_sub(page));
+            set(&mut document, "prevPageToken", token(first.saturating_sub(page)));
         }
         Ok(document)
     }
@@ -238,7 +238,7 @@ impl State {
         let mut document = json!({"kind": "youtube#channelListResponse", "pageInfo": {"totalResults": count, "resultsPerPage": 5}});
         if found {
             // An empty list has no items at all.
-            document["items"] = json!([documents::channel(&self.channel, parts)]);
+            set(&mut document, "items", vec![documents::channel(&self.channel, parts)]);
         }
         Ok(document)
     }
