@@ -17,6 +17,7 @@ mod registry;
 mod schemas;
 #[cfg(test)]
 mod tests;
+mod youtube;
 
 use std::path::Path;
 
@@ -26,6 +27,7 @@ pub use external::{Environment, External, Origin, Resolve, env_var};
 pub use kafka::{Kafka, Overrides, RegistryAddress, parse_server};
 pub use model::{Config, Engine, Processor, Sink, SinkInput, Source, ValueFormat};
 pub use registry::RegistryLookup;
+pub use youtube::{WatchedChannel, YouTube, observation_shape};
 
 /// The name of the topology file where none is given.
 pub const DEFAULT_PATH: &str = "topology.toml";

@@ -5,6 +5,7 @@ mod kafka;
 mod nodes;
 mod reader;
 mod values;
+mod youtube;
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
@@ -17,11 +18,8 @@ use super::document::{Document, Kafka, Named, Text};
 const NAME_BYTES_MAX: usize = 64;
 
 /// Tables that the file may have one day; until then it is better to refuse than to ignore them.
-const LATER: [(&str, &str); 3] = [
-    ("youtube", "leave it out: observations enter with `tidewatch import FILE` or `tidewatch demo`"),
-    ("telegram", "leave it out: the messages stay in their topic, `tidewatch tap` shows them"),
-    ("tests", "leave it out"),
-];
+const LATER: [(&str, &str); 2] =
+    [("telegram", "leave it out: the messages stay in their topic, `tidewatch tap` shows them"), ("tests", "leave it out")];
 
 /// Reads `file`. The document holds whatever could be read.
 pub(super) fn parse(file: &SourceFile, faults: &mut Vec<Diagnostic>) -> Document {
@@ -36,6 +34,7 @@ pub(super) fn parse(file: &SourceFile, faults: &mut Vec<Diagnostic>) -> Document
     let errors = root.take("errors");
     let engine = root.take("engine");
     let kafka = root.take("kafka");
+    let youtube = root.take("youtube");
     for (name, hint) in LATER {
         if let Some((span, _)) = root.take(name) {
             let fault = Diagnostic::error("not-supported", span, format!("[{name}] is not supported by this version"));
@@ -54,6 +53,9 @@ pub(super) fn parse(file: &SourceFile, faults: &mut Vec<Diagnostic>) -> Document
     }
     if let Some((place, value)) = kafka {
         document.kafka = kafka::kafka(place, value, faults);
+    }
+    if let Some((place, value)) = youtube {
+        document.youtube = youtube::youtube(place, value, faults);
     }
     if let Some(id) = &document.application_id {
         check_name("application_id", id, faults);

@@ -52,3 +52,4 @@ mod kafka;
 mod random;
 mod values;
 mod whole;
+mod youtube;
