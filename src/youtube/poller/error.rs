@@ -73,7 +73,11 @@ pub enum Error {
 impl Error {
     /// Whether only another configuration helps.
     pub fn is_configuration(&self) -> bool {
-        matches!(self, Self::YouTube(_) | Self::Schema { .. } | Self::Encode { .. })
+        match self {
+            Self::YouTube(_) | Self::Schema { .. } | Self::Encode { .. } => true,
+            Self::Registry { source, .. } => !matches!(source, RegistryError::Unavailable { .. }),
+            _ => false,
+        }
     }
 
     /// What somebody can do about it.

@@ -35,7 +35,7 @@ use super::ids::{Channel, Uploads};
 use super::{Budget, Client, observation};
 use crate::avro::{Encoder, Registry, RegistryError, Schema, SchemaId};
 use crate::streams::clock::{Clock, Timestamp};
-use crate::streams::log::{self, Class, Log, TopicConfig};
+use crate::streams::log::{Class, Log, TopicConfig};
 use crate::streams::task::chain;
 
 pub use self::error::Error;
