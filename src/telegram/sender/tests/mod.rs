@@ -1,6 +1,7 @@
 //! The sender on the production engine, with a log in memory, and real HTTP to a Telegram on loopback.
 
 mod crashes;
+mod dry_run;
 mod fake;
 mod groups;
 mod outcomes;
