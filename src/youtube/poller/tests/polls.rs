@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 
 use super::*;
-use crate::youtube::ids::{Channel, Uploads};
 
 #[test]
 fn costs_two_units_for_fifty_videos() {
@@ -74,7 +73,7 @@ fn a_channel_is_the_list_of_its_uploads_and_its_handle_is_asked_for_once() {
     scene.settings.playlists.clear();
     let no_shorts = Uploads { shorts: false, ..Uploads::default() };
     scene.settings.channels =
-        vec![(Channel::Handle("tides".to_owned()), Uploads::default()), (Channel::Id("UCother".to_owned()), no_shorts)];
+        vec![watched(Channel::Handle("tides".to_owned()), Uploads::default()), watched(Channel::Id("UCother".to_owned()), no_shorts)];
     scene.fake.with(|world| {
         world.handles.insert("tides".to_owned(), "UCtides".to_owned());
         for (list, id) in [("UUtides", "one"), ("UULFother", "two"), ("UULVother", "three")] {
