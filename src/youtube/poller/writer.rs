@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::memory::Reason;
+use super::memory::{Change, Reason};
 use crate::streams::clock::Timestamp;
 use crate::streams::log::{
     Class, Committed, Error, GroupMetadata, Headers, HeadersBuf, Log, Offset, Partition, Producer, ProducerOptions, ProducerRecord, Result,
@@ -78,7 +78,7 @@ impl Writer {
     pub(super) fn commit(
         &mut self,
         rows: &[Written],
-        state: &[(String, Option<Vec<u8>>)],
+        state: &[Change],
         group: &GroupMetadata,
         at: Timestamp,
     ) -> Result<(), Failed> {
@@ -98,7 +98,7 @@ impl Writer {
         Ok(())
     }
 
-    fn fill(&mut self, rows: &[Written], state: &[(String, Option<Vec<u8>>)], group: &GroupMetadata, at: Timestamp) -> Result<()> {
+    fn fill(&mut self, rows: &[Written], state: &[Change], group: &GroupMetadata, at: Timestamp) -> Result<()> {
         let mut headers = HeadersBuf::default();
         for row in rows {
             headers.clear();
