@@ -75,13 +75,7 @@ impl Writer {
     }
 
     /// Commits observations and state: all of it, or none.
-    pub(super) fn commit(
-        &mut self,
-        rows: &[Written],
-        state: &[Change],
-        group: &GroupMetadata,
-        at: Timestamp,
-    ) -> Result<(), Failed> {
+    pub(super) fn commit(&mut self, rows: &[Written], state: &[Change], group: &GroupMetadata, at: Timestamp) -> Result<(), Failed> {
         if self.is_doubtful {
             self.producer = start(&*self.log, &self.options).map_err(Failed::Over)?;
             self.is_doubtful = false;

@@ -20,7 +20,7 @@ fn a_video_is_removed_when_enough_polls_have_missed_it() {
 fn the_reason_is_what_lists_and_youtube_say() {
     let mut scene = Scene::new(0);
     scene.settings.removed_after = 1;
-    scene.fake.with(|world| world.add_all("PLa", &["private", "left", "deleted", "stays"]););
+    scene.fake.with(|world| world.add_all("PLa", &["private", "left", "deleted", "stays"]));
     let mut poller = scene.poller();
     scene.poll(&mut poller);
     scene.fake.with(|world| {
