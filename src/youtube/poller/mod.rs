@@ -13,6 +13,7 @@ mod member;
 mod memory;
 mod round;
 mod schedule;
+mod settings;
 mod status;
 #[cfg(test)]
 mod tests;
@@ -31,15 +32,15 @@ use self::memory::Memory;
 use self::round::Round;
 use self::schedule::{Due, after, back_off, due, until};
 use self::writer::Writer;
-use super::ids::Channel;
 use super::{Budget, Client};
-use crate::avro::{Encoder, Misfit, Registry, RegistryError, Schema, SchemaId};
-use crate::config::{Config, WatchedChannel, observation_shape};
+use crate::avro::{Encoder, Misfit, Registry, RegistryError, SchemaId};
+use crate::config::observation_shape;
 use crate::streams::clock::{Clock, Timestamp};
 use crate::streams::log::{Class, Log, TopicConfig};
 use crate::streams::task::chain;
 
 pub use self::error::Error;
+pub use self::settings::{Settings, group, state_topic};
 pub use self::status::{Status, StatusHandle};
 
 /// How long one wait for the group takes at most; so long it may take to hear that the poller is to stop.
@@ -65,64 +66,6 @@ const FAILURES_FORGOTTEN: Duration = Duration::from_secs(600);
 
 /// Whether to stop; asked at least once in a second.
 type Stop<'a> = &'a (dyn Fn() -> bool + Sync);
-
-/// The compacted topic in which the poller keeps its state; one partition.
-pub fn state_topic(application_id: &str) -> String {
-    format!("{application_id}-poller-state")
-}
-
-/// The group of the pollers, and the transactional id of the active one.
-pub fn group(application_id: &str) -> String {
-    format!("{application_id}-poller")
-}
-
-/// What is polled, and where it goes.
-#[derive(Clone, Debug)]
-pub struct Settings {
-    /// The application.
-    pub application_id: Arc<str>,
-    /// The topic that observations are written to.
-    pub topic: Arc<str>,
-    /// The schema of its values.
-    pub schema: Schema,
-    /// The ids of playlists.
-    pub playlists: Vec<String>,
-    /// Channels, and which of their uploads.
-    pub channels: Vec<WatchedChannel>,
-    /// The ids of videos that are watched by themselves.
-    pub videos: Vec<String>,
-    /// The time from one poll to the next, where the quota allows it.
-    pub every: Duration,
-    /// Units that may be spent in a day.
-    pub quota_per_day: u64,
-    /// Polls that must miss a video before it counts as removed.
-    pub removed_after: u32,
-}
-
-impl Settings {
-    /// What `[youtube]` says; none where a configuration has none.
-    pub fn of(config: &Config) -> Option<Self> {
-        let (youtube, source) = (config.youtube.as_ref()?, config.youtube_source()?);
-        Some(Self {
-            application_id: Arc::clone(&config.application_id),
-            topic: Arc::clone(&source.topic),
-            schema: source.schema.clone(),
-            playlists: youtube.playlists.clone(),
-            channels: youtube.channels.clone(),
-            videos: youtube.videos.clone(),
-            every: youtube.every,
-            quota_per_day: youtube.quota_per_day,
-            removed_after: youtube.removed_after,
-        })
-    }
-
-    fn handles(&self) -> impl Iterator<Item = &str> {
-        self.channels.iter().filter_map(|watched| match &watched.channel {
-            Channel::Handle(handle) => Some(handle.as_str()),
-            Channel::Id(_) => None,
-        })
-    }
-}
 
 /// What a poller is made of.
 #[derive(Debug)]
