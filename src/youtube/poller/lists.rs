@@ -7,6 +7,7 @@ use super::error::{Halt, time};
 use super::memory::Refused;
 use super::round::{Extent, ListRead, Listed, Reply, Round};
 use super::schedule::after;
+use crate::config::WatchedChannel;
 use crate::youtube::ids::Channel;
 use crate::youtube::{Item, Page};
 
@@ -59,7 +60,7 @@ impl Round<'_> {
     fn list_ids(&mut self) -> Result<Vec<String>, Halt> {
         let settings = self.settings;
         let mut ids = settings.playlists.clone();
-        for (channel, uploads) in &settings.channels {
+        for WatchedChannel { channel, uploads } in &settings.channels {
             let id = match channel {
                 Channel::Id(id) => Some(id.clone()),
                 Channel::Handle(handle) => self.resolve(handle)?,
@@ -95,7 +96,7 @@ impl Round<'_> {
                 Ok(None)
             }
             Reply::Refused(problem) => {
-                self.refuse(&name, problem.to_string(), problem.hint());
+                self.refuse(&name, problem.to_string(), problem.hint().as_deref());
                 Ok(None)
             }
             Reply::PagingLost(problem) | Reply::Failed(problem) => self.fail(&name, &problem).map(|()| None),
@@ -110,7 +111,7 @@ impl Round<'_> {
             let found = match self.request(|client| client.playlist_items(id, page.as_deref()))? {
                 Reply::Got(found) => found,
                 Reply::Refused(problem) => {
-                    self.refuse(id, problem.to_string(), problem.hint());
+                    self.refuse(id, problem.to_string(), problem.hint().as_deref());
                     return Ok(None);
                 }
                 Reply::PagingLost(problem) if !restarted => {
@@ -170,7 +171,7 @@ impl Round<'_> {
     }
 
     /// Notes that a list cannot be read; said once.
-    fn refuse(&mut self, id: &str, why: String, hint: Option<String>) {
+    fn refuse(&mut self, id: &str, why: String, hint: Option<&str>) {
         let mut list = self.active.memory.list(id);
         let times = list.refused.as_ref().map_or(0, |refused| refused.times);
         let pause = REFUSED_FIRST.saturating_mul(1_u32.checked_shl(times).unwrap_or(u32::MAX)).min(REFUSED_MOST);

@@ -13,6 +13,7 @@ mod member;
 mod memory;
 mod round;
 mod schedule;
+mod settings;
 mod status;
 #[cfg(test)]
 mod tests;
@@ -31,14 +32,15 @@ use self::memory::Memory;
 use self::round::Round;
 use self::schedule::{Due, after, back_off, due, until};
 use self::writer::Writer;
-use super::ids::{Channel, Uploads};
-use super::{Budget, Client, observation};
-use crate::avro::{Encoder, Registry, RegistryError, Schema, SchemaId};
+use super::{Budget, Client};
+use crate::avro::{Encoder, Misfit, Registry, RegistryError, SchemaId};
+use crate::config::observation_shape;
 use crate::streams::clock::{Clock, Timestamp};
 use crate::streams::log::{Class, Log, TopicConfig};
 use crate::streams::task::chain;
 
 pub use self::error::Error;
+pub use self::settings::{Settings, group, state_topic};
 pub use self::status::{Status, StatusHandle};
 
 /// How long one wait for the group takes at most; so long it may take to hear that the poller is to stop.
@@ -64,48 +66,6 @@ const FAILURES_FORGOTTEN: Duration = Duration::from_secs(600);
 
 /// Whether to stop; asked at least once in a second.
 type Stop<'a> = &'a (dyn Fn() -> bool + Sync);
-
-/// The compacted topic in which the poller keeps its state; one partition.
-pub fn state_topic(application_id: &str) -> String {
-    format!("{application_id}-poller-state")
-}
-
-/// The group of the pollers, and the transactional id of the active one.
-pub fn group(application_id: &str) -> String {
-    format!("{application_id}-poller")
-}
-
-/// What is polled, and where it goes.
-#[derive(Clone, Debug)]
-pub struct Settings {
-    /// The application.
-    pub application_id: Arc<str>,
-    /// The topic that observations are written to.
-    pub topic: Arc<str>,
-    /// The schema of its values.
-    pub schema: Schema,
-    /// The ids of playlists.
-    pub playlists: Vec<String>,
-    /// Channels, and which of their uploads.
-    pub channels: Vec<(Channel, Uploads)>,
-    /// The ids of videos that are watched by themselves.
-    pub videos: Vec<String>,
-    /// The time from one poll to the next, where the quota allows it.
-    pub every: Duration,
-    /// Units that may be spent in a day.
-    pub quota_per_day: u64,
-    /// Polls that must miss a video before it counts as removed.
-    pub removed_after: u32,
-}
-
-impl Settings {
-    fn handles(&self) -> impl Iterator<Item = &str> {
-        self.channels.iter().filter_map(|(channel, _)| match channel {
-            Channel::Handle(handle) => Some(handle.as_str()),
-            Channel::Id(_) => None,
-        })
-    }
-}
 
 /// What a poller is made of.
 #[derive(Debug)]
@@ -206,7 +166,7 @@ impl Poller {
     /// A poller; it joins its group when it runs.
     pub fn new(parts: Parts) -> Result<Self, Error> {
         let settings = &parts.settings;
-        let encoder = Encoder::compile(&settings.schema, &observation::shape()).map_err(|misfits| misfit(&settings.topic, misfits))?;
+        let encoder = Encoder::compile(&settings.schema, &observation_shape()).map_err(|misfits| misfit(&settings.topic, misfits))?;
         let state_topic: Arc<str> = state_topic(&settings.application_id).into();
         if parts.creates_topic {
             match parts.log.admin().create_topic(&state_topic, &TopicConfig::compact(1)) {
@@ -307,6 +267,7 @@ impl Poller {
             let tick = self.tick;
             self.member()?.hear(tick)?;
             self.stand_by();
+            self.report(|status| status.problem = None);
             return Ok(Step::StandingBy);
         };
         if self.active.as_ref().is_none_or(|active| active.turn != turn) {
@@ -366,6 +327,7 @@ impl Poller {
         self.report(|status| {
             status.is_active = true;
             status.last_poll = started;
+            status.problem = None;
         });
         Ok(())
     }
@@ -493,7 +455,7 @@ impl Poller {
     }
 }
 
-fn misfit(topic: &Arc<str>, misfits: Vec<crate::avro::Misfit>) -> Error {
-    let none = || crate::avro::Misfit { field: Arc::from(""), wanted: String::new(), path: None, found: None };
+fn misfit(topic: &Arc<str>, misfits: Vec<Misfit>) -> Error {
+    let none = || Misfit { field: Arc::from(""), wanted: String::new(), path: None, found: None };
     Error::Schema { topic: Arc::clone(topic), source: misfits.into_iter().next().unwrap_or_else(none) }
 }

@@ -2,13 +2,12 @@
 
 use super::fake::error;
 use super::*;
-use crate::youtube::ids::{Channel, Uploads};
 
 #[test]
 fn one_bad_list_does_not_stop_the_others_and_is_asked_for_ever_less() {
     let mut scene = Scene::new(2);
     scene.settings.playlists = ["PLgone", "PLa", "PLprivate"].map(str::to_owned).to_vec();
-    scene.settings.channels = vec![(Channel::Handle("nobody".to_owned()), Uploads::default())];
+    scene.settings.channels = vec![watched(Channel::Handle("nobody".to_owned()), Uploads::default())];
     scene.fake.with(|world| {
         world.fault =
             Some(Box::new(|target| target.contains("PLprivate").then(|| error(403, "playlistItemsNotAccessible", "youtube.playlistItem"))));
@@ -150,7 +149,7 @@ fn stops_while_an_answer_is_waited_for() {
         world.fault = Some(Box::new(move |_| {
             sent.send(()).unwrap();
             // Until the test is over.
-            drop(held.recv());
+            held.recv().unwrap_or_default();
             None
         }));
     });

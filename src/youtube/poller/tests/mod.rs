@@ -19,10 +19,12 @@ use self::fake::Fake;
 use self::mortal::Mortal;
 use super::{Error, Parts, Poller, Settings, Step, Summary, state_topic};
 use crate::avro::{Aliases, Decoder, EmbeddedRegistry, Registry, Row, Schema, Value, shipped, wire};
+use crate::config::{WatchedChannel, observation_shape};
 use crate::streams::clock::{Clock, ManualClock, Timestamp};
 use crate::streams::log::local::LocalLog;
 use crate::streams::log::{ConsumerOptions, Isolation, Log, Offset, Polled, RecordBatch, TopicConfig, TopicPartition};
-use crate::youtube::{Client, Options, PacificDay, observation};
+use crate::youtube::ids::{Channel, Uploads};
+use crate::youtube::{Client, Options, PacificDay};
 
 const TOPIC: &str = "youtube_videos";
 const MINUTE: Duration = Duration::from_secs(60);
@@ -60,7 +62,7 @@ struct Record {
 
 impl Record {
     fn field(&self, name: &str) -> &Value {
-        self.row.as_ref().unwrap().get(observation::shape().index_of(name).unwrap())
+        self.row.as_ref().unwrap().get(observation_shape().index_of(name).unwrap())
     }
 
     fn text(&self, name: &str) -> Option<&str> {
@@ -177,7 +179,7 @@ impl Scene {
         let mut consumer = self.log.consumer(options).unwrap();
         let place = TopicPartition::new(TOPIC, 0);
         consumer.assign(&place, self.read).unwrap();
-        let (schema, shape) = (&self.settings.schema, observation::shape());
+        let (schema, shape) = (&self.settings.schema, observation_shape());
         let decoder = Decoder::compile_with(schema, schema, &shape, &Aliases::default()).unwrap();
         let (mut batch, mut records) = (RecordBatch::default(), Vec::new());
         while consumer.poll(Duration::ZERO, &mut batch).unwrap() == Polled::Records {
@@ -234,6 +236,10 @@ impl Scene {
 /// The id of a video.
 fn id(number: usize) -> String {
     format!("video{number:06}")
+}
+
+fn watched(channel: Channel, uploads: Uploads) -> WatchedChannel {
+    WatchedChannel { channel, uploads }
 }
 
 fn pair(id: &str, what: &str) -> (String, String) {

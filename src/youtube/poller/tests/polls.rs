@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 
 use super::*;
-use crate::youtube::ids::{Channel, Uploads};
 
 #[test]
 fn costs_two_units_for_fifty_videos() {
@@ -59,8 +58,8 @@ fn a_video_is_asked_for_once_wherever_it_is() {
     scene.settings.playlists = vec!["PLa".to_owned(), "PLb".to_owned()];
     scene.settings.videos = vec!["both".to_owned(), "alone".to_owned()];
     scene.fake.with(|world| {
-        ["both", "twice", "twice"].map(|id| world.add("PLa", id));
-        ["both", "other"].map(|id| world.add("PLb", id));
+        world.add_all("PLa", &["both", "twice", "twice"]);
+        world.add_all("PLb", &["both", "other"]);
         world.publish("alone");
     });
     scene.poll(&mut scene.poller());
@@ -74,7 +73,7 @@ fn a_channel_is_the_list_of_its_uploads_and_its_handle_is_asked_for_once() {
     scene.settings.playlists.clear();
     let no_shorts = Uploads { shorts: false, ..Uploads::default() };
     scene.settings.channels =
-        vec![(Channel::Handle("tides".to_owned()), Uploads::default()), (Channel::Id("UCother".to_owned()), no_shorts)];
+        vec![watched(Channel::Handle("tides".to_owned()), Uploads::default()), watched(Channel::Id("UCother".to_owned()), no_shorts)];
     scene.fake.with(|world| {
         world.handles.insert("tides".to_owned(), "UCtides".to_owned());
         for (list, id) in [("UUtides", "one"), ("UULFother", "two"), ("UULVother", "three")] {
