@@ -13,6 +13,7 @@ use super::telegram::{OnUnknown, Rates};
 use crate::avro::KeyFormat;
 use crate::processors::latest::{Emit, Nulls, OnFirst, Order};
 use crate::streams::topology::{ErrorPolicy, OnError, Start};
+use crate::youtube::ids::{Channel, Uploads};
 
 /// Text from the file.
 pub(super) type Text = Spanned<String>;
@@ -30,6 +31,7 @@ pub(super) struct Document {
     pub(super) instance_id: Option<Spanned<External>>,
     pub(super) kafka: Option<Kafka>,
     pub(super) telegram: Option<Telegram>,
+    pub(super) youtube: Option<YouTube>,
 }
 
 /// `[kafka]`.
@@ -78,6 +80,26 @@ pub(super) struct Telegram {
     pub(super) remember: Option<Duration>,
     pub(super) timeout: Option<Duration>,
     pub(super) rates: Rates,
+}
+
+/// `[youtube]`.
+#[derive(Debug)]
+pub(super) struct YouTube {
+    /// The name of the table: marked when something is missing.
+    pub(super) place: Range<usize>,
+    pub(super) api_key: Option<Spanned<External>>,
+    /// Ids of playlists.
+    pub(super) playlists: Vec<Text>,
+    pub(super) channels: Vec<Spanned<(Channel, Uploads)>>,
+    /// Ids of videos.
+    pub(super) videos: Vec<Text>,
+    pub(super) every: Option<Duration>,
+    pub(super) quota_per_day: Option<u64>,
+    pub(super) removed_after: Option<u32>,
+    pub(super) base_url: Option<Text>,
+    pub(super) timeout: Option<Duration>,
+    /// The name of a source.
+    pub(super) source: Option<Text>,
 }
 
 /// A table `[sources.NAME]`, `[processors.NAME]` or `[sinks.NAME]`.

@@ -18,6 +18,7 @@ mod schemas;
 mod telegram;
 #[cfg(test)]
 mod tests;
+mod youtube;
 
 use std::path::Path;
 
@@ -28,6 +29,7 @@ pub use kafka::{Kafka, Overrides, RegistryAddress, parse_server};
 pub use model::{Config, Engine, Processor, Sink, SinkInput, Source, ValueFormat};
 pub use registry::RegistryLookup;
 pub use telegram::{BotApi, DEFAULT_BOT_API, OnUnknown, Rates, Telegram, check_bot_api, check_bot_token};
+pub use youtube::{WatchedChannel, YouTube, observation_shape};
 
 /// The name of the topology file where none is given.
 pub const DEFAULT_PATH: &str = "topology.toml";

@@ -7,6 +7,7 @@ use super::diagnostics::Diagnostics;
 use super::kafka::Kafka;
 use super::plan::Plan;
 use super::telegram::Telegram;
+use super::youtube::YouTube;
 use crate::avro::{Aliases, KeyFormat, Schema, Shape};
 use crate::streams::runtime;
 use crate::streams::topology::{ErrorPolicy, OnError, Start};
@@ -30,6 +31,8 @@ pub struct Config {
     pub kafka: Option<Kafka>,
     /// Who sends the messages to Telegram; none: nobody here.
     pub telegram: Option<Telegram>,
+    /// What is watched on YouTube; none: observations come from elsewhere.
+    pub youtube: Option<YouTube>,
     pub(super) warnings: Diagnostics,
 }
 
@@ -83,6 +86,12 @@ impl Config {
     /// The source that reads `topic`.
     pub fn source_of(&self, topic: &str) -> Option<&Source> {
         self.sources.iter().find(|source| &*source.topic == topic)
+    }
+
+    /// The source whose topic gets the observations of YouTube; none where nothing is watched there.
+    pub fn youtube_source(&self) -> Option<&Source> {
+        let youtube = self.youtube.as_ref()?;
+        self.sources.iter().find(|source| source.name == youtube.source)
     }
 }
 

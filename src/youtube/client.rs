@@ -16,6 +16,7 @@ use serde_json::Value;
 use super::answer::{self, ChannelInfo, Oddities, Page, Video};
 use super::ids;
 use super::problem::{Problem, Subject, words};
+use crate::config::YouTube;
 
 /// The most ids that `videos.list` takes; one more is a refusal that costs a unit.
 pub const IDS_MAX: usize = 50;
@@ -38,6 +39,9 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// A page token is short; one that is longer than this would not fit into a URL.
 const TOKEN_BYTES_MAX: usize = 2_048;
 
+/// Who asks.
+const USER_AGENT: &str = concat!("tidewatch/", env!("CARGO_PKG_VERSION"), " (gzip)");
+
 /// How YouTube is asked.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -49,6 +53,18 @@ pub struct Options {
     pub timeout: Duration,
     /// Who asks. Google compresses only for those whose name has `gzip` in it: where it does not, it is added.
     pub user_agent: String,
+}
+
+impl Options {
+    /// What `[youtube]` says; none where its key was not read, as in a check offline.
+    pub fn of(settings: &YouTube) -> Option<Self> {
+        Some(Self {
+            base_url: settings.base_url.clone(),
+            api_key: settings.api_key.secret()?,
+            timeout: settings.timeout,
+            user_agent: USER_AGENT.to_owned(),
+        })
+    }
 }
 
 /// Asks YouTube.

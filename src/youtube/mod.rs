@@ -1,12 +1,12 @@
 //! YouTube's Data API v3 as the poller uses it: requests with a key, answers that may lack anything, problems sorted by what to do about them.
 //!
 //! A [`Client`] asks; a [`Problem`] says by its [`Action`] how to go on; a [`Budget`] keeps the units of a [`PacificDay`] below what the key may spend.
-//! What people paste for a playlist, a channel or a video is read by [`ids`].
+//! What people paste for a playlist, a channel or a video is read by [`ids`]. The [`poller`] puts them to work.
 
 mod answer;
 mod client;
 pub mod ids;
-pub mod observation;
+mod observation;
 pub mod poller;
 mod problem;
 mod quota;

@@ -31,8 +31,9 @@ impl PacificDay {
 
     /// Its first moment.
     pub fn start(self) -> Timestamp {
+        let limit = if self.0.year() < 0 { jiff::Timestamp::MIN } else { jiff::Timestamp::MAX };
         let midnight = PACIFIC.to_timestamp(self.0.to_datetime(Time::midnight()));
-        Timestamp(midnight.unwrap_or(jiff::Timestamp::MAX).as_millisecond())
+        Timestamp(midnight.unwrap_or(limit).as_millisecond())
     }
 
     /// The first moment of the next day, when the quota begins anew.
@@ -176,7 +177,7 @@ impl Budget {
 pub fn interval(every: Duration, cost: u64, left: u64, until_reset: Duration) -> Duration {
     let polls = left.checked_div(cost).unwrap_or(u64::MAX);
     let rest_millis = until_reset.as_nanos().div_ceil(1_000_000);
-    // Rounded up: the last of them is not before the day's end.
-    let spread = rest_millis.div_ceil(u128::from(polls.max(1)));
+    // The polls that are left, and the first of the next day, which is not to be before it: rounded up.
+    let spread = rest_millis.div_ceil(u128::from(polls) + 1);
     every.max(Duration::from_millis(u64::try_from(spread).unwrap_or(u64::MAX)))
 }

@@ -18,6 +18,7 @@ mod http;
 mod installation;
 mod kafka;
 mod kafka_log;
+mod kafka_poller;
 mod kills;
 mod layout;
 mod lifecycle;

@@ -8,6 +8,7 @@ mod rules;
 mod sinks;
 mod sources;
 mod telegram;
+mod youtube;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -52,11 +53,13 @@ pub(super) fn check(
     let lookup = options.registry.or_of(kafka.as_ref());
     let mut subjects = Subjects::new(&lookup);
     let checked = nodes::check(&document, &graph, &file.text, (&mut schemas, &mut subjects), &mut faults);
+    let youtube = youtube::check(&mut document, &checked.sources, &mut faults);
     let diagnostics = Diagnostics::new(file.clone(), faults);
     if diagnostics.has_errors() {
         return Err(diagnostics);
     }
-    assemble(document, &graph, checked, diagnostics.clone()).map(|config| Config { kafka, telegram, ..config }).ok_or_else(|| {
+    let assembled = assemble(document, &graph, checked, diagnostics.clone());
+    assembled.map(|config| Config { kafka, telegram, youtube, ..config }).ok_or_else(|| {
         // Every fault that stands in the way was reported, or this is a mistake of ours: say so instead of running something else.
         let fault = Diagnostic::error("internal", 0..0, "the file was found free of faults, but no topology could be made of it");
         Diagnostics::new(file.clone(), diagnostics.iter().cloned().chain([fault]).collect())
@@ -115,6 +118,7 @@ fn assemble(document: Document, graph: &graph::Graph, checked: Checked, warnings
         engine: Engine { instance_id: document.instance_id.map(|id| id.get_ref().expose().into()), ..document.engine },
         kafka: None,
         telegram: None,
+        youtube: None,
         warnings,
     };
     for (source, checked) in document.sources.into_iter().zip(sources) {

@@ -9,7 +9,7 @@ use super::super::LoadOptions;
 use super::super::diagnostics::Diagnostic;
 use super::super::document::{Document, Kafka, Kind, Telegram};
 use super::super::external::{External, Missing, Origin, Resolve};
-use super::kafka;
+use super::{kafka, youtube};
 
 /// Reads every value from outside, unless placeholders are wanted; what is missing is a fault.
 pub(super) fn resolve(document: &mut Document, folder: Option<&Path>, options: &LoadOptions, faults: &mut Vec<Diagnostic>) {
@@ -23,6 +23,14 @@ pub(super) fn resolve(document: &mut Document, folder: Option<&Path>, options: &
     }
     if let Some(table) = &mut document.telegram {
         telegram_table(table, folder, options, faults);
+    }
+    if let Some(value) = document.youtube.as_mut().and_then(|youtube| youtube.api_key.as_mut()) {
+        let seen = faults.len();
+        read(value, folder, options, faults);
+        for fault in faults.iter_mut().skip(seen) {
+            let hint = fault.hint.take().unwrap_or_default();
+            fault.hint = Some(format!("make a key at {}; {hint}", youtube::KEYS_URL));
+        }
     }
     for node in &mut document.processors {
         let message = match &mut node.item.kind {

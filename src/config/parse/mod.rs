@@ -6,6 +6,7 @@ mod nodes;
 mod reader;
 mod telegram;
 mod values;
+mod youtube;
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
@@ -18,8 +19,7 @@ use super::document::{Document, Kafka, Named, Telegram, Text};
 const NAME_BYTES_MAX: usize = 64;
 
 /// Tables that the file may have one day; until then it is better to refuse than to ignore them.
-const LATER: [(&str, &str); 2] =
-    [("youtube", "leave it out: observations enter with `tidewatch import FILE` or `tidewatch demo`"), ("tests", "leave it out")];
+const LATER: [(&str, &str); 1] = [("tests", "leave it out")];
 
 /// Reads `file`. The document holds whatever could be read.
 pub(super) fn parse(file: &SourceFile, faults: &mut Vec<Diagnostic>) -> Document {
@@ -35,6 +35,7 @@ pub(super) fn parse(file: &SourceFile, faults: &mut Vec<Diagnostic>) -> Document
     let engine = root.take("engine");
     let kafka = root.take("kafka");
     let telegram = root.take("telegram");
+    let youtube = root.take("youtube");
     for (name, hint) in LATER {
         if let Some((span, _)) = root.take(name) {
             let fault = Diagnostic::error("not-supported", span, format!("[{name}] is not supported by this version"));
@@ -56,6 +57,9 @@ pub(super) fn parse(file: &SourceFile, faults: &mut Vec<Diagnostic>) -> Document
     }
     if let Some((place, value)) = telegram {
         document.telegram = telegram::telegram(place, value, faults);
+    }
+    if let Some((place, value)) = youtube {
+        document.youtube = youtube::youtube(place, value, faults);
     }
     if let Some(id) = &document.application_id {
         check_name("application_id", id, faults);

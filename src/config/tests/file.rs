@@ -94,14 +94,14 @@ fn an_unknown_table() {
 
 #[test]
 fn a_table_that_comes_later() {
-    insta::assert_snapshot!(report("[sources.videos]", "[youtube]\nevery = \"10m\"\n[sources.videos]"), @r"
-      x [youtube] is not supported by this version
+    insta::assert_snapshot!(report("[sources.videos]", "[tests]\n[sources.videos]"), @r"
+      x [tests] is not supported by this version
        ,-[t.toml:2:2]
-     2 | [youtube]
-       :  ^^^|^^^
-       :     `-- not supported yet
+     2 | [tests]
+       :  ^^|^^
+       :    `-- not supported yet
        `----
-      help: leave it out: observations enter with `tidewatch import FILE` or `tidewatch demo`
+      help: leave it out
 
     t.toml: 1 error
     ");

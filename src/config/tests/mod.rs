@@ -53,3 +53,4 @@ mod random;
 mod telegram;
 mod values;
 mod whole;
+mod youtube;

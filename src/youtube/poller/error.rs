@@ -73,14 +73,20 @@ pub enum Error {
 impl Error {
     /// Whether only another configuration helps.
     pub fn is_configuration(&self) -> bool {
-        matches!(self, Self::YouTube(_) | Self::Schema { .. } | Self::Encode { .. })
+        match self {
+            Self::YouTube(_) | Self::Schema { .. } | Self::Encode { .. } => true,
+            Self::Registry { source, .. } => !matches!(source, RegistryError::Unavailable { .. }),
+            _ => false,
+        }
     }
 
     /// What somebody can do about it.
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::YouTube(problem) => problem.hint(),
-            Self::Schema { .. } => Some("take schemas/youtube_video.avsc for the source, or give the fields that it does not have a default".to_owned()),
+            Self::Schema { .. } => {
+                Some("take schemas/youtube_video.avsc for the source, or give the fields that it does not have a default".to_owned())
+            }
             Self::Log(error) if error.class == Class::UnknownTopic => Some("create the topics with `tidewatch setup`".to_owned()),
             Self::Log(error) if error.class == Class::Fenced => {
                 Some("does another process work with a copy of this state directory? Both pass for the same instance".to_owned())

@@ -7,6 +7,7 @@ use super::error::{Halt, time};
 use super::memory::Refused;
 use super::round::{Extent, ListRead, Listed, Reply, Round};
 use super::schedule::after;
+use crate::config::WatchedChannel;
 use crate::youtube::ids::Channel;
 use crate::youtube::{Item, Page};
 
@@ -59,7 +60,7 @@ impl Round<'_> {
     fn list_ids(&mut self) -> Result<Vec<String>, Halt> {
         let settings = self.settings;
         let mut ids = settings.playlists.clone();
-        for (channel, uploads) in &settings.channels {
+        for WatchedChannel { channel, uploads } in &settings.channels {
             let id = match channel {
                 Channel::Id(id) => Some(id.clone()),
                 Channel::Handle(handle) => self.resolve(handle)?,

@@ -212,11 +212,6 @@ impl Memory {
         self.changed.iter().map(change).collect()
     }
 
-    /// How many values the topic does not have yet.
-    pub(super) fn unsaved(&self) -> usize {
-        self.changed.len()
-    }
-
     /// The topic has everything.
     pub(super) fn saved(&mut self) {
         self.changed.clear();

@@ -31,11 +31,12 @@ use self::memory::Memory;
 use self::round::Round;
 use self::schedule::{Due, after, back_off, due, until};
 use self::writer::Writer;
-use super::ids::{Channel, Uploads};
-use super::{Budget, Client, observation};
-use crate::avro::{Encoder, Registry, RegistryError, Schema, SchemaId};
+use super::ids::Channel;
+use super::{Budget, Client};
+use crate::avro::{Encoder, Misfit, Registry, RegistryError, Schema, SchemaId};
+use crate::config::{Config, WatchedChannel, observation_shape};
 use crate::streams::clock::{Clock, Timestamp};
-use crate::streams::log::{self, Class, Log, TopicConfig};
+use crate::streams::log::{Class, Log, TopicConfig};
 use crate::streams::task::chain;
 
 pub use self::error::Error;
@@ -87,7 +88,7 @@ pub struct Settings {
     /// The ids of playlists.
     pub playlists: Vec<String>,
     /// Channels, and which of their uploads.
-    pub channels: Vec<(Channel, Uploads)>,
+    pub channels: Vec<WatchedChannel>,
     /// The ids of videos that are watched by themselves.
     pub videos: Vec<String>,
     /// The time from one poll to the next, where the quota allows it.
@@ -99,8 +100,24 @@ pub struct Settings {
 }
 
 impl Settings {
+    /// What `[youtube]` says; none where a configuration has none.
+    pub fn of(config: &Config) -> Option<Self> {
+        let (youtube, source) = (config.youtube.as_ref()?, config.youtube_source()?);
+        Some(Self {
+            application_id: Arc::clone(&config.application_id),
+            topic: Arc::clone(&source.topic),
+            schema: source.schema.clone(),
+            playlists: youtube.playlists.clone(),
+            channels: youtube.channels.clone(),
+            videos: youtube.videos.clone(),
+            every: youtube.every,
+            quota_per_day: youtube.quota_per_day,
+            removed_after: youtube.removed_after,
+        })
+    }
+
     fn handles(&self) -> impl Iterator<Item = &str> {
-        self.channels.iter().filter_map(|(channel, _)| match channel {
+        self.channels.iter().filter_map(|watched| match &watched.channel {
             Channel::Handle(handle) => Some(handle.as_str()),
             Channel::Id(_) => None,
         })
@@ -206,7 +223,7 @@ impl Poller {
     /// A poller; it joins its group when it runs.
     pub fn new(parts: Parts) -> Result<Self, Error> {
         let settings = &parts.settings;
-        let encoder = Encoder::compile(&settings.schema, &observation::shape()).map_err(|misfits| misfit(&settings.topic, misfits))?;
+        let encoder = Encoder::compile(&settings.schema, &observation_shape()).map_err(|misfits| misfit(&settings.topic, misfits))?;
         let state_topic: Arc<str> = state_topic(&settings.application_id).into();
         if parts.creates_topic {
             match parts.log.admin().create_topic(&state_topic, &TopicConfig::compact(1)) {
@@ -307,6 +324,7 @@ impl Poller {
             let tick = self.tick;
             self.member()?.hear(tick)?;
             self.stand_by();
+            self.report(|status| status.problem = None);
             return Ok(Step::StandingBy);
         };
         if self.active.as_ref().is_none_or(|active| active.turn != turn) {
@@ -366,6 +384,7 @@ impl Poller {
         self.report(|status| {
             status.is_active = true;
             status.last_poll = started;
+            status.problem = None;
         });
         Ok(())
     }
@@ -493,7 +512,7 @@ impl Poller {
     }
 }
 
-fn misfit(topic: &Arc<str>, misfits: Vec<crate::avro::Misfit>) -> Error {
-    let none = || crate::avro::Misfit { field: Arc::from(""), wanted: String::new(), path: None, found: None };
+fn misfit(topic: &Arc<str>, misfits: Vec<Misfit>) -> Error {
+    let none = || Misfit { field: Arc::from(""), wanted: String::new(), path: None, found: None };
     Error::Schema { topic: Arc::clone(topic), source: misfits.into_iter().next().unwrap_or_else(none) }
 }

@@ -12,7 +12,7 @@ use super::writer::{Failed, Written};
 use super::{Active, Error, Settings, Stop, Summary};
 use crate::streams::clock::{Clock, Timestamp};
 use crate::streams::task::chain;
-use crate::youtube::{Action, Client, Problem};
+use crate::youtube::{Action, Client, Ledger, Problem};
 
 /// Units that are reserved at a time: what a killed poller may have reserved and not spent.
 pub(super) const BLOCK: u64 = 10;
@@ -77,7 +77,6 @@ pub(super) enum Reply<T> {
 }
 
 /// A poll under way.
-#[derive(Debug)]
 pub(super) struct Round<'a> {
     pub(super) settings: &'a Settings,
     pub(super) client: &'a Client,
@@ -128,8 +127,12 @@ impl<'a> Round<'a> {
         self.summary.started = now;
         let cost = self.active.memory.poll().cost.max(1);
         self.active.memory.poll_mut().started = Some(now.0);
+        // Written down again also where enough is reserved: between polls what is written down is what was spent.
         let ready = self.active.budget.ready(now);
-        self.reserve(cost.min(BLOCK).saturating_sub(ready));
+        if !self.reserve(cost.min(BLOCK).saturating_sub(ready)) {
+            let ledger = self.active.budget.ledger();
+            self.active.memory.set_ledger(ledger);
+        }
         self.commit(&[])
     }
 
@@ -151,11 +154,12 @@ impl<'a> Round<'a> {
         } else if self.summary.units > self.active.memory.poll().cost {
             self.active.memory.poll_mut().cost = self.summary.units;
         }
-        let ledger = self.active.budget.ledger();
-        self.active.memory.set_ledger(ledger);
+        let units = self.active.budget.spent(now);
+        let day = self.active.budget.day(now);
+        self.active.memory.set_ledger(Ledger { day, units });
         self.commit(&[])?;
         self.summary.videos = self.active.memory.videos().values().filter(|video| video.gone.is_none()).count();
-        self.summary.units_today = self.active.budget.spent(now);
+        self.summary.units_today = units;
         Ok(())
     }
 

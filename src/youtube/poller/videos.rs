@@ -99,9 +99,7 @@ impl Round<'_> {
         wire::prefix(self.active.schema, &mut value);
         let row = observation::row(video, &lists, appeared);
         let encoded = self.active.encoder.encode(&row, Some(listed.id.as_bytes()), &mut value);
-        encoded.map_err(|source| {
-            Halt::Fatal(Error::Encode { topic: self.settings.topic.clone(), id: listed.id.clone(), source })
-        })?;
+        encoded.map_err(|source| Halt::Fatal(Error::Encode { topic: self.settings.topic.clone(), id: listed.id.clone(), source }))?;
         let [views, likes, comments] = [video.views, video.likes, video.comments].map(observation::count);
         let last = Last { at: at.0, title: video.title.clone(), views, likes, comments };
         self.active.memory.set_video(&listed.id, Known { last, lists, missed: 0, gone: None });

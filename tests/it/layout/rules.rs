@@ -28,6 +28,7 @@ const ORDER: &[&[&str]] = &[
     &["streams"],
     &["avro"],
     &["processors"],
+    &["youtube::ids"],
     &["config"],
     &["youtube", "telegram"],
     &["operate"],

@@ -1,0 +1,136 @@
+//! Videos that go and come back.
+
+use super::fake::error;
+use super::*;
+
+#[test]
+fn a_video_is_removed_when_enough_polls_have_missed_it() {
+    let mut scene = Scene::new(3);
+    let mut poller = scene.poller();
+    scene.poll(&mut poller);
+    // Ordinary lists keep the item of a deleted video.
+    scene.fake.with(|world| world.videos.remove(&id(1)));
+    let counts: Vec<usize> = (0..4).map(|_| scene.poll(&mut poller).removed).collect();
+    assert_eq!(counts, [0, 0, 1, 0], "at the third poll, and once");
+    assert_eq!(scene.removed(), [pair(&id(1), "gone")]);
+    assert_eq!(scene.state(&format!("video/{}", id(1))).unwrap()["gone"]["reason"], "gone");
+}
+
+#[test]
+fn the_reason_is_what_lists_and_youtube_say() {
+    let mut scene = Scene::new(0);
+    scene.settings.removed_after = 1;
+    scene.fake.with(|world| ["private", "left", "deleted", "stays"].map(|id| world.add("PLa", id)));
+    let mut poller = scene.poller();
+    scene.poll(&mut poller);
+    scene.fake.with(|world| {
+        world.private.insert("private".to_owned());
+        world.videos.remove("private");
+        world.leave("PLa", "left");
+        world.leave("PLa", "deleted");
+        world.videos.remove("deleted");
+    });
+    let summary = scene.poll(&mut poller);
+    // One more look at those that are in no list: whether they are only not in it.
+    assert_eq!((summary.removed, summary.videos, summary.units), (3, 1, 3));
+    let mut removed = scene.removed();
+    removed.sort();
+    assert_eq!(removed, [pair("deleted", "gone"), pair("left", "left-playlist"), pair("private", "private")]);
+    assert_eq!(scene.poll(&mut poller).units, 2);
+    assert_eq!(scene.removed(), NONE);
+}
+
+#[test]
+fn a_video_that_comes_back_is_restored_and_one_that_came_back_in_time_was_never_gone() {
+    let mut scene = Scene::new(2);
+    let mut poller = scene.poller();
+    scene.poll(&mut poller);
+    let video = scene.fake.with(|world| world.videos.remove(&id(0)).unwrap());
+    scene.poll(&mut poller);
+    scene.poll(&mut poller);
+    scene.fake.with(|world| world.videos.insert(id(0), video.clone()));
+    scene.poll(&mut poller);
+    scene.fake.with(|world| world.videos.remove(&id(0)).unwrap());
+    scene.poll(&mut poller);
+    scene.poll(&mut poller);
+    assert_eq!(scene.removed(), NONE, "the count begins anew");
+    // The counts outlive the process.
+    drop(poller);
+    let mut poller = scene.poller();
+    scene.poll(&mut poller);
+    assert_eq!(scene.removed(), [pair(&id(0), "gone")]);
+    scene.fake.with(|world| world.videos.insert(id(0), video));
+    let summary = scene.poll(&mut poller);
+    assert_eq!((summary.restored, summary.new, summary.videos), (1, 0, 2));
+    assert_eq!(scene.appeared(), [pair(&id(0), "restored")]);
+    scene.poll(&mut poller);
+    assert_eq!(scene.appeared(), NONE);
+}
+
+#[test]
+fn what_is_gone_for_long_is_forgotten() {
+    let mut scene = Scene::new(2);
+    (scene.settings.removed_after, scene.settings.every) = (1, 24 * HOUR);
+    let mut poller = scene.poller();
+    scene.poll(&mut poller);
+    scene.fake.with(|world| world.leave("PLa", &id(0)));
+    scene.poll(&mut poller);
+    let key = format!("video/{}", id(0));
+    for _ in 0..30 {
+        scene.poll(&mut poller);
+    }
+    assert!(scene.state(&key).is_some());
+    scene.poll(&mut poller);
+    assert_eq!(scene.state(&key), None);
+    assert_eq!(scene.removed(), [pair(&id(0), "left-playlist")]);
+    scene.fake.with(|world| world.add("PLa", &id(0)));
+    scene.poll(&mut poller);
+    assert_eq!(scene.appeared(), [pair(&id(0), "new")]);
+}
+
+#[test]
+fn a_poll_that_is_not_complete_removes_nothing() {
+    let mut scene = Scene::new(0);
+    scene.settings.playlists.push("PLb".to_owned());
+    scene.settings.removed_after = 1;
+    scene.fake.with(|world| {
+        ["both", "first"].map(|id| world.add("PLa", id));
+        ["both", "second"].map(|id| world.add("PLb", id));
+    });
+    let mut poller = scene.poller();
+    scene.poll(&mut poller);
+    // One list cannot be read, and what was in both lists left the other one.
+    scene.fake.with(|world| {
+        world.leave("PLa", "both");
+        world.fault = Some(Box::new(|target| target.contains("PLb").then(|| error(500, "backendError", "youtube"))));
+    });
+    let summary = scene.poll(&mut poller);
+    assert_eq!((summary.is_complete, summary.removed, summary.observed), (false, 0, 1));
+    // No answer at all.
+    scene.fake.with(|world| world.fault = Some(Box::new(|_| Some((502, "<html>no</html>".to_owned())))));
+    for _ in 0..3 {
+        assert_eq!(scene.poll(&mut poller).removed, 0);
+    }
+    scene.fake.with(|world| world.fault = None);
+    let summary = scene.poll(&mut poller);
+    assert_eq!((summary.is_complete, summary.removed, summary.observed), (true, 0, 3));
+    assert_eq!(scene.removed(), NONE);
+}
+
+#[test]
+fn a_batch_that_fails_says_nothing_about_its_videos() {
+    let mut scene = Scene::new(120);
+    scene.settings.removed_after = 1;
+    let mut poller = scene.poller();
+    scene.poll(&mut poller);
+    // The second of three batches, each time that it is tried.
+    let second = id(50);
+    scene.fake.with(|world| {
+        world.fault = Some(Box::new(move |target| {
+            (target.starts_with("/videos") && target.contains(&second)).then(|| error(503, "backendError", "youtube"))
+        }));
+    });
+    let summary = scene.poll(&mut poller);
+    assert_eq!((summary.is_complete, summary.removed, summary.observed), (false, 0, 70));
+    assert_eq!(scene.removed(), NONE);
+}
