@@ -86,7 +86,9 @@ impl MessagePlan {
             keep("chat_id", vec![Fault::new(0..options.chat_id.len(), "the chat id is empty")]);
         }
         match (when, text) {
-            (Some(when), Some(text)) if faults.is_empty() => Ok(Self { when, text, blank: blank(options), edit_in_place: options.edit_in_place }),
+            (Some(when), Some(text)) if faults.is_empty() => {
+                Ok(Self { when, text, blank: blank(options), edit_in_place: options.edit_in_place })
+            }
             _ => Err(faults),
         }
     }

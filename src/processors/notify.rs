@@ -133,6 +133,26 @@ mod tests {
     }
 
     #[test]
+    fn messages_about_one_key_share_an_edit_key_where_they_are_edited_in_place() {
+        let edit_keys = |options: &Options, keys: &[&[u8]]| {
+            let mut node = Plan::new(options, &shape()).unwrap().processor();
+            let mut context = TestContext::new();
+            for key in keys {
+                context.process(&mut node, Some(key), Some(&change(Some(1), 2, None))).unwrap();
+            }
+            context.rows().iter().map(|row| row.values[7].clone()).collect::<Vec<_>>()
+        };
+        assert_eq!(edit_keys(&options(), &[b"a"]), [Value::String(String::new())]);
+        let mut options = options();
+        options.message.edit_in_place = true;
+        let keys = edit_keys(&options, &[b"a", b"b", b"a"]);
+        assert_eq!((keys[0] == keys[2], keys[0] == keys[1]), (true, false));
+        assert_eq!(keys[0], Value::String("40244eaaeae54af9d65093afcc97dee6".to_owned()), "it never changes");
+        options.name = "other".to_owned();
+        assert_ne!(edit_keys(&options, &[b"a"])[0], keys[0]);
+    }
+
+    #[test]
     fn html_is_escaped_only_in_html() {
         let mut options = options();
         options.message.parse_mode = "HTML".to_owned();

@@ -160,7 +160,6 @@ impl Desk {
         self.shared.board.lock().status()
     }
 
-
     /// Why nothing is sent any more: the bot's token or the address is wrong. The queues stay; a restart with what is right goes on.
     pub fn stopped(&self) -> Option<String> {
         self.shared.board.lock().stopped.clone()
@@ -379,7 +378,10 @@ impl Drop for Unfinished<'_> {
         match &outcome {
             Outcome::Sent { .. } | Outcome::Unchanged => board.sent_total += 1,
             Outcome::Stop { reason } => {
-                tracing::error!(reason, "nothing is sent any more: the bot's token or the address of the Bot API is wrong; the messages stay in their queues");
+                tracing::error!(
+                    reason,
+                    "nothing is sent any more: the bot's token or the address of the Bot API is wrong; the messages stay in their queues"
+                );
                 board.stopped.get_or_insert_with(|| reason.clone());
             }
             _ => {}

@@ -9,6 +9,7 @@
 
 mod answer;
 mod application;
+mod chats;
 mod client;
 mod desk;
 pub mod dry_run;
@@ -22,6 +23,7 @@ mod tests;
 mod text;
 
 pub use application::{DEAD_LETTERS, DeskError, application_id, runtime_options};
+pub use chats::{Chat, chats};
 pub use client::{BuildError, Client, Me, Message, Options, Request, Webhook};
 pub use desk::{Desk, Status};
 pub use failure::Failure;

@@ -334,3 +334,11 @@ fn what_is_wrong_behind_a_wrong_node_is_found_too() {
     let codes: Vec<_> = faults.iter().map(|fault| fault.code).collect();
     assert_eq!(codes, ["bad-field", "bad-template", "sink-misfit"]);
 }
+
+#[test]
+fn a_message_is_edited_in_place_where_the_file_says_so() {
+    let text = "text = \"{{ current.title }}: {{ current.likes }}\"";
+    assert!(offline(&spoilt(text, &format!("edit_in_place = true\n{text}"))).is_ok());
+    let report = report(text, &format!("edit_in_place = 1\n{text}"));
+    assert!(report.contains("`edit_in_place`"), "{report}");
+}

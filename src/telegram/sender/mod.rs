@@ -33,8 +33,8 @@ use crate::streams::processor::{
     BoxError, Deserializer, InitContext, Processor, ProcessorContext, Punctuation, PunctuationType, Record, StoreId,
 };
 use crate::streams::topology::{self, Source, Start, Topology, TopologyBuilder};
-use letter::{Raw, Reading};
 pub(super) use incoming::Incoming;
+use letter::{Raw, Reading};
 use view::{Extent, Turn, View};
 
 /// How often it is looked whose turn it is.

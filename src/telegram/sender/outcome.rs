@@ -124,13 +124,7 @@ impl Sender {
     }
 
     /// A request that may have been taken or not: the chat's setting decides.
-    pub(super) fn unknown(
-        &mut self,
-        chat: &ChatId,
-        mut row: ChatRow,
-        reason: &str,
-        context: &mut Context<'_>,
-    ) -> Result<(), BoxError> {
+    pub(super) fn unknown(&mut self, chat: &ChatId, mut row: ChatRow, reason: &str, context: &mut Context<'_>) -> Result<(), BoxError> {
         let intent = row.intent.take();
         context.count("unknown_outcomes_total", 1);
         // An edit that is made twice changes nothing the second time.
@@ -217,14 +211,7 @@ impl Sender {
     }
 
     /// The message at the head becomes a dead letter; returns the id of its event.
-    fn give_up(
-        &mut self,
-        chat: &str,
-        row: &mut ChatRow,
-        class: &str,
-        reason: &str,
-        context: &mut Context<'_>,
-    ) -> Result<String, BoxError> {
+    fn give_up(&mut self, chat: &str, row: &mut ChatRow, class: &str, reason: &str, context: &mut Context<'_>) -> Result<String, BoxError> {
         let (mut message, at) = (self.head(chat, row, context)?, context.wall_clock());
         let headers = letter::headers(&self.settings.outbox, &message, class, reason);
         let letter = Letter { raw: std::mem::take(&mut message.value), ..Letter::default() };

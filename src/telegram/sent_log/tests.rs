@@ -83,7 +83,8 @@ proptest! {
     #[test]
     fn messages_of_a_chat_lie_in_the_order_of_their_numbers(chat in ".{0,20}", a: u64, b: u64) {
         prop_assert_eq!(message_key(&chat, a).cmp(&message_key(&chat, b)), a.cmp(&b));
-        prop_assert_eq!(message_of_key(&message_key(&chat, a)), Some((&*chat, a)));
+        let key = message_key(&chat, a);
+        prop_assert_eq!(message_of_key(&key), Some((&*chat, a)));
     }
 
     #[test]
@@ -91,7 +92,8 @@ proptest! {
         let key = age_key(Timestamp(at), &event_key(&id));
         let (from, to) = ages_before(Timestamp(limit));
         prop_assert_eq!(from <= key && key < to, at < limit);
-        prop_assert_eq!(aged(&key), Some((Timestamp(at), &*event_key(&id))));
+        let event = event_key(&id);
+        prop_assert_eq!(aged(&key), Some((Timestamp(at), &*event)));
     }
 
     #[test]

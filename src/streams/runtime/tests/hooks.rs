@@ -86,6 +86,58 @@ fn a_record_that_failed_is_taken_back_at_once() {
     assert_eq!(heard(&told), ["poison", "rolled back", "committed"]);
 }
 
+/// Counts its punctuations in a store, and passes nothing on.
+#[derive(Debug)]
+struct Ticker(Told, Option<StoreId>);
+
+impl Processor<String> for Ticker {
+    fn init(&mut self, context: &mut InitContext<'_>) -> Result<(), BoxError> {
+        self.1 = context.store("counts");
+        context.schedule(PunctuationType::WallClockTime, std::time::Duration::from_secs(1));
+        Ok(())
+    }
+
+    fn process(&mut self, _: &Record<'_, String>, _: &mut dyn ProcessorContext<String>) -> Result<(), BoxError> {
+        Ok(())
+    }
+
+    fn punctuate(&mut self, _: &Punctuation, context: &mut dyn ProcessorContext<String>) -> Result<(), BoxError> {
+        let store = context.store(self.1.unwrap());
+        let count = store.get(b"ticks")?.map_or(0, |row| row[0]) + 1;
+        store.put(b"ticks", &[count])
+    }
+
+    fn committed(&mut self) {
+        self.0.lock().push("committed".to_owned());
+    }
+}
+
+#[test]
+fn what_a_punctuation_writes_to_a_store_is_committed_though_nothing_comes_in_or_out() {
+    let (world, told) = (World::new(1), Told::default());
+    let (log, _) = faulty(&world);
+    let ticking = || {
+        let told = Arc::clone(&told);
+        let topology = TopologyBuilder::new()
+            .source("in", Source::new("input", Start::Earliest, || Text, String::new))
+            .store(counts())
+            .processor("ticker", &["in"], &["counts"], move || Ticker(Arc::clone(&told), None))
+            .build();
+        Arc::new(topology.unwrap())
+    };
+    let mut driver = try_start(&world, &log, ticking()).unwrap();
+    driver.run().unwrap();
+    // The time is first known.
+    driver.advance(std::time::Duration::from_secs(1)).unwrap();
+    heard(&told);
+    driver.advance(std::time::Duration::from_secs(1)).unwrap();
+    assert_eq!(heard(&told), ["committed"]);
+    let before = driver.store("counts");
+    drop(driver);
+    let mut driver = try_start(&world, &log, ticking()).unwrap();
+    assert_eq!(driver.store("counts"), before);
+}
+
 #[test]
 fn what_a_node_records_when_it_is_suspended_is_committed() {
     let (world, told) = (World::new(1), Told::default());

@@ -1,6 +1,7 @@
 //! Kills at each point of a message's way, and orderly ends: nothing is lost, and what comes twice had an unknown outcome.
 
 use super::*;
+use crate::telegram::Status;
 
 /// What arrived of two messages to a chat when the process was killed at a point of the first one's way.
 fn killed(chat: &str, until: impl Fn(&World, &mut Bench)) -> (Vec<String>, usize, u64) {
@@ -136,4 +137,56 @@ fn a_bad_record_between_messages_takes_nothing_back_but_itself() {
     let classes: Vec<String> = bench.dead_letters().into_iter().map(|(class, ..)| class).collect();
     assert_eq!(classes, ["ProcessingError", "DeserializationError", "ProcessingError"]);
     assert_eq!(bench.count("unknown_outcomes_total"), 0);
+}
+
+/// Another producer takes the transactions of the process: its next commit fails, and its tasks are made anew.
+fn fence(world: &World) {
+    use crate::streams::log::ProducerOptions;
+    let transaction_timeout = Duration::from_secs(1);
+    let options = ProducerOptions { transactional_id: "app-sender-one-0".into(), topics: Vec::new(), transaction_timeout };
+    world.log.producer(options).unwrap().init_transactions(transaction_timeout).unwrap();
+}
+
+#[test]
+fn nothing_is_sent_whose_intent_could_not_be_committed() {
+    let world = World::new();
+    let mut bench = world.start();
+    bench.put("once", "one");
+    fence(&world);
+    bench.turn();
+    assert_eq!(world.fake.asked().len(), 0);
+    bench.run();
+    assert_eq!((world.fake.texts("once"), bench.count("unknown_outcomes_total")), (strings(&["one"]), 0));
+}
+
+#[test]
+fn an_outcome_whose_commit_failed_is_recorded_again() {
+    let world = World::new();
+    let mut bench = world.start();
+    bench.put("once", "one");
+    bench.put("once", "two");
+    bench.turn();
+    assert_eq!(bench.desk.quiet(), 1);
+    fence(&world);
+    bench.turn();
+    bench.run();
+    assert_eq!(world.fake.texts("once"), ["one", "two"]);
+    assert_eq!((bench.count("unknown_outcomes_total"), bench.dead_letters().len()), (0, 0));
+}
+
+#[test]
+fn a_request_under_way_is_taken_up_by_the_task_that_follows() {
+    let world = World::new();
+    world.fake.script("once", [Answer::TakeAndHold]);
+    let mut bench = world.start();
+    bench.put("once", "one");
+    bench.turn();
+    world.fake.wait_for(1);
+    fence(&world);
+    bench.put("5", "makes it commit");
+    bench.turn();
+    world.fake.open();
+    bench.run();
+    assert_eq!(world.fake.arrived().len(), 2);
+    assert_eq!((bench.count("unknown_outcomes_total"), bench.dead_letters().len()), (0, 0));
 }

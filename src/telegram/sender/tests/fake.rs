@@ -199,7 +199,10 @@ fn begin(shared: &Shared, method: &str, chat: &str, body: Value) -> (Answer, i64
 fn reply(shared: &Shared, (answer, number): &(Answer, i64)) -> String {
     let document = |status: u16, document: &Value| {
         let body = document.to_string();
-        format!("HTTP/1.1 {status} Fake\r\ncontent-type: application/json\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}", body.len())
+        format!(
+            "HTTP/1.1 {status} Fake\r\ncontent-type: application/json\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}",
+            body.len()
+        )
     };
     let taken = || document(200, &json!({"ok": true, "result": {"message_id": number, "date": 1, "text": "t"}}));
     match answer {

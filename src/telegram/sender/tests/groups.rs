@@ -60,11 +60,12 @@ fn a_process_that_joins_and_one_that_leaves_repeat_nothing() {
 fn a_process_that_died_leaves_its_partitions_to_the_other_and_only_what_is_unknown_comes_twice() {
     let world = World::partitioned(PARTITIONS);
     let mut one = world.start_as("one");
-    world.fake.script("chat 3", [Answer::TakeAndHold]);
     for chat in chats() {
+        world.fake.script(&chat, [Answer::TakeAndHold]);
         one.put(&chat, &format!("to {chat}"));
     }
-    one.turn();
+    // The partitions are read one after the other.
+    (0..PARTITIONS).for_each(|_| one.turn());
     world.fake.wait_for(12);
     one.kill();
     world.fake.open();

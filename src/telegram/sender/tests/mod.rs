@@ -1,6 +1,7 @@
 //! The sender on the production engine, with a log in memory, and real HTTP to a Telegram on loopback.
 
 mod crashes;
+mod dry_run;
 mod fake;
 mod groups;
 mod outcomes;
@@ -105,10 +106,12 @@ impl Bench {
 
     /// Goes on until nothing happens any more without the time moving on.
     fn run(&mut self) {
-        let mut quiet = 0;
+        let (mut quiet, mut turns) = (0, 0);
         while quiet < 3 {
             self.turn();
             quiet = if self.desk.quiet() == 0 { quiet + 1 } else { 0 };
+            turns += 1;
+            assert!(turns < 2_000, "it never stands still: {:?}", self.desk);
         }
     }
 

@@ -125,11 +125,10 @@ fn a_chat_that_takes_nothing_is_left_alone_for_an_hour_also_over_a_restart() {
     bench.put("6", "other");
     bench.run();
     let letters = bench.dead_letters();
-    assert_eq!(letters.iter().map(|(class, _, text)| (class.as_str(), text.as_str())).collect::<Vec<_>>(), [
-        ("Parked", "one"),
-        ("Parked", "two"),
-        ("Parked", "three")
-    ]);
+    assert_eq!(
+        letters.iter().map(|(class, _, text)| (class.as_str(), text.as_str())).collect::<Vec<_>>(),
+        [("Parked", "one"), ("Parked", "two"), ("Parked", "three")]
+    );
     assert!(letters[2].1.contains("bot was blocked by the user"), "{letters:?}");
     bench.put("5", "four");
     bench.run_after(3_500);
