@@ -119,7 +119,9 @@ impl Scene {
         let mut consumer = self.log.consumer(options).unwrap();
         let places = [0, 1].map(|number| TopicPartition::new(Arc::clone(&self.settings.topic), number));
         let ends = places.each_ref().map(|place| self.log.admin().watermarks(place, Isolation::ReadCommitted).unwrap().1);
-        places.iter().for_each(|place| consumer.assign(place, Offset(0)).unwrap());
+        for place in &places {
+            consumer.assign(place, Offset(0)).unwrap();
+        }
         let (mut batch, mut count) = (RecordBatch::default(), 0);
         eventually("the end of the topic", || {
             if consumer.poll(Duration::from_millis(100), &mut batch).unwrap() == Polled::Records {

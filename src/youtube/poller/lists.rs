@@ -96,7 +96,7 @@ impl Round<'_> {
                 Ok(None)
             }
             Reply::Refused(problem) => {
-                self.refuse(&name, problem.to_string(), problem.hint());
+                self.refuse(&name, problem.to_string(), problem.hint().as_deref());
                 Ok(None)
             }
             Reply::PagingLost(problem) | Reply::Failed(problem) => self.fail(&name, &problem).map(|()| None),
@@ -111,7 +111,7 @@ impl Round<'_> {
             let found = match self.request(|client| client.playlist_items(id, page.as_deref()))? {
                 Reply::Got(found) => found,
                 Reply::Refused(problem) => {
-                    self.refuse(id, problem.to_string(), problem.hint());
+                    self.refuse(id, problem.to_string(), problem.hint().as_deref());
                     return Ok(None);
                 }
                 Reply::PagingLost(problem) if !restarted => {
@@ -171,7 +171,7 @@ impl Round<'_> {
     }
 
     /// Notes that a list cannot be read; said once.
-    fn refuse(&mut self, id: &str, why: String, hint: Option<String>) {
+    fn refuse(&mut self, id: &str, why: String, hint: Option<&str>) {
         let mut list = self.active.memory.list(id);
         let times = list.refused.as_ref().map_or(0, |refused| refused.times);
         let pause = REFUSED_FIRST.saturating_mul(1_u32.checked_shl(times).unwrap_or(u32::MAX)).min(REFUSED_MOST);

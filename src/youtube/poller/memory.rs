@@ -170,6 +170,9 @@ fn is_zero(number: &u32) -> bool {
     *number == 0
 }
 
+/// A key and its value; no value where it is to be forgotten.
+pub(super) type Change = (String, Option<Vec<u8>>);
+
 /// All of it, and what of it the topic does not have yet.
 #[derive(Debug, Default)]
 pub(super) struct Memory {
@@ -197,8 +200,8 @@ impl Memory {
         }
     }
 
-    /// What the topic does not have yet: keys and values; no value where it is to be forgotten.
-    pub(super) fn changes(&self) -> Result<Vec<(String, Option<Vec<u8>>)>, serde_json::Error> {
+    /// What the topic does not have yet.
+    pub(super) fn changes(&self) -> Result<Vec<Change>, serde_json::Error> {
         let change = |key: &Key| {
             let value = match key {
                 Key::Video(id) => self.videos.get(id).map(serde_json::to_vec),

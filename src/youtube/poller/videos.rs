@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::ops::Range;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::error::{Error, Halt};
@@ -99,7 +100,7 @@ impl Round<'_> {
         wire::prefix(self.active.schema, &mut value);
         let row = observation::row(video, &lists, appeared);
         let encoded = self.active.encoder.encode(&row, Some(listed.id.as_bytes()), &mut value);
-        encoded.map_err(|source| Halt::Fatal(Error::Encode { topic: self.settings.topic.clone(), id: listed.id.clone(), source }))?;
+        encoded.map_err(|source| Halt::Fatal(Error::Encode { topic: Arc::clone(&self.settings.topic), id: listed.id.clone(), source }))?;
         let [views, likes, comments] = [video.views, video.likes, video.comments].map(observation::count);
         let last = Last { at: at.0, title: video.title.clone(), views, likes, comments };
         self.active.memory.set_video(&listed.id, Known { last, lists, missed: 0, gone: None });
@@ -187,7 +188,9 @@ impl Round<'_> {
             tracing::info!(videos = unwatched.len(), "not watched any more, and forgotten: the configuration does not name their lists");
         }
         for ids in forgotten.chunks(STATE_BATCH) {
-            ids.iter().for_each(|id| self.active.memory.forget_video(id));
+            for id in ids {
+                self.active.memory.forget_video(id);
+            }
             self.commit(&[])?;
         }
         if self.is_resolved {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::memory::Reason;
+use super::memory::{Change, Reason};
 use crate::streams::clock::Timestamp;
 use crate::streams::log::{
     Class, Committed, Error, GroupMetadata, Headers, HeadersBuf, Log, Offset, Partition, Producer, ProducerOptions, ProducerRecord, Result,
@@ -75,13 +75,7 @@ impl Writer {
     }
 
     /// Commits observations and state: all of it, or none.
-    pub(super) fn commit(
-        &mut self,
-        rows: &[Written],
-        state: &[(String, Option<Vec<u8>>)],
-        group: &GroupMetadata,
-        at: Timestamp,
-    ) -> Result<(), Failed> {
+    pub(super) fn commit(&mut self, rows: &[Written], state: &[Change], group: &GroupMetadata, at: Timestamp) -> Result<(), Failed> {
         if self.is_doubtful {
             self.producer = start(&*self.log, &self.options).map_err(Failed::Over)?;
             self.is_doubtful = false;
@@ -98,7 +92,7 @@ impl Writer {
         Ok(())
     }
 
-    fn fill(&mut self, rows: &[Written], state: &[(String, Option<Vec<u8>>)], group: &GroupMetadata, at: Timestamp) -> Result<()> {
+    fn fill(&mut self, rows: &[Written], state: &[Change], group: &GroupMetadata, at: Timestamp) -> Result<()> {
         let mut headers = HeadersBuf::default();
         for row in rows {
             headers.clear();

@@ -54,6 +54,12 @@ impl World {
         self.publish(id);
     }
 
+    pub(super) fn add_all(&mut self, list: &str, ids: &[&str]) {
+        for id in ids {
+            self.add(list, id);
+        }
+    }
+
     pub(super) fn publish(&mut self, id: &str) {
         let seen = Seen { title: format!("Title of {id}"), views: 100, likes: Some(10) };
         self.videos.entry(id.to_owned()).or_insert(seen);

@@ -58,8 +58,8 @@ fn a_video_is_asked_for_once_wherever_it_is() {
     scene.settings.playlists = vec!["PLa".to_owned(), "PLb".to_owned()];
     scene.settings.videos = vec!["both".to_owned(), "alone".to_owned()];
     scene.fake.with(|world| {
-        ["both", "twice", "twice"].map(|id| world.add("PLa", id));
-        ["both", "other"].map(|id| world.add("PLb", id));
+        world.add_all("PLa", &["both", "twice", "twice"]);
+        world.add_all("PLb", &["both", "other"]);
         world.publish("alone");
     });
     scene.poll(&mut scene.poller());
