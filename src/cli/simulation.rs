@@ -21,6 +21,7 @@ use crate::operate::simulated::{self, Channel, Fault, Faults, Telegram, YouTube}
 use crate::operate::tally::{self, Messages};
 use crate::operate::{owner, tap};
 use crate::streams::clock::{Clock, ScaledClock, Timestamp};
+use crate::streams::log::TopicConfig;
 use crate::streams::runtime::{ClientState, Streams};
 use crate::telegram::{self, Desk, Limits};
 use crate::youtube;
@@ -239,6 +240,8 @@ fn sender_engine(installation: &Installation, config: &Config, base_url: &str, c
         remember: Duration::from_secs(30 * 86_400),
     };
     let topology = telegram::topology(&settings, installation.registry(), desk).map_err(Error::internal)?;
+    let dead_letters = TopicConfig::keep(config.engine.partitions);
+    installation.create_topic(telegram::DEAD_LETTERS, &dead_letters).map_err(refused)?;
     let mut options = telegram::runtime_options(config, installation.directory().instance_id());
     options.cache_bytes = SENDER_CACHE_BYTES;
     installation.beside("sender", Arc::new(topology), options).map_err(refused)

@@ -1,6 +1,6 @@
 //! Appends observations to the topic of a source, exactly once: what was read so far is committed with the records.
 //!
-//! Behind `import` (the position is the row of a file) and the simulated channel (the position is the number of the poll).
+//! Behind `import`, whose position is the row of a file.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -164,14 +164,19 @@ impl Installation {
         }
         let sources = config.sources.iter().map(|source| source.topic.to_string());
         let sinks = config.sinks.iter().map(|sink| sink.topic.to_string());
-        let admin = self.connection.log.admin();
         let settings = TopicConfig::keep(config.engine.partitions);
         for topic in sources.chain(sinks).chain([dead_letter_topic(&config.application_id)]) {
-            match admin.create_topic(&topic, &settings) {
-                Ok(()) => tracing::info!(topic, partitions = settings.partitions, "topic created"),
-                Err(error) if error.class == Class::Exists => {}
-                Err(error) => return Err(error.into()),
-            }
+            self.create_topic(&topic, &settings)?;
+        }
+        Ok(())
+    }
+
+    /// Creates a topic where it is missing.
+    pub fn create_topic(&self, topic: &str, settings: &TopicConfig) -> Result<(), Error> {
+        match self.connection.log.admin().create_topic(topic, settings) {
+            Ok(()) => tracing::info!(topic, partitions = settings.partitions, "topic created"),
+            Err(error) if error.class == Class::Exists => {}
+            Err(error) => return Err(error.into()),
         }
         Ok(())
     }

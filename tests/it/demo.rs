@@ -106,6 +106,32 @@ fn a_simulated_channel_tells_its_first_message_within_five_seconds_and_ends_on_c
 }
 
 #[test]
+fn a_simulation_shows_what_happens_seldom_within_a_minute() {
+    let installation = Installation::new();
+    let live = installation.start(&["demo"]);
+    live.wait_for(" changed: ");
+    // The poller finds the removed video missing three times before it says so.
+    let tap = installation.start(&["tap", "youtube_videos"]);
+    tap.wait_for("(tombstone)  [reason: private]");
+    live.signal(Signal::INT);
+    let (code, said) = live.join(Duration::from_secs(10));
+    assert_eq!(code, Some(0), "{said:#?}");
+    for special in [
+        "429: Telegram says to wait 1 s",
+        "takes off: Exactly once, explained in 12 minutes",
+        "likes are hidden now: 🚀 Launch day! 🎉",
+        "removed: Why is my <div> crying? 😭 (made private)",
+    ] {
+        assert!(said.iter().any(|line| line == special), "{special:?} is not in {said:#?}");
+    }
+    drop(tap);
+    let observations = installation.tap("youtube_videos");
+    let hidden = observations.iter().filter(|record| record.value.get("likes").is_some_and(serde_json::Value::is_null));
+    assert!(hidden.count() > 0, "no likes were hidden");
+    assert_eq!(installation.tap("telegram_dead_letters").len(), 0);
+}
+
+#[test]
 fn what_the_readme_shows_is_what_is_printed() {
     let project = Path::new(env!("CARGO_MANIFEST_DIR"));
     let readme = std::fs::read_to_string(project.join("README.md")).unwrap();

@@ -208,7 +208,7 @@ async fn converse(stream: TcpStream, service: Arc<impl Service>) {
     http.timer(TokioTimer::new()).header_read_timeout(HEADER_TIME);
     let mut connection = http.serve_connection(TokioIo::new(stream), answering);
     let ended = poll_fn(|context| connection.poll_without_shutdown(context)).await;
-    let reset = ended.is_err_and(|error| std::error::Error::source(&error).is_some_and(|cause| cause.is::<Reset>()));
+    let reset = ended.is_err_and(|error| matches!(std::error::Error::source(&error), Some(cause) if cause.is::<Reset>()));
     if reset {
         // Closing then sends RST instead of an orderly end; where it cannot be set, the end is orderly and just as early.
         connection.into_parts().io.into_inner().set_zero_linger().unwrap_or_default();

@@ -203,11 +203,10 @@ impl Channel {
     fn happen(&mut self) {
         match self.poll {
             4 => self.take_off(4),
-            6 => self.hide_or_show_likes(2),
+            6 | 20 => self.hide_or_show_likes(2),
             9 => self.rename(5),
             12 => self.remove(7, Gone::Private),
             16 => self.announce(),
-            20 => self.hide_or_show_likes(2),
             0..28 => {}
             _ => {
                 let place = self.random.below(self.videos.len());

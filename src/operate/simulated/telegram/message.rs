@@ -150,16 +150,9 @@ fn decoded(mut text: String, after: &str) -> (String, &str) {
         };
         Some((decoded, rest))
     });
-    match known {
-        Some((decoded, rest)) => {
-            text.push(decoded);
-            (text, rest)
-        }
-        None => {
-            text.push('&');
-            (text, after)
-        }
-    }
+    let (decoded, rest) = known.unwrap_or(('&', after));
+    text.push(decoded);
+    (text, rest)
 }
 
 #[cfg(test)]

@@ -150,9 +150,10 @@ fn time(at: Timestamp) -> String {
 
 /// A length as the service writes it, ISO 8601: `PT1H2M3S`.
 fn duration(seconds: i64) -> String {
-    let parts = [(seconds / 3_600, 'H'), (seconds / 60 % 60, 'M'), (seconds % 60, 'S')];
-    let parts: String = parts.iter().filter(|(number, _)| *number > 0).map(|(number, unit)| format!("{number}{unit}")).collect();
-    if parts.is_empty() { "P0D".to_owned() } else { format!("PT{parts}") }
+    let parts = [(seconds / 3_600, "H"), (seconds / 60 % 60, "M"), (seconds % 60, "S")];
+    let written = parts.iter().filter(|(number, _)| *number > 0).flat_map(|(number, unit)| [number.to_string(), (*unit).to_owned()]);
+    let written: String = written.collect();
+    if written.is_empty() { "P0D".to_owned() } else { format!("PT{written}") }
 }
 
 #[cfg(test)]
