@@ -164,7 +164,8 @@ impl Comparison<'_> {
             }
             (Role::PollerState, _) => "delete it, and `tidewatch setup` again: the poller begins anew".to_owned(),
             (Role::SentLog { .. }, _) => {
-                "delete it, and `tidewatch setup` again; what was sent is forgotten then, and a message that is read again is sent again".to_owned()
+                "delete it, and `tidewatch setup` again; what was sent is forgotten then, and a message that is read again is sent again"
+                    .to_owned()
             }
             (Role::Input, _) => "leave it: keys would move to other partitions, and state does not move with them".to_owned(),
             (_, Some(tools)) if found < wanted => {
