@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::shutdown::Shutdown;
 use super::{Error, Result};
 use crate::avro::RegistryError;
-use crate::config::{self, Config, Diagnostics, Kafka, LoadOptions, Overrides, Style};
+use crate::config::{self, BotApi, Config, Diagnostics, Kafka, LoadOptions, Overrides, Style};
 use crate::operate::installation::{self, Connection, Installation};
 use crate::operate::retention;
 use crate::operate::socket::{self, Failure};
@@ -87,6 +87,11 @@ impl Context {
         let there = self.config.is_some() || path.exists();
         let loaded = if there { config::load_kafka(&path, &options) } else { config::kafka_without_file(&options) };
         loaded.map_err(|faults| refused_file(&faults))
+    }
+
+    /// How Telegram is reached, as the topology file says; none where it has no `[telegram]`.
+    pub(crate) fn bot_api(&self) -> Result<Option<BotApi>> {
+        config::load_bot_api(&self.config_path(), &LoadOptions::online()).map_err(|faults| refused_file(&faults))
     }
 
     pub(crate) fn config_path(&self) -> PathBuf {

@@ -15,6 +15,7 @@ mod setup;
 mod shutdown;
 mod status;
 mod tap;
+mod telegram;
 mod temporary;
 mod terminal;
 
@@ -89,6 +90,9 @@ enum Command {
     DeadLetters(dead_letters::Args),
     /// Ask whether the process that owns the state directory is ready: exit code 0 if so, else 1
     Status(status::Args),
+    /// Find the ids of chats, and try whether messages arrive
+    #[command(subcommand)]
+    Telegram(telegram::Command),
 }
 
 /// Runs the command that the process was started with.
@@ -124,6 +128,7 @@ fn execute(command: Command, context: &Context, shutdown: &Shutdown) -> Result {
         Command::Tap(args) => tap::execute(args, context, shutdown),
         Command::DeadLetters(args) => dead_letters::execute(args, context, shutdown),
         Command::Status(args) => status::execute(&args, context, shutdown),
+        Command::Telegram(command) => telegram::execute(&command, context, shutdown),
         // Answered before: it has an exit code of its own.
         Command::Check(_) => Ok(()),
     }

@@ -26,7 +26,7 @@ pub use build::{Error, build};
 pub use diagnostics::{Diagnostic, Diagnostics, Severity, SourceFile, Style};
 pub use external::{Environment, External, Origin, Resolve, env_var};
 pub use kafka::{Kafka, Overrides, RegistryAddress, parse_server};
-pub use model::{Config, Engine, Processor, Sink, SinkInput, Source, ValueFormat};
+pub use model::{Config, Engine, Processor, Recipient, Sink, SinkInput, Source, ValueFormat};
 pub use registry::RegistryLookup;
 pub use telegram::{BotApi, DEFAULT_BOT_API, OnUnknown, Rates, Telegram, check_bot_api, check_bot_token};
 pub use youtube::{WatchedChannel, YouTube, observation_shape};

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::diagnostics::Diagnostics;
+use super::external::External;
 use super::kafka::Kafka;
 use super::plan::Plan;
 use super::telegram::Telegram;
@@ -129,8 +130,19 @@ pub struct Processor {
     pub name: Arc<str>,
     /// The name of its input.
     pub input: Arc<str>,
+    /// Where its messages go; none for a node that sends none.
+    pub recipient: Option<Recipient>,
     /// What it does.
     pub(super) plan: Plan,
+}
+
+/// Where the messages of a node go.
+#[derive(Clone, Debug)]
+pub struct Recipient {
+    /// The chat.
+    pub chat_id: External,
+    /// The topic of a group; 0 for none.
+    pub message_thread_id: i64,
 }
 
 /// How the values of a topic are written.

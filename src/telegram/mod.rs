@@ -4,6 +4,7 @@
 //! of the Bot API 10.1 and of the source of its server (`tdlib/telegram-bot-api`).
 
 mod answer;
+mod chats;
 mod client;
 mod failure;
 mod limits;
@@ -12,6 +13,7 @@ mod outcome;
 mod tests;
 mod text;
 
+pub use chats::{Chat, chats};
 pub use client::{BuildError, Client, Me, Message, Options, Request, Webhook};
 pub use failure::Failure;
 pub use limits::Limits;

@@ -22,7 +22,7 @@ fn refused(installation: &Installation, arguments: &[&str], code: i32) -> String
 fn help_goes_to_stdout_and_usage_errors_to_stderr() {
     let installation = Installation::new();
     let help = installation.succeed(&["--help"]);
-    for command in ["demo", "run", "import", "setup", "check", "reset", "tap", "status"] {
+    for command in ["demo", "run", "import", "setup", "check", "reset", "tap", "status", "telegram"] {
         assert!(help.stdout.contains(&format!("  {command} ")), "{}", help.stdout);
         let help = installation.succeed(&[command, "--help"]);
         assert!(

@@ -8,6 +8,7 @@
 
 mod cli_live;
 mod cli_setup;
+mod cli_telegram;
 mod cli_usage;
 mod comparison;
 mod conformance;

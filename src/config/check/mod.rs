@@ -19,7 +19,7 @@ use super::diagnostics::{Diagnostic, Diagnostics, SourceFile};
 use super::document::{self, Document};
 use super::external::Resolve;
 use super::kafka::Kafka;
-use super::model::{Config, Engine, Processor, Sink, Source};
+use super::model::{Config, Engine, Processor, Recipient, Sink, Source};
 use super::registry::Subjects;
 use super::schemas::Schemas;
 use super::telegram::{BotApi, Telegram};
@@ -144,7 +144,8 @@ fn assemble(document: Document, graph: &graph::Graph, checked: Checked, warnings
         let node = document.processors.get(*place)?;
         let name: Arc<str> = node.name.get_ref().as_str().into();
         let input = node.item.input.as_ref()?.get_ref().as_str().into();
-        config.processors.push(Processor { name, input, plan: plans.get_mut(*place)?.take()? });
+        let recipient = node.item.kind.as_ref().and_then(recipient);
+        config.processors.push(Processor { name, input, recipient, plan: plans.get_mut(*place)?.take()? });
     }
     for (sink, checked) in document.sinks.into_iter().zip(sinks) {
         let checked = checked?;
@@ -158,4 +159,14 @@ fn assemble(document: Document, graph: &graph::Graph, checked: Checked, warnings
         });
     }
     Some(config)
+}
+
+/// Where the messages of a node go.
+fn recipient(kind: &document::Kind) -> Option<Recipient> {
+    let message = match kind {
+        document::Kind::Notify { message, .. } => message,
+        document::Kind::Milestone(milestone) => &milestone.message,
+        document::Kind::Latest(_) | document::Kind::Filter { .. } => return None,
+    };
+    Some(Recipient { chat_id: message.chat_id.as_ref()?.get_ref().clone(), message_thread_id: message.thread_id })
 }
