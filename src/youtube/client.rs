@@ -24,7 +24,7 @@ pub const IDS_MAX: usize = 50;
 /// Items of a page of a playlist: the most there is. The API's own default is 5.
 const PAGE_ITEMS: &str = "50";
 
-/// The header of the key; https://docs.cloud.google.com/docs/authentication/api-keys-use.
+/// The header of the key: <https://docs.cloud.google.com/docs/authentication/api-keys-use>.
 const KEY_HEADER: &str = "x-goog-api-key";
 
 /// An answer of 50 videos has some 20 kB; nothing near this is one.

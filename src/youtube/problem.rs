@@ -282,8 +282,7 @@ impl Problem {
             Self::ListPrivate { list, .. } | Self::ListNotFound { list, .. } => {
                 return Some(hint_of_list(list, matches!(self, Self::ListPrivate { .. })));
             }
-            Self::Redirected { .. } => "is `base_url` of [youtube] right? https://www.googleapis.com/youtube/v3 is where the API is",
-            Self::Refused { status: 404, .. } => {
+            Self::Redirected { .. } | Self::Refused { status: 404, .. } => {
                 "is `base_url` of [youtube] right? https://www.googleapis.com/youtube/v3 is where the API is"
             }
             _ => return None,
@@ -454,12 +453,11 @@ fn without_tags(text: &str) -> String {
     while let Some((before, after)) = rest.split_once('<') {
         out.push_str(before);
         let opens = after.starts_with(|c: char| c.is_ascii_alphabetic() || matches!(c, '/' | '!'));
-        match after.split_once('>').filter(|_| opens) {
-            Some((_, after)) => rest = after,
-            None => {
-                out.push('<');
-                rest = after;
-            }
+        if let Some((_, after)) = after.split_once('>').filter(|_| opens) {
+            rest = after;
+        } else {
+            out.push('<');
+            rest = after;
         }
     }
     out.push_str(rest);
