@@ -13,7 +13,7 @@ use crate::streams::log::kafka::KafkaLog;
 use crate::streams::log::local::LocalLog;
 use crate::streams::log::{self, Class, Log, TopicConfig};
 use crate::streams::rocks::{self, Budget, Profile, Rocks};
-use crate::streams::runtime::{self, RocksBackend, Streams, dead_letter_topic};
+use crate::streams::runtime::{self, RocksBackend, Streams};
 use crate::streams::state::StateDirectory;
 use crate::streams::state::directory;
 use crate::streams::topology::Blueprint;
@@ -155,18 +155,17 @@ impl Installation {
         &self.directory
     }
 
-    /// Creates what is missing of the topics that `config` reads and writes, and that of its dead letters. On Kafka that is `setup`'s: there
+    /// Creates what is missing of the topics that `config` reads and writes, and those of its dead letters. On Kafka that is `setup`'s: there
     /// what is missing is refused, for a process that only processes needs no right to create.
     pub fn create_topics(&self, config: &Config) -> Result<(), Error> {
         if self.embedded.is_none() {
             let needed = topics::needed(config);
             return self.connection.require_topics(needed.iter().map(|needed| &*needed.name));
         }
-        let sources = config.sources.iter().map(|source| source.topic.to_string());
-        let sinks = config.sinks.iter().map(|sink| sink.topic.to_string());
         let settings = TopicConfig::keep(config.engine.partitions);
-        for topic in sources.chain(sinks).chain([dead_letter_topic(&config.application_id)]) {
-            self.create_topic(&topic, &settings)?;
+        // What is compacted is made by whoever keeps its rows in it.
+        for topic in topics::needed(config).into_iter().filter(|topic| !topic.role.is_compacted()) {
+            self.create_topic(&topic.name, &settings)?;
         }
         Ok(())
     }

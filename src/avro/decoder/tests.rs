@@ -174,7 +174,7 @@ fn a_map_of_aliases_finds_what_the_original_wrote() {
     assert_eq!(row.values, [Value::String("Hi".into()), Value::Long(10), Value::Null, Value::Long(3)]);
     // The same source may carry records of our own: the alias is not there, the name is.
     let decoder = Decoder::compile_with(&reader, &reader, &wanted, &aliases).unwrap();
-    decoder.decode(&[2, 4, b'H', b'i', 2, 20, 2, 6, 0, 0, 0, 0, 0, 0, 0], &mut row).unwrap();
+    decoder.decode(&[2, 4, b'H', b'i', 2, 20, 2, 6, 0, 0, 0, 0, 0, 0, 0, 0], &mut row).unwrap();
     assert_eq!(row.values, [Value::String("Hi".into()), Value::Long(10), Value::Long(3), Value::Null]);
 }
 
@@ -307,7 +307,7 @@ fn faults_name_the_field_and_the_byte() {
     assert_eq!(told(&[2, 20, b'a']), "field title, byte 1: a length is 10, with 1 bytes left");
     assert_eq!(told(&[2, 2, 0xff]), "field title, byte 1: a string is not UTF-8");
     assert_eq!(told(&[0, 8]), "field views, byte 1: a branch or symbol is number 4 of 2");
-    assert_eq!(told(&[0; 11]), "byte 10: 1 bytes are left after the last field");
+    assert_eq!(told(&[0; 12]), "byte 11: 1 bytes are left after the last field");
     let schema = of(&[("i", "\"int\""), ("b", "\"boolean\"")]);
     assert_eq!(
         decode(&schema, &schema, &[0x80, 0x80, 0x80, 0x80, 0x20]).unwrap_err().to_string(),

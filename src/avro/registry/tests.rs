@@ -162,7 +162,7 @@ fn rows_go_through_the_wire_and_back() {
     let mut bytes = Vec::new();
     let record = Record { key: None, value: Some(&row), timestamp: Timestamp(0), headers: Headers::EMPTY };
     writer.serialize(&row, &record, &mut bytes).unwrap();
-    assert_eq!(bytes, b"\0\0\0\0\x01\x02\x08Tide\x02\x0e\0\0\0\0\0\0\0\0");
+    assert_eq!(bytes, b"\0\0\0\0\x01\x02\x08Tide\x02\x0e\0\0\0\0\0\0\0\0\0");
     let mut reader = AvroDeserializer::new(registry, schema, shape, Aliases::new());
     let mut back = Row::default();
     reader.deserialize(&bytes, &input(Headers::EMPTY), &mut back).unwrap();

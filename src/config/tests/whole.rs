@@ -191,7 +191,7 @@ fn the_ends_and_all_settings_are_read_without_their_marks_too() {
     let plain = load_text(&SourceFile::new("t.toml", plain), None, &LoadOptions::offline()).unwrap();
     let settings = |config: &Config| {
         let (youtube, telegram) = (config.youtube.as_ref().unwrap(), config.telegram.as_ref().unwrap());
-        let of_youtube = (youtube.every, youtube.quota_per_day, youtube.removed_after, youtube.timeout, youtube.source.clone());
+        let of_youtube = (youtube.every, youtube.quota_per_day, youtube.removed_after, youtube.timeout, youtube.source.to_string());
         (of_youtube, (telegram.on_unknown, telegram.remember, telegram.timeout, telegram.limits), config.engine.clone())
     };
     assert_eq!(settings(&config), settings(&plain));

@@ -333,13 +333,11 @@ impl Filter {
     }
 }
 
+/// Takes a record, and says whether to go on.
+type Visit<'a> = &'a mut dyn FnMut(&TopicPartition, &RecordRef<'_>) -> Result<ControlFlow<()>, Error>;
+
 /// Hands on the records of a topic that were there when it was opened, until `visit` or `stop` breaks off.
-fn read(
-    reader: &mut Reader,
-    topic: &str,
-    stop: &dyn Fn() -> bool,
-    visit: &mut dyn FnMut(&TopicPartition, &RecordRef<'_>) -> Result<ControlFlow<()>, Error>,
-) -> Result<ControlFlow<()>, Error> {
+fn read(reader: &mut Reader, topic: &str, stop: &dyn Fn() -> bool, visit: Visit<'_>) -> Result<ControlFlow<()>, Error> {
     let mut result = Ok(ControlFlow::Continue(()));
     while !reader.at_end() {
         if stop() {

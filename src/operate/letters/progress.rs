@@ -113,7 +113,9 @@ mod tests {
 
     fn passed(before: &Progress, letters: &[(i64, bool)]) -> Progress {
         let mut progress = before.clone();
-        letters.iter().for_each(|&(offset, replayed)| progress.pass(offset, replayed));
+        for &(offset, replayed) in letters {
+            progress.pass(offset, replayed);
+        }
         progress
     }
 

@@ -397,9 +397,28 @@ fn both_ends_are_told_what_they_must_be_allowed() {
         let line = |grant: &Grant| grant.to_string().replace("kafka-acls.sh --bootstrap-server b:9092 --add --allow-principal", "ADD");
         part.grants.iter().map(line).collect::<Vec<_>>().join("\n")
     };
-    insta::assert_snapshot!(of("poller"), @r"");
-    insta::assert_snapshot!(of("sender"), @r"");
-    insta::assert_snapshot!(of("dead letters"), @r"");
+    insta::assert_snapshot!(of("poller"), @r"
+    ADD User:POLLER --operation Write --operation Describe --operation DescribeConfigs --topic youtube_videos
+    ADD User:POLLER --operation Read --operation Write --operation Describe --operation DescribeConfigs --topic youtube-changes-poller-state
+    ADD User:POLLER --operation Read --operation Describe --group youtube-changes-poller
+    ADD User:POLLER --operation Describe --group youtube-changes- --resource-pattern-type prefixed
+    ADD User:POLLER --operation Write --operation Describe --transactional-id youtube-changes-poller --resource-pattern-type prefixed
+    ");
+    insta::assert_snapshot!(of("sender"), @r"
+    ADD User:SENDER --operation Read --operation Describe --operation DescribeConfigs --topic telegram_outbox
+    ADD User:SENDER --operation Write --operation Describe --operation DescribeConfigs --topic telegram_dead_letters
+    ADD User:SENDER --operation Read --operation Write --operation Describe --operation DescribeConfigs --topic youtube-changes-sender-sent-log-changelog
+    ADD User:SENDER --operation Read --operation Describe --group youtube-changes-sender
+    ADD User:SENDER --operation Describe --group youtube-changes- --resource-pattern-type prefixed
+    ADD User:SENDER --operation Write --operation Describe --transactional-id youtube-changes-sender --resource-pattern-type prefixed
+    ");
+    insta::assert_snapshot!(of("dead letters"), @r"
+    ADD User:OPERATOR --operation Read --operation Describe --operation DescribeConfigs --topic youtube-changes-dead-letters --topic telegram_dead_letters
+    ADD User:OPERATOR --operation Write --operation Describe --topic youtube_videos --topic telegram_outbox
+    ADD User:OPERATOR --operation Read --operation Describe --group youtube-changes-dead-letters
+    ADD User:OPERATOR --operation Describe --group tidewatch-reader
+    ADD User:OPERATOR --operation Write --operation Describe --transactional-id youtube-changes-dead-letters --resource-pattern-type prefixed
+    ");
 }
 
 #[test]

@@ -213,8 +213,9 @@ fn a_tombstone_forgets_the_key_and_emits_removed() {
 
 #[test]
 fn a_removed_event_has_the_reason_that_its_tombstone_gives() {
+    type Given<'a> = &'a [(&'a str, Option<&'a [u8]>)];
     let long_text = "\u{e9}".repeat(REASON_CHARS_MAX + 1);
-    let cases: [(&[(&str, Option<&[u8]>)], Option<&str>); 6] = [
+    let cases: [(Given<'_>, Option<&str>); 6] = [
         (&[("reason", Some(b"private"))], Some("private")),
         (&[("reason", Some(b"gone")), ("Reason", Some(b"x")), ("reason", Some(b"left-playlist"))], Some("left-playlist")),
         (&[("reason", Some(long_text.as_bytes()))], long_text.strip_suffix('\u{e9}')),
@@ -228,7 +229,9 @@ fn a_removed_event_has_the_reason_that_its_tombstone_gives() {
         let seen_again = bench.see(&seen(None, Some(2))).unwrap();
         assert_eq!(bench.value(&seen_again, "reason"), &Value::Null, "that of the one before is forgotten");
         let mut headers = HeadersBuf::default();
-        given.iter().for_each(|(name, value)| headers.push(name, *value));
+        for (name, value) in given {
+            headers.push(name, *value);
+        }
         bench.context.process_with(&mut bench.node, Some(b"k"), None, headers.as_headers()).unwrap();
         let removed = bench.context.rows().pop().unwrap();
         assert_eq!(bench.value(&removed, "reason"), &expected.map_or(Value::Null, |text| Value::String(text.to_owned())));
