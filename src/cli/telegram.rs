@@ -49,6 +49,9 @@ pub(super) struct TestArgs {
     chat: Option<String>,
 }
 
+/// A chat, and the topic in it; 0 for none.
+type Recipient = (String, i64);
+
 /// Some chats did not get their message.
 #[derive(Debug, thiserror::Error)]
 #[error("{failed} of {count} {} got no message", if *count == 1 { "chat" } else { "chats" })]
@@ -181,7 +184,7 @@ async fn send(client: &Client, message: Message) -> (Outcome, Option<i64>) {
 }
 
 /// Every chat of the topology once, each with the topic of its messages.
-fn recipients(context: &Context) -> Result<(Option<BotApi>, Vec<(String, i64)>)> {
+fn recipients(context: &Context) -> Result<(Option<BotApi>, Vec<Recipient>)> {
     let config = context.load(&LoadOptions::online())?;
     let mut recipients = Vec::new();
     for recipient in config.processors.iter().filter_map(|node| node.recipient.as_ref()) {

@@ -80,6 +80,7 @@ fn number(event: &Value, name: &str) -> Option<i64> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::tests::fixture;
     use super::*;
     use serde_json::json;
 
@@ -89,7 +90,7 @@ mod tests {
 
     #[test]
     fn people_groups_and_groups_that_moved_are_found() {
-        let updates: Value = serde_json::from_str(include_str!("../../tests/fixtures/telegram/updates.json")).unwrap();
+        let updates: Value = serde_json::from_str(&fixture("updates.json")).unwrap();
         let expected = [
             Chat { username: Some("ada_demo".to_owned()), ..chat(123_456_789, "private", "Ada L") },
             chat(-1_001_234_567_890, "supergroup", "River alerts"),

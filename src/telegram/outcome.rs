@@ -225,10 +225,9 @@ fn of_document(answer: &Answer, document: &Document) -> Outcome {
         (400, None) => of_bad_request(&document.description, reason),
         (401 | 404 | 421, _) => Outcome::Stop { reason },
         (403, None) => Outcome::Parked { reason },
-        (408 | 409, _) => Outcome::Retry { reason },
+        (408 | 409 | 500.., _) => Outcome::Retry { reason },
         (429, _) => wait(answer, reason),
         (402..500, _) => Outcome::Refused { reason },
-        (500.., _) => Outcome::Retry { reason },
         // "not ok" without a code that says what it is.
         _ => Outcome::Unknown { reason },
     }

@@ -18,7 +18,7 @@ const ON_UNKNOWN: [(&str, OnUnknown); 2] = [("send-again", OnUnknown::SendAgain)
 const TIMEOUT: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(60);
 
 /// What was sent a day ago may well be read again; what is older than ten years not.
-const REMEMBER: RangeInclusive<Duration> = Duration::from_hours(1)..=Duration::from_hours(10 * 365 * 24);
+const REMEMBER: RangeInclusive<Duration> = Duration::from_secs(3_600)..=Duration::from_secs(10 * 365 * 24 * 3_600);
 
 /// `[telegram]`.
 pub(super) fn telegram(place: Range<usize>, value: &Value<'_>, faults: &mut Vec<Diagnostic>) -> Option<Telegram> {

@@ -54,7 +54,7 @@ fn everything_can_be_said() {
     );
     let telegram = load(&lines, TOKEN).unwrap().telegram.unwrap();
     assert_eq!((&*telegram.base_url, &*telegram.outbox), ("http://127.0.0.1:8081", "messages"));
-    assert_eq!((telegram.timeout, telegram.remember), (Duration::from_secs(30), Duration::from_hours(7 * 24)));
+    assert_eq!((telegram.timeout, telegram.remember), (Duration::from_secs(30), Duration::from_secs(7 * 24 * 3_600)));
     let Rates { chat_per_second, group_per_minute, bot_per_second } = telegram.limits;
     assert_eq!((chat_per_second.get(), group_per_minute.get(), bot_per_second.get()), (2, 10, 5));
     let of = |chat| telegram.on_unknown(chat);
@@ -160,4 +160,17 @@ fn how_telegram_is_reached_can_be_read_alone() {
     assert!(read("[telegram]\ntoken = { env = \"NONE\" }\n").unwrap_err().to_string().contains(":2:9: the environment variable NONE"));
     std::fs::write(folder.path().join("token"), format!("{TOKEN}\n")).unwrap();
     assert_eq!(read("[telegram]\ntoken = { file = \"token\" }\n").unwrap().unwrap().token.expose(), TOKEN);
+}
+
+#[test]
+fn the_shipped_file_shows_the_defaults() {
+    let start = SHIPPED.find("# [telegram]\n").unwrap();
+    let (before, table) = SHIPPED.split_at(start);
+    let lines: Vec<&str> = table.lines().take_while(|line| !line.is_empty()).map(|line| line.trim_start_matches("# ")).collect();
+    let table = lines.join("\n");
+    let file = |table: &str| SourceFile::new("t.toml", format!("{before}{table}"));
+    let of = |table: &str| load_text(&file(table), None, &LoadOptions::offline()).unwrap().telegram.unwrap();
+    let (shown, default) = (of(&table), of("[telegram]\ntoken = { env = \"TELEGRAM_BOT_TOKEN\" }\n"));
+    assert_eq!(format!("{shown:?}"), format!("{default:?}"));
+    assert_eq!(lines.len(), 10, "{table}");
 }

@@ -14,16 +14,12 @@ fn edited(answer: Answer) -> Outcome {
 
 #[test]
 fn a_message_that_was_taken_has_an_id() {
-    let answers = [
-        (101, include_str!("../../../tests/fixtures/telegram/sent_private.json")),
-        (4242, include_str!("../../../tests/fixtures/telegram/sent_topic.json")),
-        (55, include_str!("../../../tests/fixtures/telegram/sent_channel.json")),
-    ];
+    let answers = [(101, fixture("sent_private.json")), (4242, fixture("sent_topic.json")), (55, fixture("sent_channel.json"))];
     for (message_id, text) in answers {
         let answer = Answer::Of(200, "content-type: application/json\r\n", text.into());
         assert_eq!(outcome(answer, PATIENT), Outcome::Sent { message_id });
     }
-    let text = include_str!("../../../tests/fixtures/telegram/edited.json");
+    let text = fixture("edited.json");
     assert_eq!(edited(Answer::Of(200, "", text.into())), Outcome::Sent { message_id: 4242 });
 }
 
@@ -31,7 +27,7 @@ fn a_message_that_was_taken_has_an_id() {
 fn an_answer_may_be_compressed() {
     use std::io::Write as _;
     let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
-    packed.write_all(include_bytes!("../../../tests/fixtures/telegram/sent_private.json")).unwrap();
+    packed.write_all(fixture("sent_private.json").as_bytes()).unwrap();
     let answer = Answer::Of(200, "content-encoding: gzip\r\n", packed.finish().unwrap());
     assert_eq!(outcome(answer, PATIENT), Outcome::Sent { message_id: 101 });
 }
@@ -98,7 +94,7 @@ fn without_the_topic_a_message_goes_to_the_group() {
 
 #[test]
 fn a_group_that_became_a_supergroup_has_another_id() {
-    let text = include_str!("../../../tests/fixtures/telegram/migrated.json");
+    let text = fixture("migrated.json");
     assert_eq!(outcome(Answer::Of(400, "", text.into()), PATIENT), Outcome::Migrated { chat_id: -1_001_557_912_345 });
 }
 
@@ -164,14 +160,14 @@ fn a_redirection_is_not_followed() {
 fn an_error_of_the_server_is_no_error_of_the_message() {
     assert_eq!(refused(500, "Internal Server Error: restart"), ("Retry", "500: Internal Server Error: restart".to_owned()));
     assert_eq!(refused(409, "Conflict").0, "Retry");
-    let nginx = include_str!("../../../tests/fixtures/telegram/nginx.html");
+    let nginx = fixture("nginx.html");
     for status in [400, 403, 408, 500, 502, 503, 521] {
-        let outcome = outcome(Answer::Of(status, "content-type: text/html\r\n", nginx.into()), PATIENT);
+        let outcome = outcome(Answer::Of(status, "content-type: text/html\r\n", nginx.clone().into()), PATIENT);
         assert_eq!(outcome, Outcome::Retry { reason: format!("status {status} with a body that is not the Bot API's") });
     }
     // Here a gateway handed the request on.
     for status in [504, 520, 524] {
-        assert_eq!(outcome(Answer::Of(status, "", nginx.into()), PATIENT).class(), "Unknown");
+        assert_eq!(outcome(Answer::Of(status, "", nginx.clone().into()), PATIENT).class(), "Unknown");
     }
 }
 

@@ -60,6 +60,12 @@ fn assert_clean(said: &str) {
     assert!(!said.contains("http://") && !said.contains("/bot"), "{said}");
 }
 
+/// A document of the Bot API.
+pub(super) fn fixture(name: &str) -> String {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/telegram");
+    std::fs::read_to_string(folder.join(name)).unwrap()
+}
+
 fn document(status: u16, document: &Value) -> Answer {
     Answer::Of(status, "content-type: application/json\r\n", document.to_string().into_bytes())
 }

@@ -12,7 +12,7 @@ fn me(answer: Answer) -> Result<Me, Failure> {
 
 #[test]
 fn the_bot_knows_who_it_is() {
-    let text = include_str!("../../../tests/fixtures/telegram/me.json");
+    let text = fixture("me.json");
     let bot = Me { id: 7_000_000_001, name: "River Watcher".to_owned(), username: Some("river_watcher_demo_bot".to_owned()) };
     let fake = Fake::always(Answer::Of(200, "", text.into()));
     assert_eq!(run(client(&fake.url(), PATIENT).get_me()), Ok(bot));

@@ -1,9 +1,9 @@
-//! Telegram's MarkdownV2, as far as it must be known what a text says without its markup.
+//! Telegram's `MarkdownV2`, as far as it must be known what a text says without its markup.
 
 /// What must be escaped outside of code and links.
 const RESERVED: &str = "_*[]()~`>#+-=|{}.!\\";
 
-/// A text that says the same in MarkdownV2 as `text` does plainly.
+/// A text that says the same in `MarkdownV2` as `text` does plainly.
 pub(super) fn escaped(text: &str) -> String {
     let mut out = String::with_capacity(text.len() + text.len() / 4);
     for c in text.chars() {

@@ -34,7 +34,7 @@ struct Room {
 /// The text as Telegram takes it: without characters that turn the direction of what follows (they come from titles), and cut where it is too long.
 ///
 /// A text that was cut ends in `…`. It is cut between characters, and not inside of what is one sign on the screen (an emoji of several, a letter
-/// with its accents). HTML is never cut inside a tag or an entity, and open tags are closed. MarkdownV2 that is too long loses its markup: what it
+/// with its accents). HTML is never cut inside a tag or an entity, and open tags are closed. `MarkdownV2` that is too long loses its markup: what it
 /// says is cut as plain text and escaped, because a piece of it may mean something else than the whole.
 pub fn fit<'a>(text: &'a str, parse_mode: &str) -> Cow<'a, str> {
     fit_into(text, Mode::of(parse_mode), ROOM)
