@@ -211,13 +211,11 @@ fn each(log: &dyn Log, topic: &str, from: &BTreeMap<TopicPartition, Offset>, vis
         consumer.assign(&place, start).map_err(failed)?;
         let (mut batch, mut idle) = (RecordBatch::default(), 0);
         while idle < IDLE_MAX && consumer.position(&place).is_some_and(|position| position < end) {
-            match consumer.poll(POLL, &mut batch).map_err(failed)? {
-                Polled::Records => idle = 0,
-                _ => {
-                    idle += 1;
-                    continue;
-                }
+            if consumer.poll(POLL, &mut batch).map_err(failed)? != Polled::Records {
+                idle += 1;
+                continue;
             }
+            idle = 0;
             for record in batch.iter().filter(|record| record.offset < end) {
                 if visit(&place, &record)?.is_break() {
                     return Ok(());

@@ -1,5 +1,5 @@
 //! Telegram: the client of the Bot API, what its answers mean, what fits into a message, how often one may be sent; and the sender, which has
-//! the messages of telegram_outbox sent.
+//! the messages of the outbox sent.
 //!
 //! [`Client`] makes one request and says what became of it as an [`Outcome`]: each asks for another action of whoever sends. The facts are those
 //! of the Bot API 10.1 and of the source of its server (`tdlib/telegram-bot-api`).

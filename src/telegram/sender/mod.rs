@@ -1,4 +1,4 @@
-//! The sender: a processor on the engine that has the messages of telegram_outbox sent, each once, those of a chat in their order.
+//! The sender: a processor on the engine that has the messages of the outbox sent, each once, those of a chat in their order.
 //!
 //! | step | where | a crash after it leaves |
 //! |---|---|---|

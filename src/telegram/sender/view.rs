@@ -124,7 +124,9 @@ impl View {
     /// Forgets the chats whose turn comes later than `now`.
     pub(super) fn drop_waiting(&mut self, now: Timestamp) {
         let waiting: Vec<ChatId> = self.due.iter().filter(|(since, _)| *since > now).map(|(_, chat)| ChatId::clone(chat)).collect();
-        waiting.iter().for_each(|chat| self.remove(chat));
+        for chat in &waiting {
+            self.remove(chat);
+        }
     }
 
     /// The chat that waits longest, if its time has come.

@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::avro::Value;
 
 fn time() -> impl Strategy<Value = Timestamp> {
     any::<i64>().prop_map(Timestamp)
@@ -108,7 +109,7 @@ proptest! {
 
 #[test]
 fn the_bytes_never_change() {
-    let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    let hex = |bytes: &[u8]| Value::Bytes(bytes.to_vec()).to_string();
     assert_eq!(hex(&message_key("-15", 258)), "0200032d31350000000000000102");
     assert_eq!(hex(&age_key(Timestamp(1), &event_key("e"))), "0500000000000000010165");
     assert_eq!(hex(&edit_key("-15", "k")), "0400032d31356b");

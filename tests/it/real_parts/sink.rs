@@ -108,6 +108,7 @@ fn assert_arrives(connect: &mut Connect, telegram: &Telegram, connector: &str, m
         ("chat_id", "-100"),
         ("disable_notification", "false"),
         ("disable_web_page_preview", "false"),
+        ("edit_key", ""),
         ("event_id", "event-0"),
         ("message_thread_id", "0"),
         ("parse_mode", ""),

@@ -170,7 +170,7 @@ fn serve(stream: &TcpStream, shared: &Shared) -> std::io::Result<()> {
     reader.read_exact(&mut body)?;
     let body: Value = serde_json::from_slice(&body).unwrap();
     let chat = body["chat_id"].as_str().unwrap().to_owned();
-    let answer = begin(shared, &method, &chat, body);
+    let answer = begin(shared, &method, &chat, &body);
     let said = reply(shared, &answer);
     *shared.book.lock().open.get_mut(&chat).unwrap() -= 1;
     shared.changed.notify_all();
@@ -179,7 +179,7 @@ fn serve(stream: &TcpStream, shared: &Shared) -> std::io::Result<()> {
 }
 
 /// Takes down a request; what is answered, with the message's number where it is taken.
-fn begin(shared: &Shared, method: &str, chat: &str, body: Value) -> (Answer, i64) {
+fn begin(shared: &Shared, method: &str, chat: &str, body: &Value) -> (Answer, i64) {
     let mut book = shared.book.lock();
     let open = book.open.entry(chat.to_owned()).or_default();
     *open += 1;

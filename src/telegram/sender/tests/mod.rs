@@ -74,13 +74,17 @@ impl World {
 
     /// A process of this name; the same name is a restart.
     fn start_as(&self, instance: &str) -> Bench {
+        self.start_with(instance, Arc::new(NoRegistry))
+    }
+
+    fn start_with(&self, instance: &str, registry: Arc<dyn Registry>) -> Bench {
         let token = SecretString::from("1:secret");
         let client = Client::new(&Options { base_url: self.fake.url(), token, timeout: self.timeout }).unwrap();
         let fast = NonZeroU32::new(100_000).unwrap();
         let rates = Rates { chat_per_second: fast, group_per_minute: fast, bot_per_second: fast };
         let limits = Limits::new(&rates, Arc::new(SystemClock::new()));
         let desk = Desk::start(client, limits, self.partitions, Arc::new(self.clock.clone())).unwrap();
-        let topology = topology(&self.settings, Arc::new(NoRegistry), Arc::clone(&desk)).unwrap();
+        let topology = topology(&self.settings, registry, Arc::clone(&desk)).unwrap();
         let (log, backend): (Arc<dyn Log>, Arc<dyn StateBackend>) =
             (Arc::<LocalLog>::clone(&self.log), Arc::<MemoryBackend>::clone(&self.backend));
         let options = Engine { dead_letter_topic: DEAD_LETTERS.into(), leave_on_stop: true, ..Engine::new("app-sender", instance) };

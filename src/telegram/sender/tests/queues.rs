@@ -127,3 +127,24 @@ fn a_tombstone_and_a_record_that_is_too_large_are_no_messages() {
     assert!(reasons[0].starts_with("the record has 800049 bytes") && reasons[1].contains("257 bytes"), "{reasons:?}");
     assert_eq!(bench.count("tombstones_total"), 1);
 }
+
+#[test]
+fn messages_in_avro_are_read_with_the_defaults_of_fields_that_their_writer_does_not_know() {
+    use crate::avro::{EmbeddedRegistry, Encoder, Value as Field, wire};
+    let mut world = World::new();
+    world.settings.format = ValueFormat::Avro;
+    let log: Arc<dyn Log> = Arc::<LocalLog>::clone(&world.log);
+    let registry = Arc::new(EmbeddedRegistry::open(log, Arc::new(world.clock.clone())).unwrap());
+    let fields = r#"[{"name": "chat_id", "type": "string"}, {"name": "text", "type": "string"}]"#;
+    let schema = Schema::parse(&format!(r#"{{"type": "record", "name": "foreign", "fields": {fields}}}"#)).unwrap();
+    let id = registry.register("telegram_outbox-value", &schema).unwrap();
+    let row = Row { values: vec![Field::String("5".to_owned()), Field::String("from elsewhere".to_owned())] };
+    let mut value = Vec::new();
+    wire::prefix(id, &mut value);
+    Encoder::compile(&schema, &schema.shape()).unwrap().encode(&row, None, &mut value).unwrap();
+    let mut bench = world.start_with("one", registry);
+    bench.driver.append(OUTBOX, None, Some(&value), Timestamp(7)).unwrap();
+    bench.run();
+    assert_eq!(world.fake.texts("5"), ["from elsewhere"]);
+    assert_eq!(bench.driver.read(DEAD_LETTERS).unwrap(), []);
+}
