@@ -141,7 +141,7 @@ fn messages_in_avro_are_read_with_the_defaults_of_fields_that_their_writer_does_
     let row = Row { values: vec![Field::String("5".to_owned()), Field::String("from elsewhere".to_owned())] };
     let mut value = Vec::new();
     wire::prefix(id, &mut value);
-    Encoder::compile(&schema, &schema.shape()).unwrap().encode(&row, None, &mut value).unwrap();
+    Encoder::compile(&schema, schema.shape()).unwrap().encode(&row, None, &mut value).unwrap();
     let mut bench = world.start_with("one", registry);
     bench.driver.append(OUTBOX, None, Some(&value), Timestamp(7)).unwrap();
     bench.run();
