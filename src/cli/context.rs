@@ -13,6 +13,7 @@ use crate::operate::retention;
 use crate::operate::socket::{self, Failure};
 use crate::streams::clock::Clock;
 use crate::streams::runtime;
+use crate::telegram;
 
 /// The directory of an installation where none is given.
 pub(crate) const DEFAULT_STATE_DIR: &str = ".tidewatch";
@@ -201,6 +202,16 @@ pub(crate) fn refused(error: installation::Error) -> Error {
             Error::config(error).hinted("`tidewatch reset` says what it would do before it does anything.")
         }
         E::Engine(_) => Error::internal(error),
+        E::YouTube(_) | E::Sender(_) | E::Desk(telegram::DeskError::Client(_) | telegram::DeskError::NoToken) => Error::config(error),
+        E::Desk(telegram::DeskError::Thread(_)) => Error::unavailable(error),
+        E::Poller(poller) => {
+            let (hint, configuration) = (poller.hint(), poller.is_configuration());
+            let error = if configuration { Error::config(error) } else { Error::unavailable(error) };
+            match hint {
+                Some(hint) => error.hinted(hint),
+                None => error,
+            }
+        }
     }
 }
 

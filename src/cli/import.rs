@@ -7,7 +7,7 @@ use super::context::{Access, Context, refused, remote};
 use super::shutdown::Shutdown;
 use super::terminal::{ImportTalk, say};
 use super::{Error, Result};
-use crate::config::LoadOptions;
+use crate::config::{LoadOptions, Parts};
 use crate::operate::append::{self, Target};
 use crate::operate::import::{self, Import, Outcome};
 use crate::operate::installation::Connection;
@@ -40,7 +40,7 @@ pub(super) fn execute(args: &Args, context: &Context, shutdown: &Shutdown) -> Re
     let outcome = match context.access(config.kafka.as_ref(), shutdown)? {
         Access::Own(installation) => {
             let target = target()?;
-            installation.create_topics(&config).map_err(refused)?;
+            installation.create_topics(&config, Parts::TOPOLOGY).map_err(refused)?;
             into(installation.connection(), target, &args.file, context, shutdown)?
         }
         Access::Cluster(connection) => {

@@ -25,7 +25,7 @@ pub(super) fn execute(file: &Path, json: bool, context: &Context, shutdown: &Shu
     let server = run::serve(&installation, &config, &status)?;
     let targets = owner::targets(&config);
     let target = owner::target(&targets, None).map_err(Error::user)?;
-    installation.create_topics(&config).map_err(refused)?;
+    installation.create_topics(&config, Parts::TOPOLOGY).map_err(refused)?;
     import::tell(file, &import::into(installation.connection(), target, file, context, shutdown)?)?;
 
     let engine = installation.engine(&config, |options| options.until_end = true).map_err(refused)?;

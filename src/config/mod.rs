@@ -37,9 +37,35 @@ pub const DEFAULT_PATH: &str = "topology.toml";
 /// The topology file that is part of the binary: the pipeline that the program was made for.
 pub const SHIPPED: &str = include_str!("../../topology.toml");
 
+/// The parts of the program: each can be a process of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Parts {
+    /// The poller, which `[youtube]` asks for.
+    pub poll: bool,
+    /// The topology.
+    pub topology: bool,
+    /// The sender, which `[telegram]` asks for.
+    pub send: bool,
+}
+
+impl Parts {
+    /// All of them.
+    pub const ALL: Self = Self { poll: true, topology: true, send: true };
+    /// The topology alone.
+    pub const TOPOLOGY: Self = Self { poll: false, topology: true, send: false };
+}
+
+impl Default for Parts {
+    fn default() -> Self {
+        Self::ALL
+    }
+}
+
 /// How a topology file is loaded.
 #[derive(Clone, Debug, Default)]
 pub struct LoadOptions {
+    /// The parts that will run: what only the others need is not read from outside.
+    pub parts: Parts,
     /// Whether values from outside are read.
     pub resolve: Resolve,
     /// Where `{ env = … }` looks.
@@ -65,6 +91,12 @@ impl LoadOptions {
     /// Reads what is needed to reach the log; names stand for the rest.
     pub fn connecting() -> Self {
         Self { resolve: Resolve::Connection, ..Self::default() }
+    }
+
+    /// The same for a process that runs only these parts.
+    #[must_use]
+    pub fn for_parts(self, parts: Parts) -> Self {
+        Self { parts, ..self }
     }
 
     /// The same with what the command line says.

@@ -6,44 +6,113 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
+use crate::config;
+use crate::streams::clock::Timestamp;
 use crate::streams::runtime::{ClientState, RestoreProgress, Status, Streams};
+use crate::telegram::Desk;
+use crate::youtube::poller::{self, StatusHandle};
 
-/// What the engine last reported; shared by those who tell it and those who ask.
-#[derive(Clone, Debug, Default)]
-pub struct Reported(Arc<Mutex<(Option<ClientState>, Status)>>);
+/// What the parts of a process last reported; shared by those who tell it and those who ask.
+#[derive(Clone, Debug)]
+pub struct Reported(Arc<Mutex<Parts>>);
+
+/// An engine's state and what its threads reported.
+type Engine = (ClientState, Status);
+
+#[derive(Debug, Default)]
+struct Parts {
+    /// None where this process does not run it.
+    topology: Option<Engine>,
+    sender: Option<Engine>,
+    desk: Option<Arc<Desk>>,
+    poller: Option<StatusHandle>,
+}
+
+impl Default for Reported {
+    fn default() -> Self {
+        Self::of(config::Parts::TOPOLOGY)
+    }
+}
 
 impl Reported {
-    /// Takes down how the engine is now.
+    /// Of a process that runs these parts. Until they report, they are being made.
+    pub fn of(parts: config::Parts) -> Self {
+        let created = || (ClientState::Created, Status::default());
+        let (topology, sender) = (parts.topology.then(created), parts.send.then(created));
+        Self(Arc::new(Mutex::new(Parts { topology, sender, ..Parts::default() })))
+    }
+
+    /// Takes down how the topology's engine is now.
     pub fn take(&self, engine: &Streams) {
         self.set(engine.state(), engine.status());
     }
 
-    /// Takes down what an engine reported.
+    /// Takes down what the topology's engine reported.
     pub fn set(&self, state: ClientState, status: Status) {
-        *self.0.lock() = (Some(state), status);
+        self.0.lock().topology = Some((state, status));
     }
 
-    /// How it is.
+    /// Takes down what the sender's engine reported.
+    pub fn set_sender(&self, state: ClientState, status: Status) {
+        self.0.lock().sender = Some((state, status));
+    }
+
+    /// From now on the sender's desk is asked, too.
+    pub fn watch_desk(&self, desk: Arc<Desk>) {
+        self.0.lock().desk = Some(desk);
+    }
+
+    /// From now on the poller is asked, too.
+    pub fn watch_poller(&self, poller: StatusHandle) {
+        self.0.lock().poller = Some(poller);
+    }
+
+    /// How they are.
     pub fn health(&self) -> Health {
-        let (state, status) = &*self.0.lock();
-        let state = state.unwrap_or(ClientState::Created);
+        let parts = self.0.lock();
+        // Who is asked for one engine's state is told the topology's, or that of the only one there is; a poller alone has none.
+        let main = parts.topology.as_ref().or(parts.sender.as_ref());
+        let state = main.map_or(ClientState::Running, |(state, _)| *state);
         let mut reasons = Vec::new();
         if state != ClientState::Running {
             reasons.push(Reason::State { state: state.to_string() });
         }
-        let tasks: Vec<Task> = status.tasks.iter().map(|(id, task)| Task::of(id.to_string(), task, &mut reasons)).collect();
+        let mut tasks = |engine: Option<&Engine>| -> Vec<Task> {
+            let tasks = engine.into_iter().flat_map(|(_, status)| &status.tasks);
+            tasks.map(|(id, task)| Task::of(id.to_string(), task, &mut reasons)).collect()
+        };
+        let own = tasks(main);
+        let desk = parts.desk.as_ref().map(|desk| desk.status()).unwrap_or_default();
+        let sender = parts.sender.as_ref().map(|(state, _)| Sender {
+            state: state.to_string(),
+            waiting: desk.waiting,
+            in_flight: desk.in_flight,
+            sent: desk.sent_total,
+            stopped: desk.stopped,
+        });
+        if let (Some(sender), Some(_)) = (&sender, &parts.topology)
+            && sender.state != ClientState::Running.to_string()
+        {
+            reasons.push(Reason::Sender { state: sender.state.clone() });
+        }
+        let poller = parts.poller.as_ref().map(|poller| Poller::of(poller.get()));
+        let cause = poller.as_ref().and_then(|poller| poller.problem.clone());
+        reasons.extend(cause.map(|cause| Reason::Poller { cause }));
+        let engines = [&parts.topology, &parts.sender];
         Health {
-            ready: state == ClientState::Running,
+            ready: engines.into_iter().flatten().all(|(state, _)| *state == ClientState::Running),
             state: state.to_string(),
             pid: std::process::id(),
-            commits: status.commit_total,
+            commits: main.map_or(0, |(_, status)| status.commit_total),
             reasons,
-            tasks,
+            tasks: own,
+            sender,
+            poller,
         }
     }
 }
 
-/// An engine as it was last reported.
+/// A process as its parts last reported.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Health {
     /// Whether it does its work: all partitions that this instance has are processed. A spare instance without partitions is ready too.
@@ -58,6 +127,58 @@ pub struct Health {
     pub reasons: Vec<Reason>,
     /// Its tasks, by name.
     pub tasks: Vec<Task>,
+    /// The sender; none where this process does not send.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sender: Option<Sender>,
+    /// The poller; none where this process does not poll.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub poller: Option<Poller>,
+}
+
+/// A sender as it was last reported.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Sender {
+    /// The state of its engine.
+    pub state: String,
+    /// Requests that wait for Telegram's limits.
+    pub waiting: usize,
+    /// Requests on their way.
+    pub in_flight: usize,
+    /// Messages sent or edited since the start.
+    pub sent: u64,
+    /// Why nothing is sent any more.
+    pub stopped: Option<String>,
+}
+
+/// A poller as it was last reported. Times are RFC 3339.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Poller {
+    /// Whether it is the active one of its application; the others stand by.
+    pub active: bool,
+    /// When the last poll began.
+    pub last_poll: Option<String>,
+    /// When the next one is due.
+    pub next_poll: Option<String>,
+    /// Units of this day.
+    pub units_today: u64,
+    /// Videos that are known and not removed.
+    pub videos: usize,
+    /// What is wrong.
+    pub problem: Option<String>,
+}
+
+impl Poller {
+    fn of(status: poller::Status) -> Self {
+        let time = |at: Timestamp| jiff::Timestamp::from_millisecond(at.0).map_or_else(|_| at.0.to_string(), |at| at.to_string());
+        Self {
+            active: status.is_active,
+            last_poll: status.last_poll.map(time),
+            next_poll: status.next_poll.map(time),
+            units_today: status.units_today,
+            videos: status.videos,
+            problem: status.problem,
+        }
+    }
 }
 
 /// What holds up an engine.
@@ -91,6 +212,16 @@ pub enum Reason {
         /// What it waits for.
         cause: String,
     },
+    /// The sender's engine is not running.
+    Sender {
+        /// Its state.
+        state: String,
+    },
+    /// The poller could not ask for everything, or not at all. It goes on by itself.
+    Poller {
+        /// What is wrong.
+        cause: String,
+    },
 }
 
 impl fmt::Display for Reason {
@@ -104,6 +235,8 @@ impl fmt::Display for Reason {
                 }
                 Ok(())
             }
+            Self::Sender { state } => write!(f, "the sender is {state}"),
+            Self::Poller { cause } => write!(f, "the poller: {cause}"),
             Self::Paused { task, input, cause } => write!(f, "task {task} has paused {input}: {cause}"),
         }
     }

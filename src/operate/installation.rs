@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::{retention, topics};
 use crate::avro::{ConfluentRegistry, EmbeddedRegistry, NoRegistry, Registry, RegistryError};
-use crate::config::{self, Config, Kafka};
+use crate::config::{self, Config, Kafka, Parts};
 use crate::streams::clock::Clock;
 use crate::streams::kv;
 use crate::streams::log::kafka::KafkaLog;
@@ -17,6 +17,8 @@ use crate::streams::runtime::{self, RocksBackend, Streams};
 use crate::streams::state::StateDirectory;
 use crate::streams::state::directory;
 use crate::streams::topology::Blueprint;
+use crate::telegram;
+use crate::youtube::{self, poller};
 
 /// RocksDB's memory for the log and all stores together.
 const BLOCK_CACHE_BYTES: usize = 16 << 20;
@@ -58,6 +60,18 @@ pub enum Error {
     /// The engine refused to start, or ended.
     #[error("the engine stopped")]
     Engine(#[from] runtime::Error),
+    /// The poller cannot be made, or ended.
+    #[error("the poller stopped")]
+    Poller(#[from] poller::Error),
+    /// YouTube's client cannot be made.
+    #[error("YouTube cannot be asked")]
+    YouTube(#[from] youtube::Problem),
+    /// The sender's topology cannot be built.
+    #[error("the sender cannot run here")]
+    Sender(#[from] telegram::Error),
+    /// Telegram's client cannot be made.
+    #[error("nothing can be sent to Telegram")]
+    Desk(#[from] telegram::DeskError),
 }
 
 impl Error {
@@ -100,8 +114,8 @@ pub struct Installation {
     // Order: the lock goes last, when everything below is closed.
     connection: Connection,
     /// The schemas of a log that lies in the directory; none on a cluster.
-    embedded: Option<Arc<EmbeddedRegistry>>,
-    clock: Arc<dyn Clock>,
+    pub(super) embedded: Option<Arc<EmbeddedRegistry>>,
+    pub(super) clock: Arc<dyn Clock>,
     budget: Budget,
     directory: StateDirectory,
 }
@@ -156,10 +170,10 @@ impl Installation {
     }
 
     /// Creates what is missing of the topics that `config` reads and writes, and those of its dead letters. On Kafka that is `setup`'s: there
-    /// what is missing is refused, for a process that only processes needs no right to create.
-    pub fn create_topics(&self, config: &Config) -> Result<(), Error> {
+    /// what these parts miss is refused, for a process that only works needs no right to create.
+    pub fn create_topics(&self, config: &Config, parts: Parts) -> Result<(), Error> {
         if self.embedded.is_none() {
-            let needed = topics::needed(config);
+            let needed = topics::needed_by(config, parts);
             return self.connection.require_topics(needed.iter().map(|needed| &*needed.name));
         }
         let settings = TopicConfig::keep(config.engine.partitions);
@@ -182,7 +196,7 @@ impl Installation {
 
     /// An engine for the topology of `config` that is not started; `adjust` changes its options.
     pub fn engine(&self, config: &Config, adjust: impl FnOnce(&mut runtime::Options)) -> Result<Streams, Error> {
-        self.create_topics(config)?;
+        self.create_topics(config, Parts::TOPOLOGY)?;
         retention::check(&*self.connection.log, config, &*self.clock)?;
         let topology = config::build(config, self.registry())?;
         let mut options = config.runtime_options(self.directory.instance_id());

@@ -1,6 +1,7 @@
 //! What is done with a running application and its topics, without a word about how it is asked for: the command line is above.
 
 pub mod append;
+pub mod ends;
 pub mod health;
 pub mod http;
 pub mod import;

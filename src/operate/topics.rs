@@ -3,34 +3,15 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use crate::config::Config;
+use crate::config::{Config, Parts};
 use crate::streams::log::{Admin, Result};
 use crate::streams::runtime::{changelog_topic, dead_letter_topic};
-
-/// Where messages go that the sender cannot deliver.
-pub const TELEGRAM_DEAD_LETTERS: &str = "telegram_dead_letters";
-
-/// The store in which the sender keeps what it sent.
-const SENT_LOG: &str = "sent-log";
-
-/// The poller of an application: the name of its group and of its transactions.
-pub fn poller_id(application_id: &str) -> String {
-    format!("{application_id}-poller")
-}
-
-/// Where the poller keeps what it knows.
-pub fn poller_state_topic(application_id: &str) -> String {
-    format!("{}-state", poller_id(application_id))
-}
-
-/// The sender, an application of its own.
-pub fn sender_id(application_id: &str) -> String {
-    format!("{application_id}-sender")
-}
+use crate::telegram;
+use crate::youtube::poller;
 
 /// Where the sender keeps what it sent.
-pub fn sent_log_topic(application_id: &str) -> String {
-    changelog_topic(&sender_id(application_id), SENT_LOG)
+pub fn sent_log_topic(config: &Config) -> String {
+    changelog_topic(&telegram::application_id(config), telegram::sent_log::STORE)
 }
 
 /// What a topic is to the application.
@@ -82,19 +63,33 @@ pub fn needed(config: &Config) -> Vec<Needed> {
         .stores_with_inputs()
         .map(|(store, input)| (Arc::from(changelog_topic(&config.application_id, store)), Role::Changelog { input: Arc::clone(input) }));
     let dead_letters = (Arc::from(dead_letter_topic(&config.application_id)), Role::DeadLetters);
-    let poller = config.youtube.iter().map(|_| (Arc::from(poller_state_topic(&config.application_id)), Role::PollerState));
+    let poller = config.youtube.iter().map(|_| (Arc::from(poller::state_topic(&config.application_id)), Role::PollerState));
     let sender = config.telegram.iter().flat_map(|telegram| {
         let outbox = &telegram.outbox;
-        let sent_log = Arc::from(sent_log_topic(&config.application_id));
+        let sent_log = Arc::from(sent_log_topic(config));
         [
             (Arc::clone(outbox), Role::Output),
             (sent_log, Role::SentLog { outbox: Arc::clone(outbox) }),
-            (Arc::from(TELEGRAM_DEAD_LETTERS), Role::Undelivered),
+            (Arc::from(telegram::DEAD_LETTERS), Role::Undelivered),
         ]
     });
     let mut seen = BTreeSet::new();
     let all = inputs.chain(outputs).chain(changelogs).chain([dead_letters]).chain(poller).chain(sender);
     all.filter(|(name, _)| seen.insert(Arc::clone(name))).map(|(name, role)| Needed { name, role }).collect()
+}
+
+/// Those that a process needs which runs only these parts.
+pub fn needed_by(config: &Config, parts: Parts) -> Vec<Needed> {
+    let is_polled = |name: &str| config.youtube_source().is_some_and(|source| &*source.topic == name);
+    let is_sent = |name: &str| config.telegram.as_ref().is_some_and(|telegram| &*telegram.outbox == name);
+    let is_needed = |topic: &Needed| match topic.role {
+        Role::Input => parts.topology || (parts.poll && is_polled(&topic.name)) || (parts.send && is_sent(&topic.name)),
+        Role::Output => parts.topology || (parts.send && is_sent(&topic.name)),
+        Role::Changelog { .. } | Role::DeadLetters => parts.topology,
+        Role::PollerState => parts.poll,
+        Role::SentLog { .. } | Role::Undelivered => parts.send,
+    };
+    needed(config).into_iter().filter(is_needed).collect()
 }
 
 /// The names of those that are not there.

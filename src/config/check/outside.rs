@@ -21,10 +21,10 @@ pub(super) fn resolve(document: &mut Document, folder: Option<&Path>, options: &
     if options.resolve == Resolve::Connection {
         return;
     }
-    if let Some(table) = &mut document.telegram {
+    if let Some(table) = document.telegram.as_mut().filter(|_| options.parts.send) {
         telegram_table(table, folder, options, faults);
     }
-    if let Some(value) = document.youtube.as_mut().and_then(|youtube| youtube.api_key.as_mut()) {
+    if let Some(value) = document.youtube.as_mut().filter(|_| options.parts.poll).and_then(|youtube| youtube.api_key.as_mut()) {
         let seen = faults.len();
         read(value, folder, options, faults);
         for fault in faults.iter_mut().skip(seen) {
@@ -32,7 +32,7 @@ pub(super) fn resolve(document: &mut Document, folder: Option<&Path>, options: &
             fault.hint = Some(format!("make a key at {}; {hint}", youtube::KEYS_URL));
         }
     }
-    for node in &mut document.processors {
+    for node in document.processors.iter_mut().filter(|_| options.parts.topology) {
         let message = match &mut node.item.kind {
             Some(Kind::Notify { message, .. }) => message,
             Some(Kind::Milestone(milestone)) => &mut milestone.message,

@@ -1,7 +1,7 @@
 //! Dead letters: the records that could not be processed or delivered, listed for people and put back where they came from.
 //!
 //! There are two kinds, in one form: what the topology could not process lies in `<application_id>-dead-letters`, what the sender could not deliver
-//! in [`TELEGRAM_DEAD_LETTERS`](super::topics::TELEGRAM_DEAD_LETTERS). Key and value are those of the record as it was read; its own headers come
+//! in [`telegram::DEAD_LETTERS`](crate::telegram::DEAD_LETTERS). Key and value are those of the record as it was read; its own headers come
 //! first, and behind them those of KIP-1034 (`__streams.errors.*`), which say where it was read and what was wrong.
 
 use std::borrow::Cow;
@@ -11,10 +11,10 @@ use std::ops::ControlFlow;
 use serde::{Deserialize, Serialize};
 
 use super::tap::{self, From, Reader};
-use super::topics::TELEGRAM_DEAD_LETTERS;
 use crate::avro::Registry;
 use crate::streams::log::{self, Headers, Log, RecordRef, TopicPartition};
 use crate::streams::runtime::dead_letter_topic;
+use crate::telegram;
 
 mod progress;
 mod replay;
@@ -229,7 +229,7 @@ impl Letters<'_> {
     /// The topics that letters lie in and that the filter does not leave out.
     fn topics(&self, filter: &Filter, known: &[(String, i32)]) -> Result<Vec<String>, Error> {
         let is_known = |topic: &str| known.iter().any(|(name, _)| name == topic);
-        let all = [dead_letter_topic(self.application_id), TELEGRAM_DEAD_LETTERS.to_owned()];
+        let all = [dead_letter_topic(self.application_id), telegram::DEAD_LETTERS.to_owned()];
         match &filter.topic {
             Some(topic) if all.contains(topic) && is_known(topic) => Ok(vec![topic.clone()]),
             // Letters may have come from a topic that is gone; a name that nobody knows is rather a slip.

@@ -44,7 +44,7 @@ impl Fixture {
     fn new() -> Self {
         let log = LocalLog::in_memory();
         let registry = EmbeddedRegistry::open(Arc::<LocalLog>::clone(&log), Arc::new(ManualClock::default())).unwrap();
-        let topics: Vec<Arc<str>> = [LETTERS, TELEGRAM_DEAD_LETTERS, "videos", "telegram_outbox"].map(Arc::from).into();
+        let topics: Vec<Arc<str>> = [LETTERS, telegram::DEAD_LETTERS, "videos", "telegram_outbox"].map(Arc::from).into();
         for topic in &topics {
             log.admin().create_topic(topic, &TopicConfig::keep(2)).unwrap();
         }
@@ -182,7 +182,7 @@ fn filters_hold_together() {
     let mut fixture = Fixture::new();
     fixture.write(&LETTER);
     fixture.write(&Written { key: Some(b"\0\0\0\x07"), message: "No SUCH schema", at: 61_000, ..LETTER });
-    fixture.write(&Written { topic: TELEGRAM_DEAD_LETTERS, origin: ("telegram_outbox", "0", "3"), key: None, at: 59_000, ..LETTER });
+    fixture.write(&Written { topic: telegram::DEAD_LETTERS, origin: ("telegram_outbox", "0", "3"), key: None, at: 59_000, ..LETTER });
     let found = |filter: &Filter| {
         let one = |letter: &Letter| letter.origin.as_ref().map_or(0, |origin| origin.offset) * 1_000_000 + letter.timestamp_ms;
         fixture.list(filter).iter().map(one).collect::<Vec<_>>()
@@ -195,7 +195,7 @@ fn filters_hold_together() {
         (Filter { topic: text(LETTERS), ..all() }, vec![first, second]),
         (Filter { topic: text("videos"), ..all() }, vec![first, second]),
         (Filter { topic: text("telegram_outbox"), ..all() }, vec![third]),
-        (Filter { topic: text(TELEGRAM_DEAD_LETTERS), ..all() }, vec![third]),
+        (Filter { topic: text(telegram::DEAD_LETTERS), ..all() }, vec![third]),
         (reason("such SCHEMA"), vec![second]),
         (reason("deserializationerror"), vec![first, second, third]),
         (reason("caused by: the value"), vec![first, third]),
@@ -220,7 +220,7 @@ fn a_letter_goes_back_as_it_came_with_the_place_of_the_letter() {
     let own: &[(&str, Option<&[u8]>)] = &[("trace", Some(b"1")), ("empty", None), ("tidewatch.replay", Some(b"app-dead-letters-0@3"))];
     fixture.write(&Written { own, ..LETTER });
     fixture.write(&Written {
-        topic: TELEGRAM_DEAD_LETTERS,
+        topic: telegram::DEAD_LETTERS,
         origin: ("telegram_outbox", "0", "3"),
         value: Some(b"\0\0\0\0\x09x"),
         ..LETTER

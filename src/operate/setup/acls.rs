@@ -6,8 +6,10 @@ use std::sync::Arc;
 
 use super::Tools;
 use crate::config::Config;
-use crate::operate::topics::{Role, TELEGRAM_DEAD_LETTERS, needed, poller_id, poller_state_topic, sender_id, sent_log_topic};
+use crate::operate::topics::{Role, needed, sent_log_topic};
 use crate::streams::runtime::dead_letter_topic;
+use crate::telegram;
+use crate::youtube::poller;
 
 /// Sinks with values of this schema are outboxes: a sender reads them.
 const OUTBOX_SCHEMA: &str = "telegram_message";
@@ -140,7 +142,7 @@ type Make<'a> = &'a dyn Fn(&'static str, &'static str, &'static str, Vec<Right>)
 fn operator(part: Make<'_>, config: &Config, inputs: Vec<Arc<str>>, outboxes: &[Arc<str>]) -> Part {
     let letters = dead_letter_topic(&config.application_id);
     let mut readable = vec![Arc::from(letters.as_str())];
-    readable.extend(config.telegram.iter().map(|_| Arc::from(TELEGRAM_DEAD_LETTERS)));
+    readable.extend(config.telegram.iter().map(|_| Arc::from(telegram::DEAD_LETTERS)));
     let sent = config.telegram.iter().map(|telegram| &telegram.outbox);
     let mut seen = BTreeSet::new();
     let all = inputs.into_iter().chain(outboxes.iter().chain(sent).map(Arc::clone));
@@ -167,10 +169,10 @@ fn poller(part: Make<'_>, id: &str, observations: Arc<str>) -> Part {
         "User:POLLER",
         vec![
             (&["Write", "Describe", "DescribeConfigs"], Resource::Topics(vec![observations])),
-            (&["Read", "Write", "Describe", "DescribeConfigs"], Resource::Topics(vec![poller_state_topic(id).into()])),
-            (&["Read", "Describe"], Resource::Group(poller_id(id))),
+            (&["Read", "Write", "Describe", "DescribeConfigs"], Resource::Topics(vec![poller::state_topic(id).into()])),
+            (&["Read", "Describe"], Resource::Group(poller::group(id))),
             (&["Describe"], Resource::Groups(format!("{id}-"))),
-            (&["Write", "Describe"], Resource::TransactionalIds(poller_id(id))),
+            (&["Write", "Describe"], Resource::TransactionalIds(poller::group(id))),
         ],
     )
 }
@@ -185,11 +187,11 @@ fn sender(part: Make<'_>, config: &Config, outboxes: Vec<Arc<str>>) -> Option<Pa
             "User:SENDER",
             vec![
                 (&["Read", "Describe", "DescribeConfigs"], Resource::Topics(vec![Arc::clone(&telegram.outbox)])),
-                (&["Write", "Describe", "DescribeConfigs"], Resource::Topics(vec![TELEGRAM_DEAD_LETTERS.into()])),
-                (&["Read", "Write", "Describe", "DescribeConfigs"], Resource::Topics(vec![sent_log_topic(id).into()])),
-                (&["Read", "Describe"], Resource::Group(sender_id(id))),
+                (&["Write", "Describe", "DescribeConfigs"], Resource::Topics(vec![telegram::DEAD_LETTERS.into()])),
+                (&["Read", "Write", "Describe", "DescribeConfigs"], Resource::Topics(vec![sent_log_topic(config).into()])),
+                (&["Read", "Describe"], Resource::Group(telegram::application_id(config))),
                 (&["Describe"], Resource::Groups(format!("{id}-"))),
-                (&["Write", "Describe"], Resource::TransactionalIds(sender_id(id))),
+                (&["Write", "Describe"], Resource::TransactionalIds(telegram::application_id(config))),
             ],
         ));
     }

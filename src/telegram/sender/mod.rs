@@ -40,6 +40,9 @@ use view::{Extent, Turn, View};
 /// How often it is looked whose turn it is.
 const TURN: Duration = Duration::from_millis(20);
 
+/// A run until the end leaves what waits longer to the next one.
+const END_WAIT_MS: i64 = 60_000;
+
 /// Chats with a queue that a task has in memory.
 const CHATS_MAX: usize = if cfg!(test) { 50 } else { 10_000 };
 
@@ -151,6 +154,8 @@ struct Sender {
     /// Requests whose outcomes are in the open transaction.
     settled: Vec<u64>,
     forget_at: Timestamp,
+    /// When it was last looked whose turn it is.
+    looked_at: Timestamp,
     /// When it was last said that requests are not taken.
     said_at: Option<Timestamp>,
     ended: bool,
@@ -167,6 +172,7 @@ impl Sender {
             pending: Vec::new(),
             settled: Vec::new(),
             forget_at: Timestamp(0),
+            looked_at: Timestamp(0),
             said_at: None,
             ended: false,
         }
@@ -375,6 +381,7 @@ impl Processor<Letter> for Sender {
             return Ok(());
         }
         let now = punctuation.timestamp;
+        self.looked_at = now;
         self.look(context)?;
         self.record_outcomes(context)?;
         self.give_up_queues(context)?;
@@ -395,6 +402,10 @@ impl Processor<Letter> for Sender {
         self.settled.clear();
         self.desk.release(self.owner());
         self.view.clear();
+    }
+
+    fn is_unfinished(&self) -> bool {
+        !self.ended && self.view.has_work_until(Timestamp(self.looked_at.0.saturating_add(END_WAIT_MS)))
     }
 
     fn suspend(&mut self, context: &mut dyn ProcessorContext<Letter>) -> Result<(), BoxError> {

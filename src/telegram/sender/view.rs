@@ -134,6 +134,12 @@ impl View {
         self.due.first().filter(|(since, _)| *since <= now).map(|(_, chat)| ChatId::clone(chat))
     }
 
+    /// Whether a message is under way, or may be before this time.
+    pub(super) fn has_work_until(&self, until: Timestamp) -> bool {
+        let all_wait = self.extent == Extent::Whole && self.due.len() == self.chats.len();
+        !all_wait || self.first_due(until).is_some()
+    }
+
     /// A chat whose messages go to the dead letters.
     pub(super) fn first_giving_up(&self) -> Option<ChatId> {
         self.giving_up.first().cloned()
