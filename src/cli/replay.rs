@@ -9,6 +9,7 @@ use super::shutdown::Shutdown;
 use super::temporary::Temporary;
 use super::terminal::{Out, Progress, say};
 use super::{Error, Result, import, run};
+use crate::config::Parts;
 use crate::operate::health::Reported;
 use crate::operate::owner;
 use crate::operate::tally::{self, Tally};

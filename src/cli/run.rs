@@ -123,9 +123,10 @@ impl Run<'_> {
             let sending = sender.map(|sender| self.spawn(scope, "sender", move || self.send(&sender)));
             let (polling, sending) = (polling.transpose()?, sending.transpose()?);
             let processed = topology.map_or(Ok(()), |engine| self.ending(drive(&engine, self.shutdown, self.reported, |_| ())));
-            let ended = [polling, sending].into_iter().flatten().map(|part| {
-                part.join().unwrap_or_else(|_| Err(Error::internal("a part of the program panicked; the log says where")))
-            });
+            let ended = [polling, sending]
+                .into_iter()
+                .flatten()
+                .map(|part| part.join().unwrap_or_else(|_| Err(Error::internal("a part of the program panicked; the log says where"))));
             // What stopped one of them stopped the others: the first failure is the cause.
             [processed].into_iter().chain(ended.collect::<Vec<_>>()).collect()
         })
@@ -203,7 +204,8 @@ impl Run<'_> {
         let instance = self.config.engine.instance_id.as_deref().unwrap_or(directory.instance_id());
         let brokers = self.config.kafka.as_ref().map(|kafka| kafka.bootstrap_servers.join(","));
         let Parts { poll, topology, send } = self.parts;
-        let parts: Vec<_> = [("poll", poll), ("topology", topology), ("send", send)].into_iter().filter(|part| part.1).map(|part| part.0).collect();
+        let parts: Vec<_> =
+            [("poll", poll), ("topology", topology), ("send", send)].into_iter().filter(|part| part.1).map(|part| part.0).collect();
         tracing::info!(
             application = %self.config.application_id, directory = %directory.path().display(), instance, brokers, parts = parts.join(","), "starting"
         );

@@ -83,7 +83,7 @@ impl Expected {
         }
         let now = &video.known;
         let mut value = json!({
-            "video_id": observation.video_id, "title": now[0], "changed": changed, "removed": false,
+            "video_id": observation.video_id, "title": now[0], "changed": changed, "removed": false, "removed_reason": null,
             "observed_at_previous": before_at, "observed_at_current": observation.observed_at,
         });
         for (index, name) in WATCHED.into_iter().enumerate() {
