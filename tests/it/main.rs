@@ -29,3 +29,4 @@ mod random;
 mod real;
 mod real_parts;
 mod registry;
+mod whole;

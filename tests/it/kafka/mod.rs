@@ -8,6 +8,7 @@ mod letters;
 mod outages;
 mod partitioner;
 mod secured;
+mod whole;
 
 use std::fs;
 use std::path::Path;

@@ -1,0 +1,147 @@
+//! The whole way on a real broker, each part a process of its own: whichever is killed, every message arrives. And nobody reads a secret.
+
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use tidewatch::operate::simulated::{Fault, Faults};
+
+use super::{Application, Instance, Surroundings};
+use crate::http::ask;
+use crate::installation::{Live, PATIENCE};
+use crate::random::Random;
+use crate::real::broker::Broker;
+use crate::real::records;
+use crate::real::registry::Registry;
+use crate::real::security::{Listener, PASSWORD, USER};
+use crate::whole::kills::FAULTS;
+use crate::whole::{KEY, Outside, TOKEN, assert_outbox, ledger, stop};
+
+const KILLS: usize = 30;
+
+/// One poller, two instances of the topology, one sender.
+const PARTS: [&str; 4] = ["poll", "topology", "topology", "send"];
+
+fn application(outside: &Outside, flags: &[&str], more: &str) -> Option<Application> {
+    let (broker, registry) = (Broker::shared()?, Registry::shared()?);
+    let owned = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+    let surroundings = Surroundings {
+        topology: outside.topology(more),
+        flags: flags.iter().map(|flag| (*flag).to_owned()).collect(),
+        environment: vec![owned("YOUTUBE_API_KEY", KEY), owned("TELEGRAM_BOT_TOKEN", TOKEN), owned("KAFKA_PASSWORD", PASSWORD)],
+        ..Surroundings::default()
+    };
+    Some(Application::within(broker, registry, surroundings))
+}
+
+fn start(instance: &Instance, part: &str) -> Live {
+    let live = instance.start(&["run", "--only", part]);
+    live.wait_for_said("starting");
+    live
+}
+
+#[test]
+fn whichever_process_is_killed_every_message_arrives() {
+    let (Some(broker), Some(registry)) = (Broker::shared(), Registry::shared()) else { return };
+    let outside = Outside::start(31, Faults::by_chance(31, &FAULTS));
+    let flags = ["--bootstrap-servers", broker.bootstrap_servers(), "--registry", &registry.url()];
+    let Some(application) = application(&outside, &flags, "[engine]\ncommit_interval_ms = 20\n") else { return };
+    application.home.succeed(&["setup", "--partitions", "2"]);
+    let machines = PARTS.map(|part| (part, application.instance()));
+    let mut live = machines.each_ref().map(|(part, machine)| start(machine, part));
+    let mut random = Random::seeded(31);
+    for _ in 0..KILLS {
+        let [poll, first, second, send] = &mut live;
+        outside.wait_for_requests(random.below(6), &mut [poll, first, second, send]);
+        std::thread::sleep(Duration::from_micros(random.below(50_000)));
+        let which = usize::try_from(random.below(4)).unwrap();
+        live[which].kill();
+        let (part, machine) = &machines[which];
+        live[which] = start(machine, part);
+    }
+    live.into_iter().for_each(stop);
+    for place in [1, 3] {
+        let (part, machine) = &machines[place];
+        machine.succeed(&["run", "--only", part, "--until-end"]);
+    }
+    let (Some(videos), Some(outbox)) = (application.read("youtube_videos"), application.read("telegram_outbox")) else { return };
+    let texts = assert_outbox(&videos, &outbox);
+    let twice = ledger::assert_delivered(&outside.telegram, &texts, KILLS);
+    let sent: usize = texts.values().map(Vec::len).sum();
+    println!("{KILLS} kills: {sent} messages, {twice} of them twice");
+    assert!(sent >= KILLS, "only {sent} messages");
+}
+
+/// All bytes below a directory.
+fn bytes_below(path: &Path, into: &mut Vec<(String, Vec<u8>)>) {
+    for entry in fs::read_dir(path).unwrap().map(Result::unwrap) {
+        let path = entry.path();
+        let kind = entry.file_type().unwrap();
+        if kind.is_dir() {
+            bytes_below(&path, into);
+        } else if kind.is_file() {
+            into.push((path.display().to_string(), fs::read(&path).unwrap()));
+        }
+    }
+}
+
+/// Keys, values and headers of every topic that the application has to do with.
+fn bytes_of_topics(application: &Application, into: &mut Vec<(String, Vec<u8>)>) {
+    let consumer: BaseConsumer = application.client.clone().set("group.id", "unused").create().unwrap();
+    let metadata = consumer.fetch_metadata(None, PATIENCE).unwrap();
+    let own = metadata.topics().iter().map(rdkafka::metadata::MetadataTopic::name).filter(|name| name.starts_with(&application.id));
+    for topic in own.chain(["telegram_dead_letters"]) {
+        for record in records::read(&application.client, topic) {
+            let headers = record.headers.into_iter().flat_map(|(name, value)| [name.into_bytes(), value.unwrap_or_default()]);
+            let all = [record.key.unwrap_or_default(), record.value.unwrap_or_default()].into_iter().chain(headers);
+            into.push((topic.to_owned(), all.flatten().collect()));
+        }
+    }
+}
+
+#[test]
+fn no_secret_is_in_anything_that_somebody_could_read() {
+    let (Some(broker), Some(registry)) = (Broker::secured(), Registry::shared()) else { return };
+    let faults = [(0.1, Fault::HangAfter), (0.1, Fault::ResetBefore), (0.1, Fault::BadGateway), (0.1, Fault::CutBody)];
+    let outside = Outside::start(41, Faults::by_chance(41, &faults));
+    let kafka = format!(
+        "[kafka]\nbootstrap_servers = [\"{}\"]\nregistry = {{ url = \"{}\" }}\n[kafka.properties]\nsecurity.protocol = \"SASL_PLAINTEXT\"\n\
+         sasl.mechanism = \"SCRAM-SHA-512\"\nsasl.username = \"{USER}\"\nsasl.password = {{ env = \"KAFKA_PASSWORD\" }}\n",
+        broker.address(Listener::SaslPlaintext),
+        registry.url()
+    );
+    let Some(mut application) = application(&outside, &[], &kafka) else { return };
+    application.client = broker.client();
+    let mut seen: Vec<(String, Vec<u8>)> = Vec::new();
+    let keep = |seen: &mut Vec<(String, Vec<u8>)>, what: &str, text: String| seen.push((what.to_owned(), text.into_bytes()));
+
+    let home = &application.home;
+    for command in [&["check"][..], &["setup", "--acls", "-vvv"], &["telegram", "chats", "-vvv"], &["telegram", "test", "-vvv"]] {
+        let output = home.output(command);
+        keep(&mut seen, &command.join(" "), output.stdout + &output.stderr);
+    }
+    let live = home.start(&["run", "--http", "127.0.0.1:0", "-vvv"]);
+    let line = live.wait_for_said("HTTP on ");
+    let address = line[line.find("http://").unwrap()..].trim().to_owned();
+    assert!(outside.telegram.wait_for(PATIENCE, |counts| counts.requests >= 30), "{:#?}", live.said());
+    for path in ["/livez", "/readyz", "/metrics", "/subjects"] {
+        keep(&mut seen, path, ask(&address, &format!("GET {path}"), "").1);
+    }
+    keep(&mut seen, "status", home.succeed(&["status", "--json"]).stdout);
+    // Last: what is said when nothing works any more.
+    outside.telegram.revoke(true);
+    let (code, said) = live.join(PATIENCE);
+    assert_eq!(code, Some(2), "a revoked token is a matter of the configuration: {said:#?}");
+    assert!(said.iter().any(|line| line.contains("Unauthorized")), "{said:#?}");
+    keep(&mut seen, "run", said.join("\n"));
+    bytes_below(&home.installation.state_dir(), &mut seen);
+    bytes_of_topics(&application, &mut seen);
+
+    let total: usize = seen.iter().map(|(_, bytes)| bytes.len()).sum();
+    for secret in [TOKEN, KEY, PASSWORD, &TOKEN[TOKEN.len() - 20..]] {
+        let found = seen.iter().find(|(_, bytes)| bytes.windows(secret.len()).any(|window| window == secret.as_bytes()));
+        assert!(found.is_none(), "{secret} is in {}", found.map(|(place, _)| place.as_str()).unwrap_or_default());
+    }
+    println!("{} places, {total} bytes: no secret", seen.len());
+}

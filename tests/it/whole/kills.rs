@@ -1,0 +1,45 @@
+//! One process with all parts on the embedded log, killed with `kill -9` at random moments: everything arrives.
+
+use std::time::Duration;
+
+use tidewatch::operate::simulated::{Fault, Faults};
+
+use super::{Outside, assert_outbox, installation, ledger, stop};
+use crate::installation::{Installation, Live, PATIENCE};
+use crate::random::Random;
+
+const KILLS: usize = 30;
+
+/// Requests that meet a fault, so that it is killed while it waits or does not know.
+pub(crate) const FAULTS: [(f64, Fault); 4] =
+    [(0.03, Fault::TooMany { retry_after: 1 }), (0.03, Fault::Internal), (0.02, Fault::HangAfter), (0.02, Fault::ResetBefore)];
+
+fn start(installation: &Installation) -> Live {
+    let live = installation.start(&["run"]);
+    live.wait_for_said("starting");
+    live
+}
+
+#[test]
+fn of_the_whole_process_lose_nothing() {
+    let outside = Outside::start(21, Faults::by_chance(21, &FAULTS));
+    let installation = installation(&outside.topology(""));
+    let mut random = Random::seeded(21);
+    let mut live = start(&installation);
+    for _ in 0..KILLS {
+        outside.wait_for_requests(random.below(8), &mut [&mut live]);
+        // Not always just behind a request.
+        std::thread::sleep(Duration::from_micros(random.below(50_000)));
+        live.kill();
+        live = start(&installation);
+    }
+    stop(live);
+    installation.succeed(&["run", "--only", "topology", "--until-end"]);
+    installation.succeed(&["run", "--only", "send", "--until-end"]);
+
+    let texts = assert_outbox(&installation.tap("youtube_videos"), &installation.tap("telegram_outbox"));
+    let twice = ledger::assert_delivered(&outside.telegram, &texts, KILLS);
+    let sent: usize = texts.values().map(Vec::len).sum();
+    println!("{KILLS} kills: {sent} messages, {twice} of them twice; {PATIENCE:?} were allowed for each step");
+    assert!(sent >= KILLS, "only {sent} messages");
+}
