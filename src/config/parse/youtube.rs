@@ -17,8 +17,8 @@ const PLAYLISTS_EXAMPLE: &str = "playlists = [\"https://www.youtube.com/playlist
 const CHANNELS_EXAMPLE: &str = "channels = [\"@handle\", { channel = \"@other\", shorts = false }]";
 const VIDEOS_EXAMPLE: &str = "videos = [\"https://youtu.be/...\"]";
 
-/// More often than this no counter changes, and no quota lasts.
-const EVERY: RangeInclusive<Duration> = Duration::from_secs(10)..=Duration::from_secs(86_400);
+/// More often than this no quota lasts.
+const EVERY: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(86_400);
 
 const TIMEOUT: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(300);
 

@@ -161,16 +161,3 @@ fn how_telegram_is_reached_can_be_read_alone() {
     std::fs::write(folder.path().join("token"), format!("{TOKEN}\n")).unwrap();
     assert_eq!(read("[telegram]\ntoken = { file = \"token\" }\n").unwrap().unwrap().token.expose(), TOKEN);
 }
-
-#[test]
-fn the_shipped_file_shows_the_defaults() {
-    let start = SHIPPED.find("# [telegram]\n").unwrap();
-    let (before, table) = SHIPPED.split_at(start);
-    let lines: Vec<&str> = table.lines().take_while(|line| !line.is_empty()).map(|line| line.trim_start_matches("# ")).collect();
-    let table = lines.join("\n");
-    let file = |table: &str| SourceFile::new("t.toml", format!("{before}{table}"));
-    let of = |table: &str| load_text(&file(table), None, &LoadOptions::offline()).unwrap().telegram.unwrap();
-    let (shown, default) = (of(&table), of("[telegram]\ntoken = { env = \"TELEGRAM_BOT_TOKEN\" }\n"));
-    assert_eq!(format!("{shown:?}"), format!("{default:?}"));
-    assert_eq!(lines.len(), 10, "{table}");
-}

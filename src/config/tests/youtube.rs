@@ -178,8 +178,8 @@ fn other_types() {
 #[test]
 fn numbers_and_durations_out_of_range() {
     let line = |line: &str| said(&format!("{GOOD}\n{line}"));
-    assert_eq!(line("every = \"9s\""), ["23:9 `every` cannot be 9s | 10 to 86400 seconds, as in `every = \"10m\"`"]);
-    assert_eq!(line("every = \"2d\""), ["23:9 `every` cannot be 2d | 10 to 86400 seconds, as in `every = \"10m\"`"]);
+    assert_eq!(line("every = \"0s\""), ["23:9 `every` cannot be 0s | 1 to 86400 seconds, as in `every = \"10m\"`"]);
+    assert_eq!(line("every = \"2d\""), ["23:9 `every` cannot be 2d | 1 to 86400 seconds, as in `every = \"10m\"`"]);
     assert_eq!(
         line("every = \"often\""),
         ["23:9 \"often\" is not a duration | a whole number and one of ms, s, m, h, d, as in `every = \"10m\"`"]

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 
+use tidewatch::operate::simulated::channel::PLAYLIST;
 use tidewatch::operate::simulated::telegram::{self, Telegram};
 use tidewatch::operate::simulated::youtube::{self, YouTube};
 use tidewatch::operate::simulated::{Channel, Faults};
@@ -53,7 +54,7 @@ impl Outside {
         }
         format!(
             "{text}\n\
-             [youtube]\napi_key = {{ env = \"YOUTUBE_API_KEY\" }}\nplaylists = [\"PLsimulated\"]\nbase_url = \"{}\"\nevery = \"1s\"\n\
+             [youtube]\napi_key = {{ env = \"YOUTUBE_API_KEY\" }}\nplaylists = [\"{PLAYLIST}\"]\nbase_url = \"{}\"\nevery = \"1s\"\n\
              quota_per_day = 10000000\n\n\
              [telegram]\ntoken = {{ env = \"TELEGRAM_BOT_TOKEN\" }}\nbase_url = \"{}\"\ntimeout = \"2s\"\n\
              [telegram.limits]\nchat_per_second = 50\ngroup_per_minute = 3000\nbot_per_second = 500\n\n{more}",
