@@ -50,9 +50,22 @@ struct Video {
 impl Expected {
     /// Folds a file.
     pub(crate) fn of(observations: &[Observation]) -> Self {
-        let mut expected = Self { observations: observations.len(), ..Self::default() };
+        Self::of_records(observations.iter().map(|observation| (observation, false)))
+    }
+
+    /// Folds observations, some of which say that the video is gone: what is known of it is forgotten, but not how far its views had come. That it is
+    /// gone makes a change, which is left out here.
+    pub(crate) fn of_records<'a>(records: impl IntoIterator<Item = (&'a Observation, bool)>) -> Self {
+        let mut expected = Self::default();
         let mut videos: HashMap<&str, Video> = HashMap::new();
-        for observation in observations {
+        for (observation, gone) in records {
+            if gone {
+                if let Some(video) = videos.get_mut(observation.video_id.as_str()) {
+                    video.known = [const { Value::Null }; 4];
+                }
+                continue;
+            }
+            expected.observations += 1;
             if let Some(video) = videos.get_mut(observation.video_id.as_str()) {
                 expected.observe(video, observation);
             } else {

@@ -111,9 +111,8 @@ pub(crate) fn assert_outbox(videos: &[Tapped], outbox: &[Tapped]) -> Texts {
 
 /// What the rules say about the records of `youtube_videos`, by chat.
 fn texts(videos: &[Tapped]) -> Texts {
-    // A removed video tells nobody anything, and this channel never brings one back.
-    let observations: Vec<Observation> = videos.iter().filter(|record| !record.value.is_null()).map(observation).collect();
-    let expected = Expected::of(&observations);
+    let observations: Vec<(Observation, bool)> = videos.iter().map(|record| (observation(record), record.value.is_null())).collect();
+    let expected = Expected::of_records(observations.iter().map(|(observation, gone)| (observation, *gone)));
     let of = |rule: &str| {
         let texts = expected.messages.iter().map(|(_, text)| text.clone());
         texts.filter(|text| text.to_lowercase().starts_with(rule)).collect()
