@@ -165,6 +165,20 @@ impl Live {
         find(&self.stderr, text, PATIENCE).unwrap_or_else(|seen| panic!("no {text:?} on stderr, but {seen:#?}"))
     }
 
+    /// Waits for a line of stderr that contains `text`: all lines up to it.
+    #[track_caller]
+    pub(crate) fn said_until(&self, text: &str) -> Vec<String> {
+        let deadline = Instant::now() + PATIENCE;
+        let mut seen = Vec::new();
+        while let Ok(line) = self.stderr.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+            seen.push(line);
+            if seen.last().is_some_and(|line| line.contains(text)) {
+                return seen;
+            }
+        }
+        panic!("no {text:?} on stderr, but {seen:#?}");
+    }
+
     /// What is on stderr and was not looked at yet.
     pub(crate) fn said(&self) -> Vec<String> {
         self.stderr.try_iter().collect()

@@ -1,7 +1,5 @@
 //! The whole way on a real broker, each part a process of its own: whichever is killed, every message arrives. And nobody reads a secret.
 
-use std::fs;
-use std::path::Path;
 use std::time::Duration;
 
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
@@ -16,7 +14,7 @@ use crate::real::records;
 use crate::real::registry::Registry;
 use crate::real::security::{Listener, PASSWORD, USER};
 use crate::whole::kills::FAULTS;
-use crate::whole::{KEY, Outside, TOKEN, assert_outbox, ledger, stop};
+use crate::whole::{KEY, Outside, TOKEN, assert_outbox, ledger, secrets, stop};
 
 const KILLS: usize = 30;
 
@@ -44,7 +42,7 @@ fn start(instance: &Instance, part: &str) -> Live {
 #[test]
 fn whichever_process_is_killed_every_message_arrives() {
     let (Some(broker), Some(registry)) = (Broker::shared(), Registry::shared()) else { return };
-    let outside = Outside::start(31, Faults::by_chance(31, &FAULTS));
+    let mut outside = Outside::start(31, Faults::by_chance(31, &FAULTS));
     let flags = ["--bootstrap-servers", broker.bootstrap_servers(), "--registry", &registry.url()];
     let Some(application) = application(&outside, &flags, "[engine]\ncommit_interval_ms = 20\n") else { return };
     application.home.succeed(&["setup", "--partitions", "2"]);
@@ -56,7 +54,7 @@ fn whichever_process_is_killed_every_message_arrives() {
         outside.wait_for_requests(random.below(6), &mut [poll, first, second, send]);
         std::thread::sleep(Duration::from_micros(random.below(50_000)));
         let which = usize::try_from(random.below(4)).unwrap();
-        live[which].kill();
+        outside.kill(&mut live[which]);
         let (part, machine) = &machines[which];
         live[which] = start(machine, part);
     }
@@ -67,27 +65,14 @@ fn whichever_process_is_killed_every_message_arrives() {
     }
     let (Some(videos), Some(outbox)) = (application.read("youtube_videos"), application.read("telegram_outbox")) else { return };
     let texts = assert_outbox(&videos, &outbox);
-    let twice = ledger::assert_delivered(&outside.telegram, &texts, KILLS);
+    let twice = ledger::assert_delivered(&outside.telegram, &texts, &outside.kills);
     let sent: usize = texts.values().map(Vec::len).sum();
     println!("{KILLS} kills: {sent} messages, {twice} of them twice");
     assert!(sent >= KILLS, "only {sent} messages");
 }
 
-/// All bytes below a directory.
-fn bytes_below(path: &Path, into: &mut Vec<(String, Vec<u8>)>) {
-    for entry in fs::read_dir(path).unwrap().map(Result::unwrap) {
-        let path = entry.path();
-        let kind = entry.file_type().unwrap();
-        if kind.is_dir() {
-            bytes_below(&path, into);
-        } else if kind.is_file() {
-            into.push((path.display().to_string(), fs::read(&path).unwrap()));
-        }
-    }
-}
-
 /// Keys, values and headers of every topic that the application has to do with.
-fn bytes_of_topics(application: &Application, into: &mut Vec<(String, Vec<u8>)>) {
+fn bytes_of_topics(application: &Application, into: &mut secrets::Seen) {
     let consumer: BaseConsumer = application.client.clone().set("group.id", "unused").create().unwrap();
     let metadata = consumer.fetch_metadata(None, PATIENCE).unwrap();
     let own = metadata.topics().iter().map(rdkafka::metadata::MetadataTopic::name).filter(|name| name.starts_with(&application.id));
@@ -113,16 +98,18 @@ fn no_secret_is_in_anything_that_somebody_could_read() {
     );
     let Some(mut application) = application(&outside, &[], &kafka) else { return };
     application.client = broker.client();
-    let mut seen: Vec<(String, Vec<u8>)> = Vec::new();
-    let keep = |seen: &mut Vec<(String, Vec<u8>)>, what: &str, text: String| seen.push((what.to_owned(), text.into_bytes()));
+    let mut seen = secrets::Seen::new();
+    let keep = |seen: &mut secrets::Seen, what: &str, text: String| seen.push((what.to_owned(), text.into_bytes()));
 
     let home = &application.home;
     for command in [&["check"][..], &["setup", "--acls", "-vvv"], &["telegram", "chats", "-vvv"], &["telegram", "test", "-vvv"]] {
         let output = home.output(command);
+        assert_ne!(output.code, None, "{command:?}");
         keep(&mut seen, &command.join(" "), output.stdout + &output.stderr);
     }
     let live = home.start(&["run", "--http", "127.0.0.1:0", "-vvv"]);
-    let line = live.wait_for_said("HTTP on ");
+    let begin = live.said_until("HTTP on ");
+    let line = begin.last().unwrap();
     let address = line[line.find("http://").unwrap()..].trim().to_owned();
     assert!(outside.telegram.wait_for(PATIENCE, |counts| counts.requests >= 30), "{:#?}", live.said());
     for path in ["/livez", "/readyz", "/metrics", "/subjects"] {
@@ -134,14 +121,8 @@ fn no_secret_is_in_anything_that_somebody_could_read() {
     let (code, said) = live.join(PATIENCE);
     assert_eq!(code, Some(2), "a revoked token is a matter of the configuration: {said:#?}");
     assert!(said.iter().any(|line| line.contains("Unauthorized")), "{said:#?}");
-    keep(&mut seen, "run", said.join("\n"));
-    bytes_below(&home.installation.state_dir(), &mut seen);
+    keep(&mut seen, "run", begin.join("\n") + &said.join("\n"));
+    seen.extend(secrets::bytes_below(&home.installation.state_dir()));
     bytes_of_topics(&application, &mut seen);
-
-    let total: usize = seen.iter().map(|(_, bytes)| bytes.len()).sum();
-    for secret in [TOKEN, KEY, PASSWORD, &TOKEN[TOKEN.len() - 20..]] {
-        let found = seen.iter().find(|(_, bytes)| bytes.windows(secret.len()).any(|window| window == secret.as_bytes()));
-        assert!(found.is_none(), "{secret} is in {}", found.map(|(place, _)| place.as_str()).unwrap_or_default());
-    }
-    println!("{} places, {total} bytes: no secret", seen.len());
+    secrets::assert_none(&seen, &[TOKEN, KEY, PASSWORD]);
 }

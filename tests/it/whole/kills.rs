@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tidewatch::operate::simulated::{Fault, Faults};
 
-use super::{Outside, assert_outbox, installation, ledger, stop};
+use super::{KEY, Outside, TOKEN, assert_outbox, installation, ledger, secrets, stop};
 use crate::installation::{Installation, Live};
 use crate::random::Random;
 
@@ -22,7 +22,7 @@ fn start(installation: &Installation) -> Live {
 
 #[test]
 fn of_the_whole_process_lose_nothing() {
-    let outside = Outside::start(21, Faults::by_chance(21, &FAULTS));
+    let mut outside = Outside::start(21, Faults::by_chance(21, &FAULTS));
     let installation = installation(&outside.topology(""));
     let mut random = Random::seeded(21);
     let mut live = start(&installation);
@@ -30,15 +30,16 @@ fn of_the_whole_process_lose_nothing() {
         outside.wait_for_requests(random.below(8), &mut [&mut live]);
         // Not always just behind a request.
         std::thread::sleep(Duration::from_micros(random.below(50_000)));
-        live.kill();
+        outside.kill(&mut live);
         live = start(&installation);
     }
     stop(live);
     installation.succeed(&["run", "--only", "topology", "--until-end"]);
     installation.succeed(&["run", "--only", "send", "--until-end"]);
 
+    secrets::assert_none(&secrets::bytes_below(&installation.state_dir()), &[TOKEN, KEY]);
     let texts = assert_outbox(&installation.tap("youtube_videos"), &installation.tap("telegram_outbox"));
-    let twice = ledger::assert_delivered(&outside.telegram, &texts, KILLS);
+    let twice = ledger::assert_delivered(&outside.telegram, &texts, &outside.kills);
     let sent: usize = texts.values().map(Vec::len).sum();
     println!("{KILLS} kills: {sent} messages, {twice} of them twice");
     assert!(sent >= KILLS, "only {sent} messages");

@@ -3,6 +3,7 @@
 pub(crate) mod kills;
 pub(crate) mod ledger;
 mod many;
+pub(crate) mod secrets;
 
 use std::fs;
 use std::path::Path;
@@ -34,6 +35,9 @@ const CHATS: [(&str, &str); 3] = [("likes", "101"), ("comments", "-102"), ("view
 pub(crate) struct Outside {
     pub(crate) youtube: YouTube,
     pub(crate) telegram: Telegram,
+    clock: Arc<SystemClock>,
+    /// When processes were killed.
+    pub(crate) kills: Vec<Duration>,
 }
 
 impl Outside {
@@ -42,8 +46,9 @@ impl Outside {
         let channel = Channel::new(seed, clock.now());
         let options = youtube::Options { api_key: KEY.to_owned(), units_per_day: 10_000_000, faults: Faults::none() };
         let youtube = YouTube::start(channel, options).unwrap();
-        let telegram = Telegram::start(telegram::Options { faults, ..telegram::Options::new(TOKEN) }, clock).unwrap();
-        Self { youtube, telegram }
+        let telegram =
+            Telegram::start(telegram::Options { faults, ..telegram::Options::new(TOKEN) }, Arc::<SystemClock>::clone(&clock)).unwrap();
+        Self { youtube, telegram, clock, kills: Vec::new() }
     }
 
     /// The shipped topology with both ends: every second a poll, many messages a second, a chat for each rule.
@@ -61,6 +66,12 @@ impl Outside {
             self.youtube.base_url(),
             self.telegram.base_url(),
         )
+    }
+
+    /// Kills a process as `kill -9` does.
+    pub(crate) fn kill(&mut self, live: &mut Live) {
+        self.kills.push(self.clock.monotonic());
+        live.kill();
     }
 
     /// Waits until so many more messages were asked for; no process may end meanwhile.

@@ -1,0 +1,40 @@
+//! The search for secrets in every byte that somebody could read.
+
+use std::fs;
+use std::path::Path;
+
+/// Places and what is in them.
+pub(crate) type Seen = Vec<(String, Vec<u8>)>;
+
+/// All files below a directory.
+pub(crate) fn bytes_below(path: &Path) -> Seen {
+    let mut seen = Seen::new();
+    for entry in fs::read_dir(path).unwrap().map(Result::unwrap) {
+        let (path, kind) = (entry.path(), entry.file_type().unwrap());
+        if kind.is_dir() {
+            seen.extend(bytes_below(&path));
+        } else if kind.is_file() {
+            seen.push((path.display().to_string(), fs::read(&path).unwrap()));
+        }
+    }
+    seen
+}
+
+fn place_of<'a>(seen: &'a Seen, text: &str) -> Option<&'a str> {
+    let holds = |bytes: &[u8]| bytes.windows(text.len()).any(|window| window == text.as_bytes());
+    seen.iter().find(|(_, bytes)| holds(bytes)).map(|(place, _)| place.as_str())
+}
+
+/// Asserts that none of the secrets is anywhere, nor the second half of one.
+#[track_caller]
+pub(crate) fn assert_none(seen: &Seen, secrets: &[&str]) {
+    // The search finds what is there.
+    assert!(place_of(seen, "Likes changed: ").is_some(), "not even the messages were found");
+    for secret in secrets {
+        for part in [secret, &secret[secret.len() / 2..]] {
+            assert_eq!(place_of(seen, part), None, "{part} of {secret}");
+        }
+    }
+    let bytes: usize = seen.iter().map(|(_, bytes)| bytes.len()).sum();
+    println!("{} places, {bytes} bytes: no secret", seen.len());
+}
