@@ -159,3 +159,28 @@ fn may_take_cron_instead() {
     }
     assert!(polls > 1, "the first poll is quiet");
 }
+
+#[test]
+fn may_leave_a_backlog_behind() {
+    let (_youtube, telegram, installation) = newcomer();
+    installation.write("old.csv", "observed_at,video_id,likes,title\n1000,old,1,Long ago\n2000,old,2,Long ago\n");
+    installation.succeed(&["import", "old.csv"]);
+    installation.succeed(&["run", "--only", "topology", "--until-end"]);
+    let backlog = "Likes changed: 1 => 2. Long ago";
+    let shown = installation.succeed(&["tap", "telegram_outbox", "--until-end"]).stdout;
+    assert!(shown.contains(backlog), "{shown}");
+
+    let readme = section();
+    let topic = readme.split("`topic = \"").nth(1).and_then(|rest| rest.split('"').next()).unwrap();
+    let file = installation.write("unused", "").with_file_name("topology.toml");
+    let before = fs::read_to_string(&file).unwrap();
+    let line = "topic  = \"telegram_outbox\"";
+    assert_eq!(before.matches(line).count(), 1);
+    installation.write("topology.toml", &before.replace(line, &format!("topic  = \"{topic}\"")));
+    installation.succeed(&["run", "--once"]);
+    assert!(messages(&telegram).is_empty(), "the first poll is quiet, and the backlog stays where it is");
+
+    installation.write("topology.toml", &before);
+    installation.succeed(&["run", "--only", "send", "--until-end"]);
+    assert_eq!(messages(&telegram), [backlog], "without another topic it is sent");
+}
