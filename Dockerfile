@@ -32,7 +32,8 @@ RUN useradd --uid 10001 --user-group --no-create-home --home-dir /var/lib/tidewa
     && install -d -o tidewatch -g tidewatch -m 0750 /var/lib/tidewatch
 
 COPY --from=builder /out/tidewatch /usr/local/bin/tidewatch
-# The shipped pipeline; put another file in its place for one's own.
+# The shipped pipeline; put another file in its place for one's own. From the environment it takes TELEGRAM_CHAT_ID, and where it has
+# [youtube] and [telegram] also YOUTUBE_API_KEY and TELEGRAM_BOT_TOKEN.
 COPY topology.toml /etc/tidewatch/topology.toml
 
 USER 10001:10001

@@ -104,11 +104,27 @@ fn the_image_is_built_from_what_the_repository_has() {
 }
 
 #[test]
+fn what_the_shipped_topology_takes_from_the_environment_is_handed_on() {
+    let (topology, compose) = (text("topology.toml"), text("docker-compose.yml"));
+    // Also what is commented out: it can be had by removing the sign.
+    let names = topology.split("{ env = \"").skip(1).filter_map(|rest| rest.split('"').next());
+    // Where it explains the form of such a value it says NAME.
+    let names: BTreeSet<&str> = names.filter(|name| *name != "NAME").collect();
+    assert_eq!(names, BTreeSet::from(["TELEGRAM_BOT_TOKEN", "TELEGRAM_CHAT_ID", "YOUTUBE_API_KEY"]));
+    let shared = compose.split("\nservices:").next().unwrap();
+    let manual = text("docs/deployment.md");
+    for name in names {
+        assert!(shared.contains(&format!("    {name}: ${{{name}:")), "the compose file does not hand on {name}");
+        assert!(manual.contains(&format!("echo '{name}=")), "docs/deployment.md does not say how to set {name}");
+    }
+}
+
+#[test]
 fn no_secret_stands_in_the_compose_file() {
     let compose = text("docker-compose.yml");
-    let secret = |name: &str| ["TOKEN", "PASSWORD", "SECRET", "CHAT_ID"].iter().any(|part| name.contains(part));
+    let secret = |name: &str| ["TOKEN", "KEY", "PASSWORD", "SECRET", "CHAT_ID"].iter().any(|part| name.contains(part));
     let settings: Vec<_> =
         compose.lines().filter_map(|line| line.trim().split_once(": ")).filter(|(name, _)| secret(name) && !name.contains(' ')).collect();
-    assert!(settings.len() >= 2, "{settings:?}");
+    assert!(settings.len() >= 4, "{settings:?}");
     assert!(settings.iter().all(|(_, value)| value.starts_with("${")), "{settings:?}");
 }

@@ -24,6 +24,7 @@ mod kafka_poller;
 mod kills;
 mod layout;
 mod lifecycle;
+mod newcomer;
 mod oracle;
 mod random;
 mod real;
