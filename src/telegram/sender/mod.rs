@@ -20,7 +20,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use letter::{Letter, REPLAY};
+pub use letter::Letter;
 
 use super::desk::{Desk, Known};
 use super::sent_log::{self, ChatId, ChatRow, Event, Intent, Queued};
