@@ -15,6 +15,7 @@ mod conformance;
 mod data;
 mod dead_letters;
 mod demo;
+mod dry_run;
 mod deployment;
 mod http;
 mod installation;
