@@ -180,37 +180,28 @@ pub(crate) fn refused(error: installation::Error) -> Error {
     use installation::Error as E;
     use runtime::Error as R;
     match &error {
-        E::Directory(directory::Error::Io { .. } | directory::Error::Held { .. }) | E::Storage { .. } | E::Log(_) => {
-            Error::unavailable(error)
-        }
-        E::Directory(_) => Error::user(error),
+        E::Directory(directory::Error::Io { .. } | directory::Error::Held { .. })
+        | E::Storage { .. }
+        | E::Log(_)
+        | E::Retention(retention::Error::Log(_))
+        | E::Desk(telegram::DeskError::Thread(_))
         // A registry that is down is no fault of the topology.
-        E::Retention(retention::Error::Log(_))
         | E::Registry(_)
         | E::Topology(config::Error::Register { source: RegistryError::Unavailable { .. }, .. }) => Error::unavailable(error),
-        E::Topology(_) => Error::config(error),
+        E::Directory(_) => Error::user(error),
+        E::Topology(_) | E::YouTube(_) | E::Sender(_) | E::Desk(_) => Error::config(error),
         E::MissingTopics { .. } | E::Engine(R::MissingTopic { .. }) => Error::config(error).hinted(SETUP),
         E::Retention(too_short) => {
             let hint = too_short.hint();
-            let error = Error::config(error);
-            match hint {
-                Some(hint) => error.hinted(hint),
-                None => error,
-            }
+            Error::config(error).hinted_if(hint)
         }
         E::Engine(R::TopicPartitions { .. } | R::OffsetLost { .. } | R::OffsetOutOfRange { .. } | R::Layout { .. }) => {
             Error::config(error).hinted("`tidewatch reset` says what it would do before it does anything.")
         }
         E::Engine(_) => Error::internal(error),
-        E::YouTube(_) | E::Sender(_) | E::Desk(telegram::DeskError::Client(_) | telegram::DeskError::NoToken) => Error::config(error),
-        E::Desk(telegram::DeskError::Thread(_)) => Error::unavailable(error),
         E::Poller(poller) => {
-            let (hint, configuration) = (poller.hint(), poller.is_configuration());
-            let error = if configuration { Error::config(error) } else { Error::unavailable(error) };
-            match hint {
-                Some(hint) => error.hinted(hint),
-                None => error,
-            }
+            let hint = poller.hint();
+            if poller.is_configuration() { Error::config(error) } else { Error::unavailable(error) }.hinted_if(hint)
         }
     }
 }

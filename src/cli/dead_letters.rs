@@ -232,9 +232,5 @@ impl Post<'_> {
 
 fn failed(error: letters::Error) -> Error {
     let hint = error.hint();
-    let error = if error.is_by_user() { Error::user(error) } else { Error::unavailable(error) };
-    match hint {
-        Some(hint) => error.hinted(hint),
-        None => error,
-    }
+    if error.is_by_user() { Error::user(error) } else { Error::unavailable(error) }.hinted_if(hint)
 }

@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use super::context::{Context, refused};
 use super::shutdown::Shutdown;
-use super::simulation::Simulation;
+use super::simulation::{Services, Simulation};
 use super::temporary::Temporary;
 use super::terminal::say;
 use super::{Error, Result, http, replay, run};
-use crate::config;
+use crate::config::{self, Parts};
 use crate::operate::health::Reported;
 use crate::operate::installation;
 
@@ -61,15 +61,16 @@ pub(super) fn execute(args: &Args, context: &Context, shutdown: &Shutdown) -> Re
 }
 
 fn simulate(args: &Args, context: &Context, shutdown: &Shutdown) -> Result {
-    let config = context.load_embedded()?;
+    let mut config = context.load_embedded()?;
     let temporary = if context.state_dir.is_none() { Some(Temporary::new().map_err(Error::unavailable)?) } else { None };
     let path = temporary.as_ref().map_or_else(|| context.state_dir(), |temporary| temporary.path().to_owned());
     let installation = context.own(&path)?;
+    let services = Services::start(&installation, &mut config, args.seed, context)?;
     let engine = installation.engine(&config, |_| ()).map_err(refused)?;
-    let reported = Reported::default();
+    let reported = Reported::of(Parts::ALL);
     let server = run::serve(&installation, &config, &reported)?;
     let http = args.listen.serve(&installation, &reported)?;
-    let mut simulation = Simulation::start(&installation, &config, args.seed, context)?;
+    let mut simulation = Simulation::start(services, &installation, &config, &reported)?;
     say(&format!("A simulated channel (seed {}), faster than real time. Ctrl-C ends it.", args.seed));
     if let Some(http) = &http {
         say(&format!("HTTP on http://{}", http.address()));

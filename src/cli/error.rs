@@ -70,6 +70,15 @@ impl Error {
         self
     }
 
+    /// Adds a hint where there is one.
+    #[must_use]
+    pub fn hinted_if(self, hint: Option<impl Into<String>>) -> Self {
+        match hint {
+            Some(hint) => self.hinted(hint),
+            None => self,
+        }
+    }
+
     /// Reads standard output's end: a reader that went away ends the command without a fuss.
     pub(crate) fn output(error: io::Error) -> Self {
         match error.kind() {

@@ -4,6 +4,7 @@ pub mod check;
 mod context;
 mod dead_letters;
 mod demo;
+mod dry_run;
 mod error;
 mod http;
 mod import;
@@ -91,7 +92,7 @@ enum Command {
     DeadLetters(dead_letters::Args),
     /// Ask whether the process that owns the state directory is ready: exit code 0 if so, else 1
     Status(status::Args),
-    /// Find the ids of chats, and try whether messages arrive
+    /// Find the ids of chats, try whether messages arrive, show what would be sent
     #[command(subcommand)]
     Telegram(telegram::Command),
 }

@@ -10,6 +10,7 @@ use crate::config::{Config, LoadOptions, Parts};
 use crate::operate::ends::Sender;
 use crate::operate::health::Reported;
 use crate::operate::installation::{self, Installation};
+use crate::operate::outgoing::Outgoing;
 use crate::operate::owner::{self, Owner};
 use crate::operate::socket::Server;
 use crate::streams::runtime::{Options, Status, Streams};
@@ -243,6 +244,7 @@ pub(super) fn serve(installation: &Installation, config: &Config, reported: &Rep
         registry: installation.registry(),
         application_id: Arc::clone(&config.application_id),
         targets: owner::targets(config),
+        outgoing: Outgoing::of(config),
         reported: reported.clone(),
     };
     let server = Server::start(installation.directory().path(), Arc::new(owner));

@@ -1,5 +1,6 @@
 //! `demo` without a file: the real poller, the real engine and the real sender between a simulated YouTube and a simulated Telegram.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
@@ -11,7 +12,8 @@ use super::context::{Context, refused};
 use super::shutdown::Shutdown;
 use super::terminal::{Out, say};
 use super::{Error, Result};
-use crate::config::{Config, OnUnknown, Rates, ValueFormat};
+use crate::config::{self, Config, External, OnUnknown, Parts, Rates, Source};
+use crate::operate::ends::Sender;
 use crate::operate::health::Reported;
 use crate::operate::installation::{self, Installation};
 use crate::operate::simulated::channel::PLAYLIST;
@@ -19,13 +21,10 @@ use crate::operate::simulated::telegram::{self as fake_telegram, Event};
 use crate::operate::simulated::youtube as fake_youtube;
 use crate::operate::simulated::{self, Channel, Fault, Faults, Telegram, YouTube};
 use crate::operate::tally::{self, Messages};
-use crate::operate::{owner, tap};
+use crate::operate::tap;
 use crate::streams::clock::{Clock, ScaledClock, Timestamp};
-use crate::streams::log::TopicConfig;
 use crate::streams::runtime::{ClientState, Streams};
-use crate::telegram::{self, Desk, Limits};
-use crate::youtube;
-use crate::youtube::poller::{self, Parts, Poller};
+use crate::youtube::poller;
 
 /// When the simulation begins: 2026-08-06T15:00:00Z, an afternoon.
 const START: Timestamp = Timestamp(1_786_028_400_000);
@@ -65,12 +64,21 @@ const SENDER_CACHE_BYTES: usize = 4 << 20;
 const API_KEY: &str = "simulated";
 const TOKEN: &str = "1:simulated";
 
+/// The services, before anything runs between them.
+pub(super) struct Services {
+    youtube: YouTube,
+    telegram: Telegram,
+    events: mpsc::Receiver<Event>,
+    /// The poller's: that of the simulated channel.
+    clock: Arc<dyn Clock>,
+}
+
 /// Everything around the engine.
 pub(super) struct Simulation {
     youtube: YouTube,
     // Held for its server.
     _telegram: Telegram,
-    sender: Streams,
+    sender: Sender,
     poller: Option<JoinHandle<std::result::Result<(), poller::Error>>>,
     stop: Arc<AtomicBool>,
     events: mpsc::Receiver<Event>,
@@ -78,16 +86,17 @@ pub(super) struct Simulation {
     messages: Messages,
 }
 
-impl Simulation {
-    /// Starts the services, the sender and the poller.
-    pub(super) fn start(installation: &Installation, config: &Config, seed: u64, context: &Context) -> Result<Self> {
-        let target = owner::targets(config);
-        let target = owner::target(&target, None).map_err(Error::user)?;
+impl Services {
+    /// Starts the services; whatever `config` says of YouTube and Telegram, from now on it names these.
+    pub(super) fn start(installation: &Installation, config: &mut Config, seed: u64, context: &Context) -> Result<Self> {
+        let source = source(config)?;
+        let (source, observations) = (Arc::clone(&source.name), Arc::clone(&source.topic));
+        let outbox = outbox(config)?;
+        installation.create_topics(config, Parts::TOPOLOGY).map_err(refused)?;
         // Later observations are those of an earlier demonstration: it goes on after them.
-        let begin = newest(installation, &target.topic)?.map_or(START, |newest| Timestamp(newest.0.saturating_add(600_000)));
+        let begin = newest(installation, &observations)?.map_or(START, |newest| Timestamp(newest.0.saturating_add(600_000)));
         let mut channel = Channel::new(seed, START);
         channel.pass_until(begin.min(Timestamp(START.0 + CATCH_UP_MAX_MS)));
-        let clock: Arc<dyn Clock> = Arc::new(ScaledClock::new(begin, SPEED, Arc::clone(&context.clock)));
         let options = fake_youtube::Options { api_key: API_KEY.to_owned(), units_per_day: u64::MAX, faults: Faults::none() };
         let youtube = YouTube::start(channel, options).map_err(unavailable)?;
         let (sender, events) = mpsc::channel(EVENTS_MAX);
@@ -101,11 +110,25 @@ impl Simulation {
             ..fake_telegram::Options::new(TOKEN)
         };
         let telegram = Telegram::start(options, Arc::clone(&context.clock)).map_err(unavailable)?;
+        config.youtube = Some(watched(source, youtube.base_url()));
+        config.telegram = Some(sending(outbox, &telegram.base_url()));
+        let clock = Arc::new(ScaledClock::new(begin, SPEED, Arc::clone(&context.clock)));
+        Ok(Self { youtube, telegram, events, clock })
+    }
+}
 
-        let sender = sender_engine(installation, config, &telegram.base_url(), context)?;
-        let poller = Poller::new(poller_parts(installation, target, &youtube.base_url(), clock)?);
-        let mut poller = poller.map_err(|error| Error::config(error).hinted("The simulated channel is one of YouTube videos."))?;
-        sender.start().map_err(failed)?;
+impl Simulation {
+    /// Starts the sender and the poller of `config` between the services.
+    pub(super) fn start(services: Services, installation: &Installation, config: &Config, reported: &Reported) -> Result<Self> {
+        let Services { youtube, telegram, events, clock } = services;
+        let sender = installation.sender(config, |options| options.cache_bytes = SENDER_CACHE_BYTES).map_err(refused)?;
+        let poller = installation.poller(config, clock).map_err(refused)?;
+        let (Some(sender), Some(mut poller)) = (sender, poller) else {
+            return Err(Error::internal("the simulated services are not in the configuration"));
+        };
+        reported.watch_desk(Arc::clone(&sender.desk));
+        reported.watch_poller(poller.status());
+        sender.engine.start().map_err(failed)?;
         let stop = Arc::new(AtomicBool::new(false));
         let stopping = Arc::clone(&stop);
         let poller = std::thread::Builder::new().name("poller".to_owned()).spawn(move || poller.run(&|| stopping.load(Ordering::SeqCst)));
@@ -125,8 +148,9 @@ impl Simulation {
     /// Tells what happens until it is told to stop, the time is over, or one of the parts ends.
     pub(super) fn show(&mut self, engine: &Streams, reported: &Reported, shutdown: &Shutdown, over: &mut dyn FnMut() -> bool) -> Result {
         let works = |engine: &Streams| matches!(engine.state(), ClientState::Created | ClientState::Rebalancing | ClientState::Running);
-        while !over() && works(engine) && works(&self.sender) && !self.poller.as_ref().is_none_or(JoinHandle::is_finished) {
+        while !over() && works(engine) && works(&self.sender.engine) && !self.poller.as_ref().is_none_or(JoinHandle::is_finished) {
             reported.take(engine);
+            reported.set_sender(self.sender.engine.state(), self.sender.engine.status());
             self.tell()?;
             if shutdown.wait(LOOK) {
                 break;
@@ -163,7 +187,7 @@ impl Simulation {
         self.stop.store(true, Ordering::SeqCst);
         let polled = self.poller.take().map_or(Ok(Ok(())), JoinHandle::join).map_err(|_| Error::internal("the poller panicked"));
         let closed = engine.close().map_err(failed);
-        let sent = self.sender.close().map_err(failed);
+        let sent = self.sender.engine.close().map_err(failed);
         // What stopped one of them is the cause of whatever else went wrong.
         polled?.map_err(Error::internal)?;
         closed?;
@@ -188,73 +212,56 @@ fn newest(installation: &Installation, topic: &str) -> Result<Option<Timestamp>>
     Ok(newest)
 }
 
-fn poller_parts(
-    installation: &Installation,
-    target: &crate::operate::append::Target,
-    base_url: &str,
-    clock: Arc<dyn Clock>,
-) -> Result<Parts> {
-    let options = youtube::Options {
-        base_url: base_url.to_owned(),
-        api_key: API_KEY.into(),
-        timeout: REQUEST_TIME,
-        user_agent: "tidewatch (demo)".to_owned(),
-    };
-    let settings = poller::Settings {
-        application_id: Arc::clone(&target.application_id),
-        topic: Arc::clone(&target.topic),
-        schema: target.schema.clone(),
+/// The simulated channel's list, as `[youtube]` would say it.
+fn watched(source: Arc<str>, base_url: String) -> config::YouTube {
+    config::YouTube {
+        api_key: External::literal(API_KEY),
         playlists: vec![PLAYLIST.to_owned()],
         channels: Vec::new(),
         videos: Vec::new(),
         every: POLL_INTERVAL,
         quota_per_day: 10_000,
         removed_after: 3,
-    };
-    Ok(Parts {
-        log: installation.log(),
-        registry: installation.registry(),
-        clock,
-        client: youtube::Client::new(&options).map_err(Error::internal)?,
-        settings,
-        instance_id: installation.directory().instance_id().into(),
-        creates_topic: true,
-    })
+        base_url,
+        timeout: REQUEST_TIME,
+        source,
+    }
 }
 
-/// The sender, on an engine of its own. Its limits are none: the simulated Telegram takes its time.
-fn sender_engine(installation: &Installation, config: &Config, base_url: &str, context: &Context) -> Result<Streams> {
-    let outbox = outbox(config)?;
-    let options = telegram::Options { base_url: base_url.to_owned(), token: TOKEN.into(), timeout: REQUEST_TIME };
-    let client = telegram::Client::new(&options).map_err(Error::internal)?;
+/// The simulated Telegram, as `[telegram]` would say it. There are no limits worth the name: it takes its time itself.
+fn sending(outbox: Arc<str>, base_url: &str) -> config::Telegram {
     let many = std::num::NonZeroU32::MIN.saturating_add(999);
-    let rates = Rates { chat_per_second: many, group_per_minute: many, bot_per_second: many };
-    let limits = Limits::new(&rates, Arc::clone(&context.clock));
-    let desk = Desk::start(client, limits, config.engine.partitions, Arc::clone(&context.clock)).map_err(Error::unavailable)?;
-    let settings = telegram::Settings {
-        outbox: outbox.into(),
-        format: ValueFormat::Avro,
-        dead_letters: telegram::DEAD_LETTERS.into(),
+    config::Telegram {
+        token: External::literal(TOKEN),
+        base_url: base_url.into(),
+        timeout: REQUEST_TIME,
+        outbox,
         on_unknown: OnUnknown::SendAgain,
-        chats: std::collections::BTreeMap::new(),
+        chats: BTreeMap::new(),
         remember: Duration::from_secs(30 * 86_400),
-    };
-    let topology = telegram::topology(&settings, installation.registry(), desk).map_err(Error::internal)?;
-    let dead_letters = TopicConfig::keep(config.engine.partitions);
-    installation.create_topic(telegram::DEAD_LETTERS, &dead_letters).map_err(refused)?;
-    let mut options = telegram::runtime_options(config, installation.directory().instance_id());
-    options.cache_bytes = SENDER_CACHE_BYTES;
-    installation.beside("sender", Arc::new(topology), options).map_err(refused)
+        limits: Rates { chat_per_second: many, group_per_minute: many, bot_per_second: many },
+    }
 }
 
-/// The topic whose messages are sent.
-fn outbox(config: &Config) -> Result<&str> {
+/// The source whose topic takes the observations: that of `[youtube]`, or the only one.
+fn source(config: &Config) -> Result<&Source> {
+    match (config.youtube_source(), config.sources.as_slice()) {
+        (Some(source), _) | (None, [source]) => Ok(source),
+        (None, _) => {
+            let error = Error::user("the topology has several sources");
+            Err(error.hinted("`source` in [youtube] says which of them takes what is observed."))
+        }
+    }
+}
+
+/// The topic whose messages are sent: that of `[telegram]`, or the only one.
+fn outbox(config: &Config) -> Result<Arc<str>> {
     if let Some(telegram) = &config.telegram {
-        return Ok(&telegram.outbox);
+        return Ok(Arc::clone(&telegram.outbox));
     }
     let mut topics = tally::message_topics(config);
     match (topics.next(), topics.next()) {
-        (Some(outbox), None) => Ok(outbox),
+        (Some(outbox), None) => Ok(outbox.into()),
         (None, _) => Err(Error::user("the topology writes no messages").hinted("A sink with value = \"telegram_message\" does.")),
         (Some(_), Some(_)) => {
             let error = Error::user("the topology writes messages to several topics");

@@ -9,7 +9,7 @@ use serde_json::json;
 use super::context::Context;
 use super::shutdown::Shutdown;
 use super::terminal::{Out, say};
-use super::{Error, Result};
+use super::{Error, Result, dry_run};
 use crate::config::{BotApi, LoadOptions, Origin, Rates};
 use crate::telegram::{BuildError, Chat, Client, Failure, Limits, Message, Options, Outcome, Request, chats};
 
@@ -33,6 +33,11 @@ pub(super) enum Command {
     Chats(ChatsArgs),
     /// Send a short message to every chat that the topology names
     Test(TestArgs),
+    /// Show what would be sent now, without sending it
+    ///
+    /// Those messages that wait for their turn come first, then those that the sender has not read yet. Telegram is not asked and nothing is written.
+    /// It says what would be sent, not when: limits and pauses are left out.
+    DryRun(dry_run::Args),
 }
 
 #[derive(Debug, clap::Args)]
@@ -61,11 +66,16 @@ struct NotSent {
 }
 
 pub(super) fn execute(command: &Command, context: &Context, shutdown: &Shutdown) -> Result {
+    if let Command::DryRun(args) = command {
+        return dry_run::execute(args, context, shutdown);
+    }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Error::internal)?;
     let work = async {
         match command {
             Command::Chats(args) => show_chats(args, context).await,
             Command::Test(args) => test(args, context).await,
+            // Done above: it asks nobody over the network.
+            Command::DryRun(_) => Ok(()),
         }
     };
     let ended = runtime.block_on(async {

@@ -134,6 +134,5 @@ fn declare_sink(sink: &Sink, registry: &dyn Registry, mut builder: TopologyBuild
 }
 
 fn misfit(sink: &Sink, misfits: Vec<Misfit>) -> Error {
-    let unknown = || Misfit { field: "".into(), wanted: String::new(), path: None, found: None };
-    Error::Misfit { sink: Arc::clone(&sink.name), source: misfits.into_iter().next().unwrap_or_else(unknown) }
+    Error::Misfit { sink: Arc::clone(&sink.name), source: Misfit::first(misfits) }
 }

@@ -29,7 +29,7 @@ pub use kafka::{Kafka, Overrides, RegistryAddress, parse_server};
 pub use model::{Config, Engine, Processor, Recipient, Sink, SinkInput, Source, ValueFormat};
 pub use registry::RegistryLookup;
 pub use telegram::{BotApi, DEFAULT_BOT_API, OnUnknown, Rates, Telegram, check_bot_api, check_bot_token};
-pub use youtube::{WatchedChannel, YouTube, observation_shape};
+pub use youtube::{WatchedChannel, YouTube};
 
 /// The name of the topology file where none is given.
 pub const DEFAULT_PATH: &str = "topology.toml";

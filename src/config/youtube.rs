@@ -6,7 +6,6 @@ use std::time::Duration;
 use super::document;
 use super::external::External;
 use super::kafka;
-use crate::avro::{Field, Shape, Type};
 use crate::youtube::ids::{Channel, Uploads};
 
 /// Where the API is.
@@ -76,24 +75,6 @@ impl YouTube {
             source,
         })
     }
-}
-
-/// The fields of an observation, as the poller writes them into the source's topic; any of them may be null.
-pub fn observation_shape() -> Shape {
-    let fields = [
-        ("title", Type::String),
-        ("views", Type::Long),
-        ("likes", Type::Long),
-        ("comments", Type::Long),
-        ("channel_id", Type::String),
-        ("channel_title", Type::String),
-        ("playlists", Type::Strings),
-        ("published_at", Type::Timestamp),
-        ("duration_seconds", Type::Long),
-        ("live_state", Type::String),
-        ("appeared", Type::String),
-    ];
-    Shape { fields: fields.into_iter().map(|(path, ty)| Field::new(path, ty, true)).collect() }
 }
 
 /// Whether `text` is an address under which the API may be; if not, why.

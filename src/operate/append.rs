@@ -211,6 +211,5 @@ impl Drop for Appender {
 }
 
 fn misfit(topic: &Arc<str>, misfits: Vec<Misfit>) -> Error {
-    let none = || Misfit { field: Arc::from(""), wanted: String::new(), path: None, found: None };
-    Error::Schema { topic: Arc::clone(topic), source: misfits.into_iter().next().unwrap_or_else(none) }
+    Error::Schema { topic: Arc::clone(topic), source: Misfit::first(misfits) }
 }

@@ -6,12 +6,10 @@ use super::installation::{Error, Installation};
 use crate::config::{Config, Parts};
 use crate::streams::clock::Clock;
 use crate::streams::runtime::{Options, Streams};
+use crate::streams::state::directory;
 use crate::telegram::{self, Desk};
 use crate::youtube::poller::{self, Poller};
 use crate::youtube::{self, Problem};
-
-/// The directory of the sender's state, beside that of the topology's.
-const SENDER_STATE: &str = "sender";
 
 /// The sender: an engine of its own, and the desk where its requests are made.
 #[derive(Debug)]
@@ -51,7 +49,7 @@ impl Installation {
         let topology = telegram::topology(&telegram::Settings::of(config, telegram), self.registry(), Arc::clone(&desk))?;
         let mut options = telegram::runtime_options(config, self.directory().instance_id());
         adjust(&mut options);
-        let engine = self.beside(SENDER_STATE, Arc::new(topology), options)?;
+        let engine = self.beside(directory::SENDER, Arc::new(topology), options)?;
         Ok(Some(Sender { engine, desk }))
     }
 }

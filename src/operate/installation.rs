@@ -202,13 +202,13 @@ impl Installation {
         let mut options = config.runtime_options(self.directory.instance_id());
         options.create_internal_topics = self.embedded.is_some();
         adjust(&mut options);
-        self.engine_in(&self.directory.state_path(), Arc::new(topology), options)
+        self.engine_in(&self.directory.state_path(directory::TOPOLOGY), Arc::new(topology), options)
     }
 
     /// An engine, not started, for another application beside the topology: on the same log, its state in the directory `name`.
     pub fn beside(&self, name: &str, topology: Arc<dyn Blueprint>, mut options: runtime::Options) -> Result<Streams, Error> {
         options.create_internal_topics = self.embedded.is_some();
-        self.engine_in(&self.directory.path().join(name), topology, options)
+        self.engine_in(&self.directory.state_path(name), topology, options)
     }
 
     fn engine_in(&self, path: &Path, topology: Arc<dyn Blueprint>, options: runtime::Options) -> Result<Streams, Error> {

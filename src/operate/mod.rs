@@ -8,6 +8,7 @@ pub mod import;
 pub mod installation;
 pub mod letters;
 pub mod observations;
+pub mod outgoing;
 pub mod owner;
 pub mod reset;
 pub mod retention;

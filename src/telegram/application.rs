@@ -15,6 +15,9 @@ pub const DEAD_LETTERS: &str = "telegram_dead_letters";
 /// How long the engine waits for a message before it looks whose turn it is.
 const POLL: Duration = Duration::from_millis(20);
 
+/// Chats with a queue that a partition has in memory.
+const CHATS_MAX: usize = 10_000;
+
 /// Why there is no desk.
 #[derive(Debug, thiserror::Error)]
 pub enum DeskError {
@@ -57,6 +60,7 @@ impl Settings {
             on_unknown: telegram.on_unknown,
             chats: telegram.chats.clone(),
             remember: telegram.remember,
+            chats_max: CHATS_MAX,
         }
     }
 }

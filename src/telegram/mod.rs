@@ -29,7 +29,7 @@ pub use desk::{Desk, Status};
 pub use failure::Failure;
 pub use limits::Limits;
 pub use outcome::Outcome;
-pub use sender::{Error, Letter, REPLAY, Settings, topology};
+pub use sender::{Error, Letter, Settings, topology};
 pub use text::{fit, plain};
 
 /// Whether a character turns the direction of the text around it: in a title it would reach into the words of the message.

@@ -6,7 +6,7 @@
 mod answer;
 mod client;
 pub mod ids;
-mod observation;
+pub mod observation;
 pub mod poller;
 mod problem;
 mod quota;

@@ -29,6 +29,14 @@ pub struct Misfit {
     pub found: Option<Type>,
 }
 
+impl Misfit {
+    /// The first of those that [`Encoder::compile`] found; there is always one.
+    pub fn first(misfits: Vec<Self>) -> Self {
+        let none = || Self { field: Arc::from(""), wanted: String::new(), path: None, found: None };
+        misfits.into_iter().next().unwrap_or_else(none)
+    }
+}
+
 fn found_text(path: Option<&str>, found: Option<&Type>) -> String {
     match (path, found) {
         (Some(path), Some(found)) => format!("{path} ({found})"),

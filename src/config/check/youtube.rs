@@ -8,10 +8,11 @@ use super::super::diagnostics::Diagnostic;
 use super::super::document::{self, Document, Text};
 use super::super::external::{External, Origin};
 use super::super::model::ValueFormat;
-use super::super::youtube::{self, YouTube, observation_shape};
+use super::super::youtube::{self, YouTube};
 use super::sources;
 use crate::avro::{Encoder, KeyFormat, Misfit, Shape};
 use crate::youtube::ids::{Channel, Uploads};
+use crate::youtube::observation;
 
 /// Where keys are made.
 pub(super) const KEYS_URL: &str = "https://console.cloud.google.com/apis/credentials";
@@ -151,7 +152,7 @@ fn unfit(source: &sources::Checked, has_aliases: bool) -> Option<(String, String
     if has_aliases {
         return because("it has aliases, so its records are somebody else's");
     }
-    let shape = observation_shape();
+    let shape = observation::shape();
     let schema = &source.schema_name;
     if let Err(misfits) = Encoder::compile(&source.schema, &shape) {
         let first = misfits.first().map(Misfit::to_string).unwrap_or_default();

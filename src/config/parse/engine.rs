@@ -1,11 +1,11 @@
 //! Reads `[errors]` and `[engine]`.
 
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use toml::Spanned;
 
 use super::super::diagnostics::Diagnostic;
-use super::super::document;
 use super::super::external::External;
 use super::super::model::Engine;
 use super::reader::{Reader, Value};
@@ -14,6 +14,9 @@ use crate::streams::topology::{ErrorPolicy, OnError};
 
 /// What may become of a bad record.
 pub(super) const POLICIES: [(&str, OnError); 3] = [("fail", OnError::Fail), ("skip", OnError::Skip), ("dead-letter", OnError::DeadLetter)];
+
+/// A time that nothing takes: the longest switches the watchdog off.
+const WATCHDOG: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_secs(3_650 * 86_400);
 
 const MEBIBYTE: usize = 1 << 20;
 
@@ -46,18 +49,13 @@ pub(super) fn engine(value: &Value<'_>, faults: &mut Vec<Diagnostic>) -> (Engine
     let transaction_timeout_ms = i64::try_from(engine.transaction_timeout.as_millis()).unwrap_or(i64::MAX);
     commit_interval(&mut table, transaction_timeout_ms, &mut engine.commit_interval);
     set(&mut engine.commit_records_max, table.integer("commit_records_max", 1..10_000_001), i64::unsigned_abs);
-    if table.has("commit_at_end_of_input") {
-        engine.commit_at_end_of_input = table.boolean("commit_at_end_of_input");
-    } else {
-        // Known, so that it is thought of when a key is misspelt.
-        table.take("commit_at_end_of_input");
-    }
+    engine.commit_at_end_of_input = table.boolean_or("commit_at_end_of_input", engine.commit_at_end_of_input);
     set(&mut engine.overlay_bytes_max, table.integer("overlay_mib", 1..4097), mebibytes);
     set(&mut engine.cache_bytes, table.integer("cache_mib", 1..65_537), mebibytes);
     set(&mut engine.write_back_bytes, table.integer("write_back_mib", 1..4097), mebibytes);
     set(&mut engine.write_back_interval, table.integer("write_back_interval_ms", 1..3_600_001), millis);
     set(&mut engine.endtxn_guard, table.integer("endtxn_guard_ms", 1..transaction_timeout_ms), millis);
-    watchdog(&mut table, &mut engine.watchdog);
+    engine.watchdog = table.duration("watchdog", "30s", &WATCHDOG).unwrap_or(engine.watchdog);
     table.finish();
     (engine, instance_id)
 }
@@ -91,19 +89,4 @@ fn commit_interval(table: &mut Reader<'_, '_>, transaction_timeout_ms: i64, into
         return;
     }
     *into = millis(number.into_inner());
-}
-
-fn watchdog(table: &mut Reader<'_, '_>, into: &mut Duration) {
-    let Some(text) = table.text("watchdog", "watchdog = \"30s\"") else { return };
-    match document::duration(text.get_ref()) {
-        Some(duration) if !duration.is_zero() => *into = duration,
-        Some(_) => {
-            let fault = Diagnostic::error("bad-duration", text.span(), "`watchdog` cannot be zero");
-            table.faults().push(fault.hinted("as in `watchdog = \"30s\"`"));
-        }
-        None => {
-            let fault = Diagnostic::error("bad-duration", text.span(), format!("\"{}\" is not a duration", text.get_ref()));
-            table.faults().push(fault.hinted("a whole number and one of ms, s, m, h, d, as in `watchdog = \"30s\"`"));
-        }
-    }
 }

@@ -1,13 +1,14 @@
 //! Reads one table key by key: what is taken is checked for its type, what is left over was not known.
 
-use std::ops::Range;
+use std::ops::{Range, RangeInclusive};
+use std::time::Duration;
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::super::closest;
 use super::super::diagnostics::Diagnostic;
-use super::super::document::Text;
+use super::super::document::{self, Text};
 use crate::processors::did_you_mean;
 
 /// A value of the file with its place.
@@ -113,10 +114,35 @@ impl<'a, 'f> Reader<'a, 'f> {
         *seen
     }
 
+    /// `true` or `false` under `key`; `default` where it is absent, and false where it is neither.
+    pub(super) fn boolean_or(&mut self, key: &'static str, default: bool) -> bool {
+        let is_there = self.has(key);
+        // Also asked for where it is absent: known, so that it is thought of when a key is misspelt.
+        self.boolean(key) || (default && !is_there)
+    }
+
     /// A whole number under `key` within `range`, if it is there and is one.
     pub(super) fn integer(&mut self, key: &'static str, range: Range<i64>) -> Option<Spanned<i64>> {
         let (_, value) = self.take(key)?;
         as_integer(key, value, &range, self.faults)
+    }
+
+    /// A duration under `key` within `range`, if it is there and is one; `example` is a good one.
+    pub(super) fn duration(&mut self, key: &'static str, example: &str, range: &RangeInclusive<Duration>) -> Option<Duration> {
+        let example = format!("{key} = \"{example}\"");
+        let text = self.text(key, &example)?;
+        let fault = match document::duration(text.get_ref()) {
+            Some(duration) if range.contains(&duration) => return Some(duration),
+            Some(_) => Diagnostic::error("out-of-range", text.span(), format!("`{key}` cannot be {}", text.get_ref())).hinted(format!(
+                "{} to {}, as in `{example}`",
+                short(*range.start()),
+                short(*range.end())
+            )),
+            None => Diagnostic::error("bad-duration", text.span(), format!("\"{}\" is not a duration", text.get_ref()))
+                .hinted(format!("a whole number and one of ms, s, m, h, d, as in `{example}`")),
+        };
+        self.faults.push(fault);
+        None
     }
 
     /// One of a few words under `key`, if it is there and is one.
@@ -167,6 +193,14 @@ impl<'a, 'f> Reader<'a, 'f> {
         }
         self.faults.extend(self.missing.into_iter().map(|(_, fault)| fault));
     }
+}
+
+/// A duration as the file has it, in the largest unit that leaves nothing over.
+fn short(duration: Duration) -> String {
+    let millis = duration.as_millis();
+    let units = [(86_400_000, "d"), (3_600_000, "h"), (60_000, "m"), (1_000, "s")];
+    let (length, unit) = units.into_iter().find(|(length, _)| millis.is_multiple_of(*length)).unwrap_or((1, "ms"));
+    format!("{}{unit}", millis / length)
 }
 
 /// Text, or a fault; `what` is the value's name in the message.

@@ -5,7 +5,7 @@ use std::ops::{Range, RangeInclusive};
 use std::time::Duration;
 
 use super::super::diagnostics::Diagnostic;
-use super::super::document::{self, Telegram, Text};
+use super::super::document::{Telegram, Text};
 use super::super::telegram::{OnUnknown, Rates};
 use super::reader::{Reader, Value};
 use super::{as_table, kafka};
@@ -29,8 +29,8 @@ pub(super) fn telegram(place: Range<usize>, value: &Value<'_>, faults: &mut Vec<
     let outbox = table.text("outbox", "outbox = \"telegram_outbox\"");
     let on_unknown = table.choice("on_unknown", &ON_UNKNOWN).unwrap_or_default();
     let chats = table.take("chats").map(|(_, value)| chats(value, on_unknown, table.faults())).unwrap_or_default();
-    let remember = duration(&mut table, "remember", "30d", &REMEMBER, "1h to 3650d");
-    let timeout = duration(&mut table, "timeout", "10s", &TIMEOUT, "1s to 60s");
+    let remember = table.duration("remember", "30d", &REMEMBER);
+    let timeout = table.duration("timeout", "10s", &TIMEOUT);
     let rates = table.take("limits").map(|(_, value)| rates(value, table.faults())).unwrap_or_default();
     table.finish();
     Some(Telegram { place, token, base_url, outbox, on_unknown, chats, remember, timeout, rates })
@@ -74,24 +74,4 @@ fn rates(value: &Value<'_>, faults: &mut Vec<Diagnostic>) -> Rates {
     set(&mut rates.bot_per_second, "bot_per_second", 1_001);
     table.finish();
     rates
-}
-
-/// A duration under `key` within `range`, if it is there and is one.
-fn duration(
-    table: &mut Reader<'_, '_>,
-    key: &'static str,
-    example: &str,
-    range: &RangeInclusive<Duration>,
-    words: &str,
-) -> Option<Duration> {
-    let example = format!("{key} = \"{example}\"");
-    let text = table.text(key, &example)?;
-    let fault = match document::duration(text.get_ref()) {
-        Some(duration) if range.contains(&duration) => return Some(duration),
-        Some(_) => Diagnostic::error("out-of-range", text.span(), format!("`{key}` cannot be {}", text.get_ref())).hinted(words),
-        None => Diagnostic::error("bad-duration", text.span(), format!("\"{}\" is not a duration", text.get_ref()))
-            .hinted(format!("a whole number and one of ms, s, m, h, d, as in `{example}`")),
-    };
-    table.faults().push(fault);
-    None
 }

@@ -7,7 +7,7 @@ use toml::Spanned;
 use toml::de::DeValue;
 
 use super::super::diagnostics::Diagnostic;
-use super::super::document::{self, Text, YouTube};
+use super::super::document::{Text, YouTube};
 use super::reader::{self, Reader, Value};
 use super::{as_table, kafka};
 use crate::youtube::ids::{self, Channel, Unfit, Uploads};
@@ -39,11 +39,11 @@ pub(super) fn youtube(place: Range<usize>, value: &Value<'_>, faults: &mut Vec<D
         let fault = Diagnostic::error("nothing-to-watch", place.clone(), format!("[youtube] {what}")).labelled("in this table");
         table.faults().push(fault.hinted(format!("add `{PLAYLISTS_EXAMPLE}`, `channels` or `videos`")));
     }
-    let every = duration(&mut table, "every", "every = \"10m\"", EVERY);
+    let every = table.duration("every", "10m", &EVERY);
     let quota_per_day = table.integer("quota_per_day", 1..10_000_001).map(|units| units.into_inner().unsigned_abs());
     let removed_after = table.integer("removed_after", 1..101).and_then(|polls| u32::try_from(polls.into_inner()).ok());
     let base_url = table.text("base_url", "base_url = \"https://www.googleapis.com/youtube/v3\"");
-    let timeout = duration(&mut table, "timeout", "timeout = \"20s\"", TIMEOUT);
+    let timeout = table.duration("timeout", "20s", &TIMEOUT);
     let source = table.text("source", "source = \"videos\"");
     table.finish();
     let (playlists, channels, videos) = (playlists.unwrap_or_default(), channels.unwrap_or_default(), videos.unwrap_or_default());
@@ -99,7 +99,11 @@ fn channel(value: &Value<'_>, faults: &mut Vec<Diagnostic>) -> Option<(Channel, 
     let mut table = Reader::new("a table of `channels`", value.span(), inner, faults);
     let text = table.required_text("channel", "channel = \"@handle\"");
     let channel = text.and_then(|text| found("channels", &text, ids::channel, table.faults()));
-    let uploads = Uploads { videos: wanted(&mut table, "videos"), shorts: wanted(&mut table, "shorts"), live: wanted(&mut table, "live") };
+    let uploads = Uploads {
+        videos: table.boolean_or("videos", true),
+        shorts: table.boolean_or("shorts", true),
+        live: table.boolean_or("live", true),
+    };
     table.finish();
     if !uploads.videos && !uploads.shorts && !uploads.live && faults.len() == seen {
         let fault = Diagnostic::error("nothing-to-watch", value.span(), "nothing of this channel is watched");
@@ -107,29 +111,4 @@ fn channel(value: &Value<'_>, faults: &mut Vec<Diagnostic>) -> Option<(Channel, 
         return None;
     }
     channel.filter(|_| faults.len() == seen).map(|channel| (channel, uploads))
-}
-
-/// `true` unless it says otherwise.
-fn wanted(table: &mut Reader<'_, '_>, key: &'static str) -> bool {
-    if table.has(key) {
-        return table.boolean(key);
-    }
-    // Known, so that it is thought of when a key is misspelt.
-    table.take(key);
-    true
-}
-
-fn duration(table: &mut Reader<'_, '_>, key: &'static str, example: &str, range: RangeInclusive<Duration>) -> Option<Duration> {
-    let text = table.text(key, example)?;
-    let Some(duration) = document::duration(text.get_ref()) else {
-        let fault = Diagnostic::error("bad-duration", text.span(), format!("\"{}\" is not a duration", text.get_ref()));
-        table.faults().push(fault.hinted(format!("a whole number and one of ms, s, m, h, d, as in `{example}`")));
-        return None;
-    };
-    if !range.contains(&duration) {
-        let fault = Diagnostic::error("out-of-range", text.span(), format!("`{key}` cannot be {}", text.get_ref()));
-        table.faults().push(fault.hinted(format!("{} to {} seconds, as in `{example}`", range.start().as_secs(), range.end().as_secs())));
-        return None;
-    }
-    Some(duration)
 }

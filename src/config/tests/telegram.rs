@@ -132,8 +132,8 @@ fn what_is_not_known_or_out_of_range_is_refused() {
     let one = |line: &str| said(&format!("{GOOD}{line}"));
     assert_eq!(one("tokn = 1"), ["22:1 [telegram] has no key `tokn` | not known here | did you mean `token`?"]);
     assert!(one("on_unknown = \"ignore\"")[0].starts_with("22:14 `on_unknown` cannot be \"ignore\""));
-    assert_eq!(one("timeout = \"61s\""), ["22:11 `timeout` cannot be 61s | 1s to 60s"]);
-    assert_eq!(one("remember = \"1m\""), ["22:12 `remember` cannot be 1m | 1h to 3650d"]);
+    assert_eq!(one("timeout = \"61s\""), ["22:11 `timeout` cannot be 61s | 1s to 1m, as in `timeout = \"10s\"`"]);
+    assert_eq!(one("remember = \"1m\""), ["22:12 `remember` cannot be 1m | 1h to 3650d, as in `remember = \"30d\"`"]);
     assert_eq!(
         one("timeout = \"soon\""),
         ["22:11 \"soon\" is not a duration | a whole number and one of ms, s, m, h, d, as in `timeout = \"10s\"`"]

@@ -178,13 +178,13 @@ fn other_types() {
 #[test]
 fn numbers_and_durations_out_of_range() {
     let line = |line: &str| said(&format!("{GOOD}\n{line}"));
-    assert_eq!(line("every = \"0s\""), ["23:9 `every` cannot be 0s | 1 to 86400 seconds, as in `every = \"10m\"`"]);
-    assert_eq!(line("every = \"2d\""), ["23:9 `every` cannot be 2d | 1 to 86400 seconds, as in `every = \"10m\"`"]);
+    assert_eq!(line("every = \"0s\""), ["23:9 `every` cannot be 0s | 1s to 1d, as in `every = \"10m\"`"]);
+    assert_eq!(line("every = \"2d\""), ["23:9 `every` cannot be 2d | 1s to 1d, as in `every = \"10m\"`"]);
     assert_eq!(
         line("every = \"often\""),
         ["23:9 \"often\" is not a duration | a whole number and one of ms, s, m, h, d, as in `every = \"10m\"`"]
     );
-    assert_eq!(line("timeout = \"10m\""), ["23:11 `timeout` cannot be 10m | 1 to 300 seconds, as in `timeout = \"20s\"`"]);
+    assert_eq!(line("timeout = \"10m\""), ["23:11 `timeout` cannot be 10m | 1s to 5m, as in `timeout = \"20s\"`"]);
     assert_eq!(line("quota_per_day = 0"), ["23:17 `quota_per_day` cannot be 0 | 1 to 10000000"]);
     assert_eq!(line("removed_after = 101"), ["23:17 `removed_after` cannot be 101 | 1 to 100"]);
 }
@@ -295,7 +295,7 @@ fn a_source_that_does_not_take_observations() {
 #[test]
 fn the_shipped_schema_takes_every_field_of_an_observation_that_it_has() {
     let schema = crate::avro::Schema::parse(crate::avro::shipped("youtube_video").unwrap()).unwrap();
-    let shape = observation_shape();
+    let shape = crate::youtube::observation::shape();
     for field in &schema.shape().fields {
         let ours = &shape.fields[shape.index_of(&field.path).unwrap()];
         assert_eq!((&ours.ty, ours.nullable), (&field.ty, true), "{}", field.path);

@@ -12,6 +12,7 @@ use super::observations::{self, BadRow, Fault, Observation, Observations, Row as
 use crate::avro::{Field, Registry, Row, Shape, Type, Value};
 use crate::streams::clock::Timestamp;
 use crate::streams::log::{HeadersBuf, Log};
+use crate::streams::task::put_error_header;
 
 /// Rows of one transaction.
 const TRANSACTION_ROWS_MAX: u64 = 5_000;
@@ -180,15 +181,15 @@ impl Session<'_> {
         headers.clear();
         let place = format!("{}:{}", self.file_name, bad.line);
         let message = bad.fault.to_string();
-        let mut put = |name: &str, value: &str| headers.push(name, Some(value.as_bytes()));
-        put("__streams.errors.exception", "BadRow");
-        put("__streams.errors.stacktrace", &format!("{place}: {message}"));
-        put("__streams.errors.message", &message);
-        put("__streams.errors.topic", self.topic);
-        put("__streams.errors.partition", "-1");
-        put("__streams.errors.offset", "-1");
-        put("tidewatch.import.file", &self.file_name);
-        put("tidewatch.import.line", &bad.line.to_string());
+        let mut put = |name: &str, value: &str| put_error_header(headers, name, value);
+        put("exception", "BadRow");
+        put("stacktrace", &format!("{place}: {message}"));
+        put("message", &message);
+        put("topic", self.topic);
+        put("partition", "-1");
+        put("offset", "-1");
+        headers.push("tidewatch.import.file", Some(self.file_name.as_bytes()));
+        headers.push("tidewatch.import.line", Some(bad.line.to_string().as_bytes()));
     }
 }
 

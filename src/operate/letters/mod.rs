@@ -14,6 +14,7 @@ use super::tap::{self, From, Reader};
 use crate::avro::Registry;
 use crate::streams::log::{self, Headers, Log, RecordRef, TopicPartition};
 use crate::streams::runtime::dead_letter_topic;
+use crate::streams::task::ERROR_HEADERS;
 use crate::telegram;
 
 mod progress;
@@ -21,10 +22,7 @@ mod replay;
 #[cfg(test)]
 mod tests;
 
-pub use replay::{Outcome, Plan, REPLAY_HEADER};
-
-/// What all headers begin with that say why a record is here.
-const ERROR_HEADERS: &str = "__streams.errors.";
+pub use replay::{Outcome, Plan};
 
 /// Why dead letters cannot be listed or put back.
 #[derive(Debug, thiserror::Error)]

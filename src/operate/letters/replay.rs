@@ -11,16 +11,14 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::progress::{METADATA_BYTES_MAX, Progress};
-use super::{ERROR_HEADERS, Error, Filter, Letters, Reason, read};
+use super::{Error, Filter, Letters, Reason, read};
 use crate::operate::tap::{From, Reader};
 use crate::streams::log::{
     self, Consumer, ConsumerOptions, GroupMetadata, HeadersBuf, Isolation, Partition, Producer, ProducerOptions, ProducerRecord, RecordRef,
     TopicPartition,
 };
 use crate::streams::runtime::dead_letter_topic;
-
-/// The header of a record that was put back: the place of its letter, `topic-partition@offset`.
-pub const REPLAY_HEADER: &str = "tidewatch.replay";
+use crate::streams::task::{REPLAY_HEADER, is_own_header};
 
 /// How long a call of the log may take.
 const CALL_TIMEOUT: Duration = Duration::from_secs(30);
@@ -244,7 +242,7 @@ impl Session {
 
     fn append(&mut self, place: &TopicPartition, record: &RecordRef<'_>, topic: usize, partition: Option<Partition>) -> Result<(), Error> {
         self.headers.clear();
-        for (name, value) in record.headers.iter().filter(|(name, _)| !name.starts_with(ERROR_HEADERS) && *name != REPLAY_HEADER) {
+        for (name, value) in record.headers.iter().filter(|(name, _)| is_own_header(name)) {
             self.headers.push(name, value);
         }
         self.headers.push(REPLAY_HEADER, Some(format!("{place}@{}", record.offset).as_bytes()));

@@ -9,11 +9,13 @@ use super::health::Reported;
 use super::import::{Import, Watch};
 use super::letters::Letters;
 use super::observations::Fault;
+use super::outgoing::Outgoing;
 use super::socket::{Failure, Handler, Reply, Request, Response};
 use super::{import, letters, tap};
 use crate::avro::Registry;
 use crate::config::Config;
 use crate::streams::log::Log;
+use crate::telegram::dry_run;
 
 /// Answers with the log that this process owns.
 #[derive(Debug)]
@@ -26,6 +28,8 @@ pub struct Owner {
     pub application_id: Arc<str>,
     /// Where observations may go, by the name of the source.
     pub targets: Vec<(String, Target)>,
+    /// The sender of the application, which may run elsewhere; none without `[telegram]`.
+    pub outgoing: Option<Outgoing>,
     /// What the engine last reported.
     pub reported: Reported,
 }
@@ -61,6 +65,11 @@ pub enum NoTarget {
     },
 }
 
+/// The owner's topology file sends nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the process that owns the state directory runs a topology file without [telegram]")]
+struct NoSender;
+
 /// The source of this name; without one the only one.
 pub fn target<'a>(targets: &'a [(String, Target)], name: Option<&str>) -> Result<&'a Target, NoTarget> {
     let known = || targets.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(", ");
@@ -80,6 +89,7 @@ impl Handler for Owner {
             Request::Tap(request) => self.tap(&request, reply),
             Request::Import { path, source } => self.import(&path, source.as_deref(), reply),
             Request::DeadLetters { request } => self.letters(&request, reply),
+            Request::DryRun => self.dry_run(reply),
             Request::Status => {
                 let health = serde_json::to_value(self.reported.health()).map_err(|error| Failure::of(&error, false))?;
                 reply.say(&Response::Status(health));
@@ -119,6 +129,18 @@ impl Owner {
             }
         };
         done.map_err(|error| Failure { hints: error.hint().into_iter().collect(), ..Failure::of(&error, error.is_by_user()) })
+    }
+
+    fn dry_run(&self, reply: &mut Reply) -> Result<(), Failure> {
+        let none = || Failure::of(&NoSender, true);
+        let outgoing = self.outgoing.as_ref().ok_or_else(none)?;
+        let mut emit = |pending| reply.send(&Response::Pending(Box::new(pending)));
+        let summary = outgoing.preview(&*self.log, Arc::clone(&self.registry), &mut emit).map_err(|error| {
+            let by_user = matches!(error, dry_run::Error::NoTopic { .. });
+            Failure::of(&error, by_user)
+        })?;
+        reply.say(&Response::Previewed(summary));
+        Ok(())
     }
 
     fn import(&self, path: &Path, source: Option<&str>, reply: &mut Reply) -> Result<(), Failure> {

@@ -11,6 +11,10 @@ use crate::streams::clock::Timestamp;
 use crate::streams::log::{self, Admin, Class, Committed, Isolation, Offset, TopicPartition};
 use crate::streams::runtime::{changelog_topic, without_store};
 
+mod ends;
+
+pub use ends::{poller, sender};
+
 /// Why nothing was reset, or not all.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -100,14 +104,16 @@ struct Move {
 /// What a reset will do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Plan {
+    /// Whose reset it is, in messages.
+    whose: String,
     group: String,
     moves: Vec<Move>,
     changelogs: Vec<String>,
     tasks: Vec<String>,
     /// Whether the position moves.
     moves_position: bool,
-    /// The topics that may get records again.
-    repeats: Vec<String>,
+    /// What follows from it, in sentences.
+    consequences: Vec<String>,
 }
 
 /// Looks at what is there and decides what is to be done. Changes nothing.
@@ -144,8 +150,12 @@ pub fn plan(admin: &dyn Admin, application: &Application, scope: &Scope) -> Resu
         }
     }
     let moves_position = matches!(scope, Scope::All(_));
-    let repeats = if moves_position { application.outputs.clone() } else { Vec::new() };
-    Ok(Plan { group: application.id.clone(), moves, changelogs, tasks: application.tasks.clone(), moves_position, repeats })
+    let mut consequences = Vec::new();
+    if moves_position && !application.outputs.is_empty() {
+        consequences.push(format!("What is read a second time is written a second time: {}.", application.outputs.join(", ")));
+    }
+    let whose = format!("the application {}", application.id);
+    Ok(Plan { whose, group: application.id.clone(), moves, changelogs, tasks: application.tasks.clone(), moves_position, consequences })
 }
 
 fn place(admin: &dyn Admin, partition: &TopicPartition, to: To) -> Result<Offset, Error> {
@@ -192,7 +202,7 @@ impl Plan {
 
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "This will, for the application {}:", self.group)?;
+        writeln!(f, "This will, for {}:", self.whose)?;
         for changelog in &self.changelogs {
             writeln!(f, "  delete the topic {changelog} with all its records")?;
         }
@@ -210,8 +220,8 @@ impl fmt::Display for Plan {
             }
         }
         writeln!(f, "It leaves all other topics as they are.")?;
-        if !self.repeats.is_empty() {
-            writeln!(f, "What is read a second time is written a second time: {}.", self.repeats.join(", "))?;
+        for consequence in &self.consequences {
+            writeln!(f, "{consequence}")?;
         }
         Ok(())
     }

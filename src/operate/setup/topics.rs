@@ -162,10 +162,9 @@ impl Comparison<'_> {
             (Role::Changelog { .. }, _) => {
                 "`tidewatch reset` deletes it with the state that no longer fits; then `tidewatch setup` again".to_owned()
             }
-            (Role::PollerState, _) => "delete it, and `tidewatch setup` again: the poller begins anew".to_owned(),
+            (Role::PollerState, _) => "`tidewatch reset --poller` deletes it; then `tidewatch setup` again".to_owned(),
             (Role::SentLog { .. }, _) => {
-                "delete it, and `tidewatch setup` again; what was sent is forgotten then, and a message that is read again is sent again"
-                    .to_owned()
+                "`tidewatch reset --sender` deletes it and says what that means; then `tidewatch setup` again".to_owned()
             }
             (Role::Input, _) => "leave it: keys would move to other partitions, and state does not move with them".to_owned(),
             (_, Some(tools)) if found < wanted => {

@@ -20,7 +20,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::import::Outcome;
-use super::{letters, tap};
+use super::{letters, outgoing, tap};
+use crate::telegram::dry_run;
 
 /// A longer request is refused.
 const REQUEST_BYTES_MAX: usize = 64 << 10;
@@ -61,6 +62,8 @@ pub enum Request {
         /// What of it.
         request: letters::Request,
     },
+    /// Say what the sender would send.
+    DryRun,
     /// Say how the engine is.
     Status,
 }
@@ -84,6 +87,10 @@ pub enum Response {
         /// What is wrong with it.
         fault: String,
     },
+    /// A message that would be sent.
+    Pending(Box<outgoing::Pending>),
+    /// What a dry run of the sender found.
+    Previewed(dry_run::Summary),
     /// So many rows, or letters, are committed.
     Committed(u64),
     /// The import is over.

@@ -17,7 +17,7 @@ impl Handler for Parrot {
                 while !over.is_over() && reply.send(&Response::Committed(1)).is_continue() {}
                 Ok(())
             }
-            Request::DeadLetters { .. } => Ok(()),
+            Request::DeadLetters { .. } | Request::DryRun => Ok(()),
             Request::Import { path, .. } => {
                 let causes = vec!["no such file".to_owned()];
                 Err(Failure { message: format!("{} cannot be read", path.display()), causes, by_user: true, hints: Vec::new() })

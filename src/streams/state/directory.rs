@@ -5,7 +5,8 @@
 //! | `LOCK` | locked (`flock`) by the owner, whose process id and command it names |
 //! | `instance-id` | 128 random bits in hexadecimal, made once; identifies the instance to the group and to its transactions |
 //! | `log/` | the embedded log: the data |
-//! | `state/<task>/` | a cache of the changelogs; may be deleted |
+//! | `state/<task>/` | a cache of the topology's changelogs; may be deleted |
+//! | `sender/<task>/` | the same of the sender's |
 //! | `socket` | where the owner answers other commands |
 //!
 //! The kernel drops the lock with the process, however it ends; what the file says is only believed while it is locked.
@@ -23,6 +24,12 @@ const ATTEMPTS: usize = 10_000;
 
 /// Length of an instance id: 128 bits in hexadecimal.
 const INSTANCE_ID_LENGTH: usize = 32;
+
+/// Whose state it is, by the name of the directory: that of the topology.
+pub const TOPOLOGY: &str = "state";
+
+/// That of the sender.
+pub const SENDER: &str = "sender";
 
 /// Why a directory could not be taken.
 #[derive(Debug, thiserror::Error)]
@@ -97,7 +104,7 @@ impl StateDirectory {
         let written = lock.set_len(0).and_then(|()| lock.rewind()).and_then(|()| lock.write_all(text.as_bytes()));
         written.map_err(|source| Error::Io { action: "write", path: path.join("LOCK"), source })?;
         let instance_id = instance_id(path)?;
-        make_private(&path.join("state"))?;
+        make_private(&path.join(TOPOLOGY))?;
         Ok(Self { path: path.to_owned(), lock, instance_id })
     }
 
@@ -127,13 +134,13 @@ impl StateDirectory {
     }
 
     /// Where the tasks' states lie; exists.
-    pub fn state_path(&self) -> PathBuf {
-        self.path.join("state")
+    pub fn state_path(&self, whose: &str) -> PathBuf {
+        self.path.join(whose)
     }
 
     /// Where the state of a task lies; may not exist yet.
-    pub fn task_path(&self, task: &str) -> PathBuf {
-        self.state_path().join(task)
+    pub fn task_path(&self, whose: &str, task: &str) -> PathBuf {
+        self.state_path(whose).join(task)
     }
 
     /// Where the owner answers other commands.
@@ -142,11 +149,15 @@ impl StateDirectory {
     }
 
     /// The tasks that have a state here, sorted.
-    pub fn tasks(&self) -> Result<Vec<String>> {
-        let path = self.state_path();
+    pub fn tasks(&self, whose: &str) -> Result<Vec<String>> {
+        let path = self.state_path(whose);
         let failed = |source| Error::Io { action: "list", path: path.clone(), source };
         let mut tasks = Vec::new();
-        for entry in fs::read_dir(&path).map_err(failed)? {
+        let entries = match fs::read_dir(&path) {
+            Err(source) if source.kind() == io::ErrorKind::NotFound => return Ok(tasks),
+            entries => entries.map_err(failed)?,
+        };
+        for entry in entries {
             tasks.extend(entry.map_err(failed)?.file_name().into_string());
         }
         tasks.sort_unstable();
@@ -154,8 +165,8 @@ impl StateDirectory {
     }
 
     /// Deletes the state of a task, which must be closed. It is restored from the changelogs.
-    pub fn remove_task(&self, task: &str) -> Result<()> {
-        let path = self.task_path(task);
+    pub fn remove_task(&self, whose: &str, task: &str) -> Result<()> {
+        let path = self.task_path(whose, task);
         match fs::remove_dir_all(&path) {
             Err(source) if source.kind() != io::ErrorKind::NotFound => Err(Error::Io { action: "delete", path, source }),
             _ => Ok(()),
@@ -332,7 +343,7 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let path = root.path().join("deep/state");
         let directory = StateDirectory::open(&path, "x").unwrap();
-        for private in [path.clone(), directory.state_path()] {
+        for private in [path.clone(), directory.state_path(TOPOLOGY)] {
             assert_eq!(fs::metadata(private).unwrap().permissions().mode() & 0o777, 0o700);
         }
         assert_eq!(fs::metadata(path.join("LOCK")).unwrap().permissions().mode() & 0o077, 0);
@@ -364,11 +375,14 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let directory = StateDirectory::open(root.path(), "x").unwrap();
         for task in ["0_1", "0_0"] {
-            fs::create_dir(directory.task_path(task)).unwrap();
+            fs::create_dir_all(directory.task_path(SENDER, task)).unwrap();
         }
-        directory.remove_task("0_1").unwrap();
-        directory.remove_task("0_7").unwrap();
-        assert_eq!(directory.tasks().unwrap(), ["0_0"]);
+        directory.remove_task(SENDER, "0_1").unwrap();
+        directory.remove_task(SENDER, "0_7").unwrap();
+        directory.remove_task(TOPOLOGY, "0_0").unwrap();
+        assert_eq!(directory.tasks(SENDER).unwrap(), ["0_0"]);
+        assert_eq!(directory.tasks(TOPOLOGY).unwrap(), Vec::<String>::new());
+        assert_eq!(directory.tasks("nobody").unwrap(), Vec::<String>::new());
         assert_eq!(directory.log_path(), root.path().join("log"));
         assert_eq!(directory.socket_path(), root.path().join("socket"));
     }

@@ -6,6 +6,22 @@ use std::fmt::Write as _;
 use crate::streams::log::{HeadersBuf, RecordRef, TopicPartition};
 use crate::streams::topology::{Failure, FailureKind};
 
+/// What the headers begin with that say why a record is a dead letter.
+pub const ERROR_HEADERS: &str = "__streams.errors.";
+
+/// The header of a record that was put back to where it came from: the place of its letter, `topic-partition@offset`.
+pub const REPLAY_HEADER: &str = "tidewatch.replay";
+
+/// Whether a header is the record's own: neither says why it became a dead letter nor that it was put back.
+pub fn is_own_header(name: &str) -> bool {
+    !name.starts_with(ERROR_HEADERS) && name != REPLAY_HEADER
+}
+
+/// Appends the header `name`, one of those that say why a record is a dead letter.
+pub fn put_error_header(into: &mut HeadersBuf, name: &str, value: &str) {
+    into.push(&format!("{ERROR_HEADERS}{name}"), Some(value.as_bytes()));
+}
+
 /// Fills `into` with the record's own headers and the reason why it is here. Names are KIP-1034's.
 pub(crate) fn headers(into: &mut HeadersBuf, source: &TopicPartition, record: &RecordRef<'_>, failure: &Failure) {
     into.clear();
@@ -25,11 +41,11 @@ pub(crate) fn headers(into: &mut HeadersBuf, source: &TopicPartition, record: &R
         write!(trace, "\ncaused by: {innermost}").unwrap_or_default();
         cause = error.source();
     }
-    let mut put = |name: &str, value: &str| into.push(name, Some(value.as_bytes()));
-    put("__streams.errors.exception", exception);
-    put("__streams.errors.stacktrace", &trace);
-    put("__streams.errors.message", &innermost);
-    put("__streams.errors.topic", &source.topic);
-    put("__streams.errors.partition", &source.partition.to_string());
-    put("__streams.errors.offset", &record.offset.to_string());
+    let mut put = |name: &str, value: &str| put_error_header(into, name, value);
+    put("exception", exception);
+    put("stacktrace", &trace);
+    put("message", &innermost);
+    put("topic", &source.topic);
+    put("partition", &source.partition.to_string());
+    put("offset", &record.offset.to_string());
 }

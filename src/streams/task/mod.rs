@@ -8,6 +8,7 @@ mod state;
 mod stream_task;
 
 pub use collector::{Output, RecordCollector};
+pub use dead_letter::{ERROR_HEADERS, REPLAY_HEADER, is_own_header, put_error_header};
 pub use error::{Error, Result};
 pub(crate) use error::{StorageTrouble, storage_trouble};
 pub use state::{IllegalTransition, State};

@@ -4,10 +4,10 @@ use std::sync::LazyLock;
 
 use xxhash_rust::xxh3::xxh3_128;
 
-use super::letter::REPLAY;
 use crate::avro::{Row, Shape, Value};
 use crate::processors::message_shape;
 use crate::streams::log::{RecordRef, TopicPartition};
+use crate::streams::task::REPLAY_HEADER;
 use crate::telegram::sent_log::Queued;
 use crate::telegram::text;
 
@@ -70,7 +70,7 @@ impl Incoming {
         };
         message.edit_key = short(message.edit_key);
         message.event_id = if message.event_id.is_empty() { format!("@{place}-{}", record.offset) } else { short(message.event_id) };
-        let replayed = record.headers.iter().any(|(name, _)| name == REPLAY);
+        let replayed = record.headers.iter().any(|(name, _)| name == REPLAY_HEADER);
         Ok(Self { chat: chat.to_owned(), message, replayed })
     }
 }

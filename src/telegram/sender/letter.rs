@@ -5,13 +5,8 @@ use std::sync::Arc;
 use crate::avro::Row;
 use crate::streams::log::{Headers, HeadersBuf, RecordRef};
 use crate::streams::processor::{Deserializer, Record, SerdeError, Serializer};
+use crate::streams::task::{is_own_header, put_error_header};
 use crate::telegram::sent_log::Queued;
-
-/// The header of a record that was sent on by `dead-letters replay`: it is tried again though it was given up.
-pub const REPLAY: &str = "tidewatch.replay";
-
-/// What the headers begin with that say why a record is a dead letter.
-const ERRORS: &str = "__streams.errors.";
 
 /// A value in the sender's topology.
 #[derive(Clone, Debug, Default)]
@@ -47,11 +42,11 @@ impl Serializer<Letter> for Raw {
 pub(super) fn headers(topic: &Arc<str>, message: &Queued, class: &str, reason: &str) -> HeadersBuf {
     let mut headers = HeadersBuf::default();
     for (name, value) in Headers::from_bytes(&message.headers).iter() {
-        if !name.starts_with(ERRORS) && name != REPLAY {
+        if is_own_header(name) {
             headers.push(name, value);
         }
     }
-    let mut put = |name: &str, value: &str| headers.push(&format!("{ERRORS}{name}"), Some(value.as_bytes()));
+    let mut put = |name: &str, value: &str| put_error_header(&mut headers, name, value);
     put("exception", class);
     put("message", reason);
     put("topic", topic);

@@ -20,7 +20,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use letter::{Letter, REPLAY};
+pub use letter::Letter;
 
 use super::desk::{Desk, Known};
 use super::sent_log::{self, ChatId, ChatRow, Event, Intent, Queued};
@@ -42,9 +42,6 @@ const TURN: Duration = Duration::from_millis(20);
 
 /// A run until the end leaves what waits longer to the next one.
 const END_WAIT_MS: i64 = 60_000;
-
-/// Chats with a queue that a task has in memory.
-const CHATS_MAX: usize = if cfg!(test) { 50 } else { 10_000 };
 
 /// Chats that are looked at in one step when they are not all in memory.
 const LOOK_MAX: usize = 1_000;
@@ -71,6 +68,8 @@ pub struct Settings {
     pub chats: BTreeMap<String, OnUnknown>,
     /// How long it is remembered what was sent.
     pub remember: Duration,
+    /// Chats with a queue that a partition has in memory; the others come in turns.
+    pub chats_max: usize,
 }
 
 impl Settings {
@@ -164,11 +163,11 @@ struct Sender {
 impl Sender {
     fn new(settings: Arc<Settings>, desk: Arc<Desk>) -> Self {
         Self {
+            view: View::new(settings.chats_max),
             settings,
             desk,
             store: None,
             owner: None,
-            view: View::new(CHATS_MAX),
             pending: Vec::new(),
             settled: Vec::new(),
             forget_at: Timestamp(0),

@@ -32,9 +32,8 @@ use self::memory::Memory;
 use self::round::Round;
 use self::schedule::{Due, after, back_off, due, until};
 use self::writer::Writer;
-use super::{Budget, Client};
+use super::{Budget, Client, observation};
 use crate::avro::{Encoder, Misfit, Registry, RegistryError, SchemaId};
-use crate::config::observation_shape;
 use crate::streams::clock::{Clock, Timestamp};
 use crate::streams::log::{Class, Log, TopicConfig};
 use crate::streams::task::chain;
@@ -166,7 +165,7 @@ impl Poller {
     /// A poller; it joins its group when it runs.
     pub fn new(parts: Parts) -> Result<Self, Error> {
         let settings = &parts.settings;
-        let encoder = Encoder::compile(&settings.schema, &observation_shape()).map_err(|misfits| misfit(&settings.topic, misfits))?;
+        let encoder = Encoder::compile(&settings.schema, &observation::shape()).map_err(|misfits| misfit(&settings.topic, misfits))?;
         let state_topic: Arc<str> = state_topic(&settings.application_id).into();
         if parts.creates_topic {
             match parts.log.admin().create_topic(&state_topic, &TopicConfig::compact(1)) {
@@ -456,6 +455,5 @@ impl Poller {
 }
 
 fn misfit(topic: &Arc<str>, misfits: Vec<Misfit>) -> Error {
-    let none = || Misfit { field: Arc::from(""), wanted: String::new(), path: None, found: None };
-    Error::Schema { topic: Arc::clone(topic), source: misfits.into_iter().next().unwrap_or_else(none) }
+    Error::Schema { topic: Arc::clone(topic), source: Misfit::first(misfits) }
 }

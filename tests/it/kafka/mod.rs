@@ -1,6 +1,7 @@
 //! The real binary, as processes, on a real broker and a real registry; what it leaves there is read by Confluent's own client.
 
 mod answers;
+mod ends;
 mod foreign;
 mod instances;
 mod keeping;

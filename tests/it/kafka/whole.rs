@@ -21,7 +21,7 @@ const KILLS: usize = 30;
 /// One poller, two instances of the topology, one sender.
 const PARTS: [&str; 4] = ["poll", "topology", "topology", "send"];
 
-fn application(outside: &Outside, flags: &[&str], more: &str) -> Option<Application> {
+pub(super) fn application(outside: &Outside, flags: &[&str], more: &str) -> Option<Application> {
     let (broker, registry) = (Broker::shared()?, Registry::shared()?);
     let owned = |name: &str, value: &str| (name.to_owned(), value.to_owned());
     let surroundings = Surroundings {

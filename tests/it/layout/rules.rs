@@ -28,7 +28,7 @@ const ORDER: &[&[&str]] = &[
     &["streams"],
     &["avro"],
     &["processors"],
-    &["youtube::ids"],
+    &["youtube::ids", "youtube::answer", "youtube::observation", "youtube::problem"],
     &["config"],
     &["youtube", "telegram"],
     &["operate"],

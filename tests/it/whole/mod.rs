@@ -87,7 +87,7 @@ impl Outside {
 }
 
 /// An installation that knows the secrets.
-fn installation(topology: &str) -> Installation {
+pub(crate) fn installation(topology: &str) -> Installation {
     let mut installation = Installation::with_topology(topology);
     installation.set_env("YOUTUBE_API_KEY", KEY);
     installation.set_env("TELEGRAM_BOT_TOKEN", TOKEN);

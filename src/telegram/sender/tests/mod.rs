@@ -25,6 +25,9 @@ use crate::streams::runtime::{MemoryBackend, Options as Engine, StateBackend};
 use crate::streams::testing::{TestRecord, TopologyTestDriver};
 use crate::telegram::{Client, Limits, Options};
 
+/// Few enough to be exceeded.
+const CHATS_MAX: usize = 50;
+
 const OUTBOX: &str = "telegram_outbox";
 const DEAD_LETTERS: &str = "telegram_dead_letters";
 
@@ -63,6 +66,7 @@ impl World {
             on_unknown: OnUnknown::SendAgain,
             chats: BTreeMap::from([("once".to_owned(), OnUnknown::DeadLetter)]),
             remember: Duration::from_secs(30 * 86_400),
+            chats_max: CHATS_MAX,
         };
         let (backend, fake, clock) = (Arc::default(), Fake::start(), ManualClock::at(Timestamp(1_762_217_777_000)));
         Self { log, backend, clock, fake, settings, partitions, timeout: Duration::from_secs(30) }

@@ -1,6 +1,7 @@
 //! One test per class of outcome: what is sent again and how, what waits, what becomes a dead letter.
 
 use super::*;
+use crate::streams::task::REPLAY_HEADER;
 
 #[test]
 fn a_message_is_sent_once_and_a_replay_of_its_topic_sends_nothing() {
@@ -268,7 +269,7 @@ fn a_dead_letter_that_is_sent_on_is_tried_again_and_nothing_else_is() {
     assert_eq!(world.fake.texts("5"), [""; 0], "given up is given up");
     let replay = |bench: &mut Bench, text: &str| {
         let mut headers = crate::streams::log::HeadersBuf::default();
-        headers.push(REPLAY, Some(b"1"));
+        headers.push(REPLAY_HEADER, Some(b"1"));
         headers.push("mine", Some(b"2"));
         let value = message("5", text).to_string();
         append(&world.log, b"5", value.as_bytes(), headers.as_headers());
@@ -279,7 +280,7 @@ fn a_dead_letter_that_is_sent_on_is_tried_again_and_nothing_else_is() {
     let records = bench.driver.read(DEAD_LETTERS).unwrap();
     let names: Vec<_> = records[1].headers.iter().map(|(name, _)| name.as_str()).collect();
     assert_eq!(names[0], "mine");
-    assert!(!names.contains(&REPLAY), "{names:?}");
+    assert!(!names.contains(&REPLAY_HEADER), "{names:?}");
     for _ in 0..2 {
         replay(&mut bench, "one");
     }

@@ -19,11 +19,12 @@ use self::fake::Fake;
 use self::mortal::Mortal;
 use super::{Error, Parts, Poller, Settings, Step, Summary, state_topic};
 use crate::avro::{Aliases, Decoder, EmbeddedRegistry, Registry, Row, Schema, Value, shipped, wire};
-use crate::config::{WatchedChannel, observation_shape};
+use crate::config::WatchedChannel;
 use crate::streams::clock::{Clock, ManualClock, Timestamp};
 use crate::streams::log::local::LocalLog;
 use crate::streams::log::{ConsumerOptions, Isolation, Log, Offset, Polled, RecordBatch, TopicConfig, TopicPartition};
 use crate::youtube::ids::{Channel, Uploads};
+use crate::youtube::observation;
 use crate::youtube::{Client, Options, PacificDay};
 
 const TOPIC: &str = "youtube_videos";
@@ -62,7 +63,7 @@ struct Record {
 
 impl Record {
     fn field(&self, name: &str) -> &Value {
-        self.row.as_ref().unwrap().get(observation_shape().index_of(name).unwrap())
+        self.row.as_ref().unwrap().get(observation::shape().index_of(name).unwrap())
     }
 
     fn text(&self, name: &str) -> Option<&str> {
@@ -179,7 +180,7 @@ impl Scene {
         let mut consumer = self.log.consumer(options).unwrap();
         let place = TopicPartition::new(TOPIC, 0);
         consumer.assign(&place, self.read).unwrap();
-        let (schema, shape) = (&self.settings.schema, observation_shape());
+        let (schema, shape) = (&self.settings.schema, observation::shape());
         let decoder = Decoder::compile_with(schema, schema, &shape, &Aliases::default()).unwrap();
         let (mut batch, mut records) = (RecordBatch::default(), Vec::new());
         while consumer.poll(Duration::ZERO, &mut batch).unwrap() == Polled::Records {
