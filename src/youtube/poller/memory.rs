@@ -251,6 +251,11 @@ impl Memory {
         }
     }
 
+    /// The lists, and the handles with their `@`, that cannot be read.
+    pub(super) fn refused(&self) -> impl Iterator<Item = (&str, &Refused)> {
+        self.lists.iter().filter_map(|(id, list)| Some((id.as_str(), list.refused.as_ref()?)))
+    }
+
     pub(super) fn channel_of(&self, handle: &str) -> Option<&str> {
         self.handles.get(handle).map(|handle| handle.channel.as_str())
     }

@@ -167,3 +167,53 @@ fn the_status_says_what_the_poller_is_at() {
     assert_eq!((status.is_active, status.last_poll, status.videos, status.units_today), (true, Some(now), 3, 2));
     assert_eq!((status.next_poll, status.problem), (Some(Timestamp(now.0 + 600_000)), None));
 }
+
+/// What a poll says in the log at INFO.
+#[derive(Clone, Default)]
+struct Lines(Arc<parking_lot::Mutex<Vec<u8>>>);
+
+impl std::io::Write for Lines {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Lines {
+    fn of(poll: impl FnOnce()) -> Vec<String> {
+        let lines = Self::default();
+        let writer = lines.clone();
+        let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
+        let _guard = tracing::subscriber::set_default(subscriber);
+        tracing::callsite::rebuild_interest_cache();
+        poll();
+        let text = String::from_utf8(std::mem::take(&mut *lines.0.lock())).unwrap();
+        text.lines().map(str::to_owned).collect()
+    }
+}
+
+#[test]
+fn the_log_has_a_line_for_each_video_but_of_many_only_those_that_changed() {
+    let got = |scene: &Scene, poller: &mut Poller| {
+        let lines = Lines::of(|| drop(scene.poll(poller)));
+        assert!(lines.iter().any(|line| line.ends_with(": START")) && lines.iter().any(|line| line.contains("poll complete")), "{lines:?}");
+        lines.into_iter().filter(|line| line.contains("GOT")).collect::<Vec<_>>()
+    };
+    let scene = Scene::new(3);
+    let mut poller = scene.poller();
+    scene.fake.with(|world| world.videos.get_mut(&id(1)).unwrap().title = "two\nlines \u{1b}[31m".to_owned());
+    assert_eq!(got(&scene, &mut poller).len(), 3);
+    let again = got(&scene, &mut poller);
+    assert!(again.len() == 3 && again[1].contains(r#"title="two\nlines"#) && again[1].contains("views=100"), "{again:?}");
+    assert!(!again[1].contains('\u{1b}'));
+    let scene = Scene::new(201);
+    let mut poller = scene.poller();
+    assert_eq!(got(&scene, &mut poller).len(), 201, "all are new to it");
+    scene.fake.with(|world| world.videos.get_mut(&id(77)).unwrap().views += 1);
+    let changed = got(&scene, &mut poller);
+    assert!(changed.len() == 1 && changed[0].contains(&id(77)), "{changed:?}");
+}
