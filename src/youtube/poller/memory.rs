@@ -18,6 +18,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::streams::clock::Timestamp;
 use crate::youtube::Ledger;
+use crate::youtube::ids::part_of_uploads;
 
 /// Where a value is kept.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -251,9 +252,15 @@ impl Memory {
         }
     }
 
-    /// The lists, and the handles with their `@`, that cannot be read.
+    /// How many videos are known and not removed.
+    pub(super) fn present(&self) -> usize {
+        self.videos.values().filter(|video| video.gone.is_none()).count()
+    }
+
+    /// The lists, and the handles with their `@`, that cannot be read; not those of a kind of uploads of which a channel may have none yet.
     pub(super) fn refused(&self) -> impl Iterator<Item = (&str, &Refused)> {
-        self.lists.iter().filter_map(|(id, list)| Some((id.as_str(), list.refused.as_ref()?)))
+        let lists = self.lists.iter().filter(|(id, list)| list.complete || part_of_uploads(id).is_none());
+        lists.filter_map(|(id, list)| Some((id.as_str(), list.refused.as_ref()?)))
     }
 
     pub(super) fn channel_of(&self, handle: &str) -> Option<&str> {

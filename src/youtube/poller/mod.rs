@@ -297,18 +297,22 @@ impl Poller {
         };
         let active = Active { turn, writer, memory, budget, schema, encoder: self.encoder.clone(), told: HashSet::new() };
         let active = self.active.insert(active);
-        for (list, refused) in active.memory.refused() {
+        let mut unread = Vec::new();
+        for (list, refused) in active.memory.refused().filter(|(list, _)| settings.watches(list, &active.memory)) {
             let again = error::time(Timestamp(refused.again));
             tracing::warn!(list, problem = refused.why, again, "could not be read when it was last asked for; `run --once` asks at once");
+            unread.push(format!("{list} ({})", refused.why));
         }
-        let (videos, started) = (active.memory.videos().len(), active.memory.started());
+        let problem = Summary { unseen: unread, ..Summary::default() }.trouble();
+        let (videos, started) = (active.memory.present(), active.memory.started());
         let units = active.budget.spent(now);
         let (last, next) = (started.map(error::time), error::time(self.due().at));
         tracing::info!(videos, last, units, next, "this poller is active");
         self.report(|status| {
             status.is_active = true;
             status.last_poll = started;
-            status.problem = None;
+            status.videos = videos;
+            status.problem = problem;
         });
         Ok(())
     }

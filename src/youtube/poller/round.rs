@@ -174,7 +174,7 @@ impl<'a> Round<'a> {
         let day = self.active.budget.day(now);
         self.active.memory.set_ledger(Ledger { day, units });
         self.commit(&[])?;
-        self.summary.videos = self.active.memory.videos().values().filter(|video| video.gone.is_none()).count();
+        self.summary.videos = self.active.memory.present();
         self.summary.units_today = units;
         self.note_unread();
         Ok(())
@@ -186,7 +186,8 @@ impl<'a> Round<'a> {
         let mut unread = Vec::new();
         for id in self.lists.iter().map(|list| list.id.clone()).chain(handles) {
             let list = self.active.memory.list(&id);
-            let is_none_yet = !list.complete && crate::youtube::ids::part_of_uploads(&id).is_some_and(|channel| self.reads_part_of(channel));
+            let is_none_yet =
+                !list.complete && crate::youtube::ids::part_of_uploads(&id).is_some_and(|channel| self.reads_part_of(channel));
             if let Some(refused) = list.refused.filter(|_| !is_none_yet) {
                 unread.push(format!("{id} ({})", refused.why));
             }

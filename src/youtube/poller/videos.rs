@@ -8,8 +8,8 @@ use std::time::Duration;
 use super::error::{Error, Halt};
 use super::lists::PROGRESS_STEPS;
 use super::memory::{Gone, Last, Reason, Video as Known};
-use super::schedule::after;
 use super::round::{Extent, Listed, Reply, Round};
+use super::schedule::after;
 use super::writer::{Said, Written};
 use crate::avro::wire;
 use crate::streams::clock::Timestamp;
@@ -81,15 +81,13 @@ impl Round<'_> {
         let at = self.clock.now();
         let mut written = Vec::with_capacity(batch.len());
         let mut got = Vec::with_capacity(batch.len());
-        let are_few = self.listed.len() <= NAMED_MAX;
         for place in batch {
             let Some(listed) = self.listed.get(place).cloned() else { continue };
             match videos.remove(&listed.id) {
                 Some(video) => {
-                    let before = self.active.memory.video(&listed.id).map(|known| known.last.clone());
+                    let is_named = is_named(self.listed.len(), self.active.memory.video(&listed.id), &last(&video, at));
                     written.push(self.seen(&listed, &video, at)?);
-                    let has_changed = before.is_none_or(|before| Last { at: at.0, ..before } != last(&video, at));
-                    got.push((video, are_few || has_changed));
+                    got.push((video, is_named));
                 }
                 None => self.unseen(&listed),
             }
@@ -186,7 +184,7 @@ impl Round<'_> {
 
     /// Where most videos are missing at once it is more likely YouTube's fault than their end.
     fn look_how_many(&mut self, missing: usize) {
-        let known = self.active.memory.videos().values().filter(|known| known.gone.is_none()).count();
+        let known = self.active.memory.present();
         self.are_many_missing = missing > MANY && missing * 2 > known;
         if !self.are_many_missing {
             self.active.told.remove(MANY_TOLD);
@@ -293,4 +291,24 @@ impl Round<'_> {
 fn last(video: &Video, at: Timestamp) -> Last {
     let [views, likes, comments] = [video.views, video.likes, video.comments].map(observation::count);
     Last { at: at.0, title: video.title.clone(), views, likes, comments }
+}
+
+/// Whether the log has a line for a video at INFO: for each of a few, and for what changed of many.
+fn is_named(videos: usize, before: Option<&Known>, now: &Last) -> bool {
+    let is_same = |before: &Known| Last { at: now.at, ..before.last.clone() } == *now;
+    videos <= NAMED_MAX || !before.is_some_and(is_same)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_many_videos_the_log_names_those_that_changed() {
+        let last = |at: i64, views: i64| Last { at, views: Some(views), ..Last::default() };
+        let known = Known { last: last(1, 7), ..Known::default() };
+        let named = |videos, views| is_named(videos, Some(&known), &last(2, views));
+        assert_eq!([named(200, 7), named(201, 7), named(201, 8), named(201, 6)], [true, false, true, true]);
+        assert!(is_named(5_000, None, &last(2, 7)), "what was never seen is a change");
+    }
 }

@@ -208,6 +208,12 @@ fn what_cannot_be_read_is_in_the_status_until_it_can() {
         assert!(scene.poll(&mut poller).is_complete);
         assert_eq!(poller.status().get().problem.as_deref(), Some(told), "also while it is not asked for");
     }
+    // A restart knows it, before it asks.
+    drop(poller);
+    let mut poller = scene.poller();
+    while !matches!(poller.step(&|| false, false).unwrap(), Step::Waiting(_)) {}
+    let problem = poller.status().get().problem.unwrap();
+    assert!(problem.contains("PLwrong (YouTube knows") && problem.contains("@nobody (there"), "{problem}");
     scene.fake.with(|world| {
         world.add("PLwrong", "right");
         world.handles.insert("nobody".to_owned(), "UCsomebody".to_owned());

@@ -166,7 +166,9 @@ fn when_most_videos_are_missing_at_once_they_are_not_believed_gone_for_a_day() {
         assert_eq!((summary.observed, summary.new, summary.restored, poller.status().get().problem), (60, 0, 0, None));
         assert_eq!(scene.removed(), NONE);
         // It was not.
-        scene.fake.with(|world| if is_list { world.lists.insert("PLa".to_owned(), Vec::new()).map_or((), drop) } else { world.videos.clear() });
+        scene
+            .fake
+            .with(|world| if is_list { world.lists.insert("PLa".to_owned(), Vec::new()).map_or((), drop) } else { world.videos.clear() });
         let began = scene.now.now();
         let reason = if is_list { "left-playlist" } else { "gone" };
         let removed = (0..200).map(|_| scene.poll(&mut poller)).find(|summary| summary.removed > 0).unwrap();
