@@ -14,7 +14,7 @@ use crate::operate::outgoing::Outgoing;
 use crate::operate::owner::{self, Owner};
 use crate::operate::socket::Server;
 use crate::streams::runtime::{Options, Status, Streams};
-use crate::youtube::poller::Poller;
+use crate::youtube::poller::{Poller, Summary};
 
 /// A part of the program that can run by itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -102,9 +102,11 @@ impl Run<'_> {
     /// One part after the other, each until it has done what there is.
     fn in_turn(&self) -> Result {
         let _serving = self.serve()?;
+        let mut polled = Ok(());
         if let Some(mut poller) = self.poller()? {
             self.reported.watch_poller(poller.status());
-            poller.once(&|| self.shutdown.requested()).map_err(|error| refused(error.into()))?;
+            let summary = poller.once(&|| self.shutdown.requested()).map_err(|error| refused(error.into()))?;
+            polled = self.judge(&summary);
         }
         if let Some(engine) = self.topology()? {
             drive(&engine, self.shutdown, self.reported, |_| ())?;
@@ -112,7 +114,18 @@ impl Run<'_> {
         if let Some(sender) = self.sender()?.filter(|_| !self.shutdown.requested()) {
             self.send(&sender)?;
         }
-        Ok(())
+        // What was observed is through, all the same.
+        polled
+    }
+
+    /// A poll that brought not all that is watched is a failure to whoever asked for that one poll; one that was told to stop is none.
+    fn judge(&self, summary: &Summary) -> Result {
+        let is_in_vain = summary.observed == 0 && !summary.unseen.is_empty();
+        if self.shutdown.requested() || summary.is_complete && !is_in_vain {
+            return Ok(());
+        }
+        let what = if summary.is_complete { "nothing that is watched could be polled" } else { "the poll is not complete" };
+        Err(Error::unavailable(format!("{what}: {}", summary.trouble().unwrap_or_default())))
     }
 
     /// All parts at once. When one ends, the others end with it.

@@ -66,6 +66,12 @@ impl ManualClock {
         let by_ms = i64::try_from(by.as_millis()).unwrap_or(i64::MAX);
         self.now_ms.fetch_add(by_ms, Ordering::SeqCst);
     }
+
+    /// Sets the clock, also back, as somebody may who corrects it; its monotonic side goes along.
+    #[cfg(test)]
+    pub(crate) fn set(&self, to: Timestamp) {
+        self.now_ms.store(to.0, Ordering::SeqCst);
+    }
 }
 
 impl Clock for ManualClock {

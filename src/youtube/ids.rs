@@ -84,6 +84,11 @@ impl Uploads {
     }
 }
 
+/// The id of a channel without its `UC`, where a list is that of one kind of its uploads.
+pub(super) fn part_of_uploads(list: &str) -> Option<&str> {
+    ["UULF", "UUSH", "UULV"].iter().find_map(|prefix| list.strip_prefix(prefix))
+}
+
 /// Whether `text` has only characters of ids.
 pub fn is_id(text: &str) -> bool {
     (1..=ID_BYTES_MAX).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))

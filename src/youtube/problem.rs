@@ -14,6 +14,9 @@ const SAID_CHARS_MAX: usize = 300;
 /// A reason is a word; longer ones are cut.
 const REASON_CHARS_MAX: usize = 60;
 
+/// Stands for a reason where an answer has none that can be read.
+const NO_REASON: &str = "no reason given";
+
 /// The limit per minute is over when the minute is.
 const RATE_PAUSE: Duration = Duration::from_secs(60);
 
@@ -253,6 +256,8 @@ impl Problem {
             Self::QuotaExceeded { .. } => Action::QuotaExhausted,
             Self::RateLimited { retry_after, .. } => Action::BackOff { at_least: retry_after.unwrap_or_default().max(RATE_PAUSE) },
             Self::ListPrivate { .. } | Self::ListNotFound { .. } | Self::Unfit { .. } => Action::SkipList,
+            // The API itself says no, and not a wall in between: it will say so again, but perhaps of this list alone.
+            Self::Refused { reason, .. } if reason != NO_REASON => Action::SkipList,
             Self::PageToken { .. } => Action::RestartPaging,
             // 301 and 308 say that it is for good; the others are also what a portal or a wall in between answers.
             Self::Redirected { status: 301 | 308 } => Action::Fatal,
@@ -366,7 +371,7 @@ impl Problem {
 
 /// What to do about a playlist that cannot be read; its id tells what it is.
 fn hint_of_list(list: &str, is_private: bool) -> String {
-    let of_a_channel = ["UULF", "UUSH", "UULV"].iter().any(|prefix| list.starts_with(prefix));
+    let of_a_channel = super::ids::part_of_uploads(list).is_some();
     if let Some(rest) = list.strip_prefix("UC") {
         format!("this is the id of a channel: put it under `channels`, or name the playlist of its uploads, UU{rest}")
     } else if matches!(list, "WL" | "LL" | "HL" | "LM") {
@@ -431,7 +436,7 @@ impl Answer {
             408 | 500.. => Some(Meaning::Unavailable),
             _ => None,
         };
-        (meaning, if reason.is_empty() { "no reason given".to_owned() } else { reason })
+        (meaning, if reason.is_empty() { NO_REASON.to_owned() } else { reason })
     }
 }
 

@@ -167,7 +167,9 @@ impl Round<'_> {
     /// Whether a list is asked for now: one that could not be read is left alone for a while, since each request costs a unit.
     fn may_ask(&self, id: &str) -> bool {
         let refused = self.active.memory.list(id).refused;
-        self.is_eager || refused.is_none_or(|refused| self.clock.now().0 >= refused.again)
+        // What is further off than any pause was noted by a clock that was set back since.
+        let now = self.clock.now();
+        self.is_eager || refused.is_none_or(|refused| refused.again <= now.0 || refused.again > after(now, REFUSED_MOST).0)
     }
 
     /// Notes that a list cannot be read; said once.

@@ -18,6 +18,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::streams::clock::Timestamp;
 use crate::youtube::Ledger;
+use crate::youtube::ids::part_of_uploads;
 
 /// Where a value is kept.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -249,6 +250,17 @@ impl Memory {
             self.changed.insert(Key::List(id.to_owned()));
             self.lists.insert(id.to_owned(), list);
         }
+    }
+
+    /// How many videos are known and not removed.
+    pub(super) fn present(&self) -> usize {
+        self.videos.values().filter(|video| video.gone.is_none()).count()
+    }
+
+    /// The lists, and the handles with their `@`, that cannot be read; not those of a kind of uploads of which a channel may have none yet.
+    pub(super) fn refused(&self) -> impl Iterator<Item = (&str, &Refused)> {
+        let lists = self.lists.iter().filter(|(id, list)| list.complete || part_of_uploads(id).is_none());
+        lists.filter_map(|(id, list)| Some((id.as_str(), list.refused.as_ref()?)))
     }
 
     pub(super) fn channel_of(&self, handle: &str) -> Option<&str> {

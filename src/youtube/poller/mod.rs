@@ -15,12 +15,13 @@ mod round;
 mod schedule;
 mod settings;
 mod status;
+mod summary;
 #[cfg(test)]
 mod tests;
 mod videos;
 mod writer;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -41,6 +42,7 @@ use crate::streams::task::chain;
 pub use self::error::Error;
 pub use self::settings::{Settings, group, state_topic};
 pub use self::status::{Status, StatusHandle};
+pub use self::summary::Summary;
 
 /// How long one wait for the group takes at most; so long it may take to hear that the poller is to stop.
 const TICK: Duration = Duration::from_millis(100);
@@ -85,33 +87,6 @@ pub struct Parts {
     pub creates_topic: bool,
 }
 
-/// What a poll brought.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Summary {
-    /// When it began.
-    pub started: Timestamp,
-    /// Whether all lists that can be read were read, and all their videos asked for.
-    pub is_complete: bool,
-    /// Videos that were observed in it.
-    pub observed: usize,
-    /// Videos that are known and not removed.
-    pub videos: usize,
-    /// Videos that were seen for the first time, in a list that was read before.
-    pub new: usize,
-    /// Videos that were removed and are back.
-    pub restored: usize,
-    /// Videos that were removed.
-    pub removed: usize,
-    /// Units that it cost.
-    pub units: u64,
-    /// Units of this day, with those that a killed poller may have spent.
-    pub units_today: u64,
-    /// The time from now to the next poll.
-    pub next_in: Duration,
-    /// What went wrong last; none where it is complete.
-    pub problem: Option<String>,
-}
-
 /// What a step of the poller was.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Step {
@@ -137,6 +112,8 @@ struct Active {
     budget: Budget,
     schema: SchemaId,
     encoder: Encoder,
+    /// What was said in this turn, and is not said with every poll.
+    told: HashSet<String>,
 }
 
 /// The poller.
@@ -156,9 +133,9 @@ pub struct Poller {
     failed_at: Duration,
     /// Until when nothing is tried after a failure.
     still_until: Duration,
-    /// Polls in a row that were not complete, and until when none is begun after them.
+    /// Polls in a row that were not complete, and since when and for how long none is begun after them.
     incomplete: u32,
-    not_before: Timestamp,
+    rest: Option<(Timestamp, Duration)>,
 }
 
 impl Poller {
@@ -189,7 +166,7 @@ impl Poller {
             failed_at: Duration::ZERO,
             still_until: Duration::ZERO,
             incomplete: 0,
-            not_before: Timestamp(i64::MIN),
+            rest: None,
             parts,
         })
     }
@@ -317,16 +294,24 @@ impl Poller {
             Some(ledger) => Budget::restored(settings.quota_per_day, ledger, now),
             None => Budget::new(settings.quota_per_day, now),
         };
-        let active = Active { turn, writer, memory, budget, schema, encoder: self.encoder.clone() };
+        let active = Active { turn, writer, memory, budget, schema, encoder: self.encoder.clone(), told: HashSet::new() };
         let active = self.active.insert(active);
-        let (videos, started) = (active.memory.videos().len(), active.memory.started());
+        let mut unread = Vec::new();
+        for (list, refused) in active.memory.refused().filter(|(list, _)| settings.watches(list, &active.memory)) {
+            let again = error::time(Timestamp(refused.again));
+            tracing::warn!(list, problem = refused.why, again, "could not be read when it was last asked for; `run --once` asks at once");
+            unread.push(format!("{list} ({})", refused.why));
+        }
+        let problem = Summary { unseen: unread, ..Summary::default() }.trouble();
+        let (videos, started) = (active.memory.present(), active.memory.started());
         let units = active.budget.spent(now);
         let (last, next) = (started.map(error::time), error::time(self.due().at));
         tracing::info!(videos, last, units, next, "this poller is active");
         self.report(|status| {
             status.is_active = true;
             status.last_poll = started;
-            status.problem = None;
+            status.videos = videos;
+            status.problem = problem;
         });
         Ok(())
     }
@@ -336,7 +321,9 @@ impl Poller {
         let Some(active) = &mut self.active else { return Due { at: now, is_covered: true } };
         let (started, cost) = (active.memory.started(), active.memory.poll().cost);
         let due = due(started, cost, self.parts.settings.every, &mut active.budget, now);
-        Due { at: due.at.max(self.not_before), ..due }
+        // A rest that is still to begin is of a clock that was set back since.
+        let rest = self.rest.filter(|(from, _)| *from <= now);
+        Due { at: rest.map_or(due.at, |(from, pause)| due.at.max(after(from, pause))), ..due }
     }
 
     fn no_budget(&mut self, until: Timestamp) -> Error {
@@ -363,6 +350,9 @@ impl Poller {
             listed: Vec::new(),
             places: HashMap::new(),
             is_resolved: false,
+            missing: Vec::new(),
+            are_many_missing: false,
+            is_observed: false,
             failed_in_row: 0,
             left_alone: Duration::ZERO,
             summary: Summary { is_complete: true, ..Summary::default() },
@@ -371,16 +361,11 @@ impl Poller {
         (self.failures, self.fenced) = (0, 0);
         self.rest(&summary, left_alone);
         summary.next_in = until(self.due().at, self.parts.clock.now());
-        let Summary { videos, new, restored, removed, units, units_today, next_in, .. } = summary;
-        if let Some(problem) = &summary.problem {
-            tracing::warn!(videos, new, restored, removed, units, units_today, ?next_in, problem, "poll not complete");
-        } else {
-            tracing::info!(videos, new, restored, removed, units, units_today, ?next_in, "poll complete");
-        }
+        summary.tell();
         self.report(|status| {
             status.last_poll = Some(summary.started);
-            status.videos = videos;
-            status.problem.clone_from(&summary.problem);
+            status.videos = summary.videos;
+            status.problem = summary.trouble();
         });
         Ok(summary)
     }
@@ -389,13 +374,13 @@ impl Poller {
     fn rest(&mut self, summary: &Summary, left_alone: Duration) {
         let now = self.parts.clock.now();
         if summary.is_complete {
-            (self.incomplete, self.not_before) = (0, now);
+            (self.incomplete, self.rest) = (0, None);
             return;
         }
         let chance = u64::from(self.incomplete).wrapping_add(now.0.unsigned_abs());
         let pause = back_off(INCOMPLETE_FIRST, self.incomplete, INCOMPLETE_MOST, chance).max(left_alone);
         self.incomplete = self.incomplete.saturating_add(1);
-        self.not_before = after(now, pause);
+        self.rest = Some((now, pause));
     }
 
     fn stand_by(&mut self) {

@@ -7,6 +7,7 @@ use tokio::runtime::Runtime;
 
 use super::error::Halt;
 use super::member::Member;
+use super::memory::Reason;
 use super::schedule::back_off;
 use super::writer::{Failed, Written};
 use super::{Active, Error, Settings, Stop, Summary};
@@ -32,6 +33,13 @@ const FAILED_IN_ROW_MAX: u32 = 2;
 
 /// How often a commit that came to nothing is made again.
 const COMMITS: u32 = 3;
+
+/// So long after midnight a quota that is spent may still be that of the day before: YouTube's clock and this one differ, and what is spent is not
+/// forgotten everywhere at once.
+const RESET_LAG: Duration = Duration::from_secs(3_600);
+
+/// The pause before it is asked again then.
+const RESET_PAUSE: Duration = Duration::from_secs(600);
 
 /// While an answer is waited for the group is heard this often.
 const HEAR_EVERY: Duration = Duration::from_millis(100);
@@ -95,6 +103,12 @@ pub(super) struct Round<'a> {
     pub(super) places: HashMap<String, usize>,
     /// Whether all lists that are watched are known: a handle may not have been resolved.
     pub(super) is_resolved: bool,
+    /// Videos that are listed and that YouTube leaves out, with what that seems to mean.
+    pub(super) missing: Vec<(String, Reason)>,
+    /// Whether so many are missing that it is not believed.
+    pub(super) are_many_missing: bool,
+    /// Whether all videos that are listed were asked for.
+    pub(super) is_observed: bool,
     pub(super) failed_in_row: u32,
     /// Set where YouTube wants to be left alone for longer than a poll waits.
     pub(super) left_alone: Duration,
@@ -117,7 +131,7 @@ impl<'a> Round<'a> {
     fn look(&mut self) -> Result<(), Halt> {
         self.read_lists()?;
         self.observe()?;
-        self.look_for_those_that_left()?;
+        self.count_the_missing()?;
         self.forget()
     }
 
@@ -145,11 +159,13 @@ impl<'a> Round<'a> {
 
     fn finish(&mut self) -> Result<(), Halt> {
         let now = self.clock.now();
-        if self.summary.is_complete {
+        if self.is_observed {
             for read in self.lists.iter().filter(|read| read.extent != Extent::Unread) {
                 let list = super::memory::List { complete: true, ..self.active.memory.list(&read.id) };
                 self.active.memory.set_list(&read.id, list);
             }
+        }
+        if self.summary.is_complete {
             self.active.memory.poll_mut().cost = self.summary.units;
         } else if self.summary.units > self.active.memory.poll().cost {
             self.active.memory.poll_mut().cost = self.summary.units;
@@ -158,9 +174,30 @@ impl<'a> Round<'a> {
         let day = self.active.budget.day(now);
         self.active.memory.set_ledger(Ledger { day, units });
         self.commit(&[])?;
-        self.summary.videos = self.active.memory.videos().values().filter(|video| video.gone.is_none()).count();
+        self.summary.videos = self.active.memory.present();
         self.summary.units_today = units;
+        self.note_unread();
         Ok(())
+    }
+
+    /// Notes which lists and channels that are watched cannot be read.
+    fn note_unread(&mut self) {
+        let handles = self.settings.handles().map(|handle| format!("@{handle}"));
+        let mut unread = Vec::new();
+        for id in self.lists.iter().map(|list| list.id.clone()).chain(handles) {
+            let list = self.active.memory.list(&id);
+            let is_none_yet =
+                !list.complete && crate::youtube::ids::part_of_uploads(&id).is_some_and(|channel| self.reads_part_of(channel));
+            if let Some(refused) = list.refused.filter(|_| !is_none_yet) {
+                unread.push(format!("{id} ({})", refused.why));
+            }
+        }
+        self.summary.unseen.splice(0..0, unread);
+    }
+
+    /// Whether some of a channel's uploads can be read: then it is there, and has only none of the other kinds.
+    fn reads_part_of(&self, channel: &str) -> bool {
+        self.lists.iter().any(|list| list.extent != Extent::Unread && crate::youtube::ids::part_of_uploads(&list.id) == Some(channel))
     }
 
     /// What is left of the day, in units.
@@ -266,6 +303,11 @@ impl<'a> Round<'a> {
     /// YouTube says that the day's quota is spent, which is written down: a restart does not ask again before midnight.
     fn exhausted(&mut self, problem: &Problem) -> Halt {
         let now = self.clock.now();
+        if now < super::schedule::after(self.active.budget.day(now).start(), RESET_LAG) {
+            self.left_alone = RESET_PAUSE;
+            tracing::warn!(%problem, pause = ?RESET_PAUSE, "the day of the quota has only begun: asked again");
+            return self.end(problem.to_string());
+        }
         let ledger = self.active.budget.exhaust(now);
         self.active.memory.set_ledger(ledger);
         let until = super::error::time(self.active.budget.day(now).end());

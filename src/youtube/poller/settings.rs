@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::memory::Memory;
 use crate::avro::Schema;
 use crate::config::{Config, WatchedChannel};
 use crate::youtube::ids::Channel;
@@ -55,6 +56,20 @@ impl Settings {
             quota_per_day: youtube.quota_per_day,
             removed_after: youtube.removed_after,
         })
+    }
+
+    /// Whether a list, or a handle with its `@`, is watched.
+    pub(super) fn watches(&self, id: &str, memory: &Memory) -> bool {
+        let is_of = |watched: &WatchedChannel| {
+            let channel = match &watched.channel {
+                Channel::Id(id) => Some(id.as_str()),
+                Channel::Handle(handle) => memory.channel_of(handle),
+            };
+            channel.is_some_and(|channel| watched.uploads.lists(channel).iter().any(|list| list == id))
+        };
+        self.playlists.iter().any(|list| list == id)
+            || self.handles().any(|handle| id.strip_prefix('@') == Some(handle))
+            || self.channels.iter().any(is_of)
     }
 
     pub(super) fn handles(&self) -> impl Iterator<Item = &str> {

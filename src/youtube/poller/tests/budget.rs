@@ -143,3 +143,20 @@ fn a_restart_changes_nothing_about_when_the_next_poll_is_due() {
     drop(poller);
     assert_eq!(scene.next(&mut scene.poller()).1, Duration::ZERO);
 }
+
+#[test]
+fn a_quota_that_is_spent_right_after_midnight_is_that_of_the_day_before() {
+    // This clock is ahead of theirs, or they are late.
+    let scene = Scene::at("2026-11-26T08:00:01Z", 1);
+    scene.fake.with(|world| world.fault = Some(Box::new(|_| Some(error(403, "quotaExceeded", "youtube.quota")))));
+    let mut poller = scene.poller();
+    let summary = scene.poll(&mut poller);
+    assert_eq!((summary.is_complete, summary.next_in), (false, 10 * MINUTE));
+    scene.fake.with(|world| world.fault = None);
+    let (summary, waited) = scene.next(&mut poller);
+    assert_eq!((summary.is_complete, waited), (true, 10 * MINUTE));
+    // An hour later it is this day's.
+    scene.fake.with(|world| world.fault = Some(Box::new(|_| Some(error(403, "quotaExceeded", "youtube.quota")))));
+    scene.now.advance(HOUR);
+    assert!(scene.poll(&mut poller).next_in > 22 * HOUR);
+}

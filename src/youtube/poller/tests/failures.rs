@@ -162,3 +162,107 @@ fn stops_while_an_answer_is_waited_for() {
     });
     drop(hold);
 }
+
+#[test]
+fn a_list_that_youtube_objects_to_does_not_stop_the_others() {
+    let mut scene = Scene::new(2);
+    scene.settings.playlists.insert(0, "PLodd".to_owned());
+    scene.settings.playlists.insert(0, "PLodder".to_owned());
+    scene.fake.with(|world| {
+        world.fault = Some(Box::new(|target| target.contains("PLodd").then(|| error(400, "somethingNew", "youtube.parameter"))));
+    });
+    let mut poller = scene.poller();
+    let summary = scene.poll(&mut poller);
+    assert_eq!((summary.is_complete, summary.observed, summary.units), (true, 2, 4));
+    assert!(summary.unseen[0].starts_with("PLodder (") && summary.unseen[0].contains("somethingNew"), "{summary:?}");
+    // A wall in between refuses everything: that says nothing about a list.
+    scene.fake.with(|world| world.fault = Some(Box::new(|_| Some((403, "<html>no</html>".to_owned())))));
+    assert!(!scene.poll(&mut poller).is_complete);
+    scene.fake.with(|world| world.fault = None);
+    assert_eq!(scene.poll(&mut poller).observed, 2);
+}
+
+#[test]
+fn what_is_new_is_known_although_another_list_fails_each_time() {
+    let mut scene = Scene::new(1);
+    scene.settings.playlists.push("PLb".to_owned());
+    scene.fake.with(|world| {
+        world.fault = Some(Box::new(|target| target.contains("PLb").then(|| error(500, "backendError", "global"))));
+    });
+    let mut poller = scene.poller();
+    assert!(!scene.poll(&mut poller).is_complete);
+    scene.fake.with(|world| world.add("PLa", "fresh"));
+    assert_eq!((scene.poll(&mut poller).new, scene.appeared()), (1, vec![pair("fresh", "new")]));
+}
+
+#[test]
+fn what_cannot_be_read_is_in_the_status_until_it_can() {
+    let mut scene = Scene::new(0);
+    scene.settings.playlists = vec!["PLwrong".to_owned()];
+    scene.settings.videos = vec!["mistyped".to_owned()];
+    scene.settings.channels = vec![watched(Channel::Handle("nobody".to_owned()), Uploads::default())];
+    let mut poller = scene.poller();
+    let told = "cannot be read: PLwrong (YouTube knows no playlist PLwrong (playlistNotFound)); \
+                @nobody (there is no channel with this handle); the video mistyped";
+    for _ in 0..2 {
+        assert!(scene.poll(&mut poller).is_complete);
+        assert_eq!(poller.status().get().problem.as_deref(), Some(told), "also while it is not asked for");
+    }
+    // A restart knows it, before it asks.
+    drop(poller);
+    let mut poller = scene.poller();
+    while !matches!(poller.step(&|| false, false).unwrap(), Step::Waiting(_)) {}
+    let problem = poller.status().get().problem.unwrap();
+    assert!(problem.contains("PLwrong (YouTube knows") && problem.contains("@nobody (there"), "{problem}");
+    scene.fake.with(|world| {
+        world.add("PLwrong", "right");
+        world.handles.insert("nobody".to_owned(), "UCsomebody".to_owned());
+        world.add("UUsomebody", "first");
+        world.publish("mistyped");
+    });
+    scene.now.advance(HOUR);
+    assert_eq!(scene.poll(&mut poller).observed, 3);
+    assert_eq!(poller.status().get().problem, None);
+}
+
+#[test]
+fn a_channel_without_shorts_is_no_trouble_but_one_that_is_not_there_is() {
+    let mut scene = Scene::new(0);
+    scene.settings.playlists.clear();
+    let no_live = Uploads { live: false, ..Uploads::default() };
+    scene.settings.channels = ["UCreal", "UCwrong"].map(|id| watched(Channel::Id(id.to_owned()), no_live)).to_vec();
+    scene.fake.with(|world| world.add("UULFreal", "one"));
+    let mut poller = scene.poller();
+    let summary = scene.poll(&mut poller);
+    assert_eq!((summary.is_complete, summary.observed, summary.unseen.len()), (true, 1, 2), "{summary:?}");
+    assert!(summary.unseen.iter().all(|what| what.contains("wrong")), "{summary:?}");
+    scene.fake.with(|world| world.add("UUSHreal", "short"));
+    scene.now.advance(HOUR);
+    assert_eq!(scene.poll(&mut poller).observed, 2);
+    // What was there once is missed.
+    scene.fake.with(|world| world.lists.remove("UUSHreal"));
+    assert_eq!(scene.poll(&mut poller).unseen.len(), 3);
+}
+
+#[test]
+fn a_clock_that_was_set_back_holds_nothing_up() {
+    let mut scene = Scene::new(1);
+    scene.settings.playlists.push("PLgone".to_owned());
+    let right = scene.now.now();
+    scene.now.advance(300 * 24 * HOUR);
+    let mut poller = scene.poller();
+    scene.poll(&mut poller);
+    scene.fake.with(|world| world.fault = Some(Box::new(|_| Some((500, String::new())))));
+    scene.poll(&mut poller);
+    scene.fake.with(|world| world.fault = None);
+    // Set right: neither the pause after that poll nor that of the list ends in ten months.
+    scene.now.set(right);
+    let (summary, waited) = scene.next(&mut poller);
+    assert_eq!((summary.is_complete, summary.units, waited), (true, 3, Duration::ZERO));
+    assert_eq!(scene.next(&mut poller).1, 10 * MINUTE);
+    // Also after a poll that came off.
+    scene.now.advance(24 * HOUR);
+    scene.poll(&mut poller);
+    scene.now.set(right);
+    assert_eq!(scene.next(&mut poller).1, Duration::ZERO);
+}

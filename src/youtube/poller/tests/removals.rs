@@ -141,3 +141,51 @@ fn a_batch_that_fails_says_nothing_about_its_videos() {
     assert_eq!((summary.is_complete, summary.removed, summary.observed), (false, 0, 70));
     assert_eq!(scene.removed(), NONE);
 }
+
+#[test]
+fn when_most_videos_are_missing_at_once_they_are_not_believed_gone_for_a_day() {
+    for is_list in [true, false] {
+        let mut scene = Scene::new(60);
+        let mut poller = scene.poller();
+        scene.poll(&mut poller);
+        let (list, videos) = scene.fake.with(|world| {
+            if is_list { (world.lists.insert("PLa".to_owned(), Vec::new()), None) } else { (None, Some(std::mem::take(&mut world.videos))) }
+        });
+        for _ in 0..10 {
+            let summary = scene.poll(&mut poller);
+            assert_eq!((summary.is_complete, summary.removed, summary.units <= 4), (true, 0, true), "{summary:?}");
+        }
+        let told = "60 of 60 videos are missing all at once: they count as removed when they have been for a day";
+        assert_eq!(poller.status().get().problem.as_deref(), Some(told));
+        // It was YouTube's fault.
+        scene.fake.with(|world| {
+            world.lists.extend(list.map(|list| ("PLa".to_owned(), list)));
+            world.videos.extend(videos.into_iter().flatten());
+        });
+        let summary = scene.poll(&mut poller);
+        assert_eq!((summary.observed, summary.new, summary.restored, poller.status().get().problem), (60, 0, 0, None));
+        assert_eq!(scene.removed(), NONE);
+        // It was not.
+        scene
+            .fake
+            .with(|world| if is_list { world.lists.insert("PLa".to_owned(), Vec::new()).map_or((), drop) } else { world.videos.clear() });
+        let began = scene.now.now();
+        let reason = if is_list { "left-playlist" } else { "gone" };
+        let removed = (0..200).map(|_| scene.poll(&mut poller)).find(|summary| summary.removed > 0).unwrap();
+        assert_eq!((removed.removed, removed.videos), (60, 0));
+        assert_eq!(scene.removed().into_iter().filter(|(_, why)| why == reason).count(), 60);
+        assert!(removed.started.0 - began.0 >= 86_400_000 - 600_000, "{removed:?}");
+    }
+}
+
+#[test]
+fn half_of_the_videos_or_a_few_may_go_at_once() {
+    for (videos, gone) in [(60, 30), (20, 20)] {
+        let scene = Scene::new(videos);
+        let mut poller = scene.poller();
+        scene.poll(&mut poller);
+        scene.fake.with(|world| (0..gone).for_each(|number| world.leave("PLa", &id(number))));
+        let counts: Vec<usize> = (0..3).map(|_| scene.poll(&mut poller).removed).collect();
+        assert_eq!(counts, [0, 0, gone]);
+    }
+}
