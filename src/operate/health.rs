@@ -1,5 +1,6 @@
 //! How the engine is, for those who ask: an orchestrator over HTTP, `tidewatch status` through the socket.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -83,8 +84,9 @@ impl Reported {
         };
         let own = tasks(main);
         let desk = parts.desk.as_ref().map(|desk| desk.status()).unwrap_or_default();
-        let sender = parts.sender.as_ref().map(|(state, _)| Sender {
+        let sender = parts.sender.as_ref().map(|(state, status)| Sender {
             state: state.to_string(),
+            counters: counters(status),
             waiting: desk.waiting,
             in_flight: desk.in_flight,
             sent: desk.sent_total,
@@ -110,6 +112,15 @@ impl Reported {
             poller,
         }
     }
+}
+
+/// What the nodes of an engine counted, over all its tasks.
+fn counters(status: &Status) -> BTreeMap<String, u64> {
+    let mut counters = BTreeMap::new();
+    for ((_, name), count) in status.tasks.values().flat_map(|task| &task.counters.nodes) {
+        *counters.entry((*name).to_owned()).or_default() += count;
+    }
+    counters
 }
 
 /// A process as its parts last reported.
@@ -146,6 +157,8 @@ pub struct Sender {
     pub in_flight: usize,
     /// Messages sent or edited since the start.
     pub sent: u64,
+    /// What else its tasks counted since they began, by name, such as `unknown_outcomes_total`.
+    pub counters: BTreeMap<String, u64>,
     /// Why nothing is sent any more.
     pub stopped: Option<String>,
 }
