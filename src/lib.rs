@@ -3,6 +3,8 @@
 pub mod avro;
 pub mod cli;
 pub mod config;
+#[cfg(test)]
+mod loopback;
 pub mod operate;
 pub mod processors;
 pub mod streams;

@@ -103,6 +103,7 @@ fn application(config: &Config, tasks: Vec<String>) -> Application {
         outputs: config.sinks.iter().map(|sink| sink.topic.to_string()).collect(),
         stores: config.stores().map(str::to_owned).collect(),
         tasks,
+        outbox: config.telegram.as_ref().map(|telegram| telegram.outbox.to_string()),
     }
 }
 

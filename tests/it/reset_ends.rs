@@ -43,6 +43,8 @@ fn a_sender_leaves_a_backlog_out_or_sends_it_again_only_when_it_is_told_so() {
     assert_eq!(sent(&installation, &outside), 2);
 
     // The topology writes the same messages again; the sender knows them.
+    let said = installation.output(&["reset", "--to", "earliest"]).stderr;
+    assert!(said.contains("\nMessages in telegram_outbox that were sent already are not sent again; "), "{said}");
     installation.succeed(&["reset", "--to", "earliest", "--yes"]);
     installation.succeed(&["run", "--only", "topology", "--until-end"]);
     assert_eq!(installation.tap("telegram_outbox").len(), 4);

@@ -1,7 +1,7 @@
 //! Dead letters: the records that could not be processed or delivered, listed for people and put back where they came from.
 //!
 //! There are two kinds, in one form: what the topology could not process lies in `<application_id>-dead-letters`, what the sender could not deliver
-//! in [`telegram::DEAD_LETTERS`](crate::telegram::DEAD_LETTERS). Key and value are those of the record as it was read; its own headers come
+//! in [`telegram::DEAD_LETTERS`]. Key and value are those of the record as it was read; its own headers come
 //! first, and behind them those of KIP-1034 (`__streams.errors.*`), which say where it was read and what was wrong.
 
 use std::borrow::Cow;

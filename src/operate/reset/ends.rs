@@ -42,6 +42,7 @@ pub fn sender(admin: &dyn Admin, config: &Config, telegram: &Telegram, tasks: Ve
         outputs: Vec::new(),
         stores: vec![sent_log::STORE.to_owned()],
         tasks,
+        outbox: None,
     };
     let consequences = vec![
         "Messages that wait to be sent are forgotten, unless they are read again.".to_owned(),

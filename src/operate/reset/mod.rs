@@ -90,6 +90,8 @@ pub struct Application {
     pub stores: Vec<String>,
     /// The tasks with a state on this machine.
     pub tasks: Vec<String>,
+    /// The output whose messages a sender of this program sends; it keeps what it sent.
+    pub outbox: Option<String>,
 }
 
 /// A committed offset that moves.
@@ -153,6 +155,10 @@ pub fn plan(admin: &dyn Admin, application: &Application, scope: &Scope) -> Resu
     let mut consequences = Vec::new();
     if moves_position && !application.outputs.is_empty() {
         consequences.push(format!("What is read a second time is written a second time: {}.", application.outputs.join(", ")));
+    }
+    if let Some(outbox) = application.outbox.as_ref().filter(|_| moves_position) {
+        consequences
+            .push(format!("Messages in {outbox} that were sent already are not sent again; `reset --sender` forgets what was sent."));
     }
     let whose = format!("the application {}", application.id);
     Ok(Plan { whose, group: application.id.clone(), moves, changelogs, tasks: application.tasks.clone(), moves_position, consequences })

@@ -38,6 +38,7 @@ fn application() -> Application {
         outputs: list(&["youtube_changes", "telegram_outbox"]),
         stores: list(&["changes", "views"]),
         tasks: list(&["0_0"]),
+        outbox: None,
     }
 }
 

@@ -1,13 +1,13 @@
 //! A server on loopback in Telegram's place, which answers as a test says: real HTTP, one connection per request.
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::JoinHandle;
 
 use parking_lot::Mutex;
 use serde_json::Value;
+
+use crate::loopback::Listener;
 
 /// What arrived.
 #[derive(Clone, Debug, Default)]
@@ -39,30 +39,15 @@ type Script = dyn Fn(&Asked) -> Answer + Send + Sync;
 
 /// The server; it ends when it is dropped.
 pub(super) struct Fake {
-    address: SocketAddr,
     seen: Arc<Mutex<Vec<Asked>>>,
-    stop: Arc<AtomicBool>,
-    thread: Option<JoinHandle<()>>,
+    listener: Listener,
 }
 
 impl Fake {
     pub(super) fn start(script: impl Fn(&Asked) -> Answer + Send + Sync + 'static) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = listener.local_addr().unwrap();
-        let (seen, stop) = (Arc::<Mutex<Vec<Asked>>>::default(), Arc::new(AtomicBool::new(false)));
-        let script: Arc<Script> = Arc::new(script);
-        let (requests, stopping) = (Arc::clone(&seen), Arc::clone(&stop));
-        let thread = std::thread::spawn(move || {
-            for stream in listener.incoming() {
-                if stopping.load(Ordering::SeqCst) {
-                    return;
-                }
-                let (requests, script) = (Arc::clone(&requests), Arc::clone(&script));
-                // A client that goes away is no fault of the test.
-                std::thread::spawn(move || serve(&stream.unwrap(), &requests, &*script).unwrap_or_default());
-            }
-        });
-        Self { address, seen, stop, thread: Some(thread) }
+        let seen = Arc::<Mutex<Vec<Asked>>>::default();
+        let requests = Arc::clone(&seen);
+        Self { seen, listener: Listener::start(move |stream| serve(&stream, &requests, &script)) }
     }
 
     /// One that always answers the same.
@@ -71,21 +56,12 @@ impl Fake {
     }
 
     pub(super) fn url(&self) -> String {
-        format!("http://{}", self.address)
+        format!("http://{}", self.listener.address())
     }
 
     /// What arrived since the last time.
     pub(super) fn seen(&self) -> Vec<Asked> {
         std::mem::take(&mut *self.seen.lock())
-    }
-}
-
-impl Drop for Fake {
-    fn drop(&mut self) {
-        self.stop.store(true, Ordering::SeqCst);
-        // Wakes the thread that accepts.
-        drop(TcpStream::connect(self.address));
-        self.thread.take().map(|thread| thread.join().unwrap()).unwrap_or_default();
     }
 }
 

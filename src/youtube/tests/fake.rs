@@ -1,12 +1,12 @@
 //! A YouTube on loopback that answers as a test says: real HTTP, one connection per request.
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::JoinHandle;
 
 use parking_lot::Mutex;
+
+use crate::loopback::Listener;
 
 /// What arrived.
 #[derive(Clone, Debug, Default)]
@@ -37,30 +37,15 @@ type Script = Box<dyn Fn(&Request) -> Answer + Send + Sync>;
 
 /// The server; it ends when it is dropped.
 pub(super) struct Fake {
-    pub(super) address: SocketAddr,
     seen: Arc<Mutex<Vec<Request>>>,
-    stop: Arc<AtomicBool>,
-    thread: Option<JoinHandle<()>>,
+    listener: Listener,
 }
 
 impl Fake {
     pub(super) fn start(script: impl Fn(&Request) -> Answer + Send + Sync + 'static) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = listener.local_addr().unwrap();
-        let (seen, stop) = (Arc::<Mutex<Vec<Request>>>::default(), Arc::new(AtomicBool::new(false)));
-        let script = Arc::new(Box::new(script) as Script);
-        let (requests, stopping) = (Arc::clone(&seen), Arc::clone(&stop));
-        let thread = std::thread::spawn(move || {
-            for stream in listener.incoming() {
-                if stopping.load(Ordering::SeqCst) {
-                    return;
-                }
-                let (requests, script) = (Arc::clone(&requests), Arc::clone(&script));
-                // A client that goes away is no fault of the test.
-                std::thread::spawn(move || serve(stream.unwrap(), &requests, &script).unwrap_or_default());
-            }
-        });
-        Self { address, seen, stop, thread: Some(thread) }
+        let seen = Arc::<Mutex<Vec<Request>>>::default();
+        let (requests, script) = (Arc::clone(&seen), Box::new(script) as Script);
+        Self { seen, listener: Listener::start(move |stream| serve(stream, &requests, &script)) }
     }
 
     /// Always the same answer.
@@ -70,21 +55,12 @@ impl Fake {
 
     /// Where the API is.
     pub(super) fn url(&self) -> String {
-        format!("http://{}/youtube/v3", self.address)
+        format!("http://{}/youtube/v3", self.listener.address())
     }
 
     /// What arrived since the last time.
     pub(super) fn seen(&self) -> Vec<Request> {
         std::mem::take(&mut *self.seen.lock())
-    }
-}
-
-impl Drop for Fake {
-    fn drop(&mut self) {
-        self.stop.store(true, Ordering::SeqCst);
-        // Wakes the thread that accepts.
-        drop(TcpStream::connect(self.address));
-        self.thread.take().map(|thread| thread.join().unwrap()).unwrap_or_default();
     }
 }
 

@@ -1,12 +1,12 @@
 //! A registry on loopback that answers as a test says: real HTTP, one connection per request.
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::JoinHandle;
 
 use parking_lot::Mutex;
+
+use crate::loopback::Listener;
 
 /// What arrived.
 #[derive(Clone, Debug, Default)]
@@ -43,35 +43,21 @@ type Script = Box<dyn Fn(&Request) -> Answer + Send + Sync>;
 
 /// The server; it ends when it is dropped.
 pub(super) struct Fake {
-    pub(super) address: SocketAddr,
     seen: Arc<Mutex<Vec<Request>>>,
     script: Arc<Mutex<Arc<Script>>>,
-    stop: Arc<AtomicBool>,
-    thread: Option<JoinHandle<()>>,
+    pub(super) listener: Listener,
 }
 
 impl Fake {
     pub(super) fn start(script: impl Fn(&Request) -> Answer + Send + Sync + 'static) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = listener.local_addr().unwrap();
-        let (seen, stop) = (Arc::<Mutex<Vec<Request>>>::default(), Arc::new(AtomicBool::new(false)));
+        let seen = Arc::<Mutex<Vec<Request>>>::default();
         let script = Arc::new(Mutex::new(Arc::new(Box::new(script) as Script)));
-        let (requests, answers, stopping) = (Arc::clone(&seen), Arc::clone(&script), Arc::clone(&stop));
-        let thread = std::thread::spawn(move || {
-            for stream in listener.incoming() {
-                if stopping.load(Ordering::SeqCst) {
-                    return;
-                }
-                let (requests, answers) = (Arc::clone(&requests), Arc::clone(&answers));
-                // A client that goes away is no fault of the test.
-                std::thread::spawn(move || serve(stream.unwrap(), &requests, &answers).unwrap_or_default());
-            }
-        });
-        Self { address, seen, script, stop, thread: Some(thread) }
+        let (requests, answers) = (Arc::clone(&seen), Arc::clone(&script));
+        Self { seen, script, listener: Listener::start(move |stream| serve(stream, &requests, &answers)) }
     }
 
     pub(super) fn url(&self) -> String {
-        format!("http://{}", self.address)
+        format!("http://{}", self.listener.address())
     }
 
     /// From now on it answers otherwise.
@@ -87,15 +73,6 @@ impl Fake {
     /// The first lines of it.
     pub(super) fn lines(&self) -> Vec<String> {
         self.seen().into_iter().map(|request| request.line).collect()
-    }
-}
-
-impl Drop for Fake {
-    fn drop(&mut self) {
-        self.stop.store(true, Ordering::SeqCst);
-        // Wakes the thread that accepts.
-        drop(TcpStream::connect(self.address));
-        self.thread.take().map(|thread| thread.join().unwrap()).unwrap_or_default();
     }
 }
 

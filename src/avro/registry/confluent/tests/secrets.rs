@@ -9,7 +9,7 @@ const HEADER: &str = "authorization: Basic bWU6Y2FuYXJ5LTQ3MTE=";
 
 fn settings(fake: &Fake) -> [ConfluentOptions; 2] {
     let beside = ConfluentOptions { username: Some("me".to_owned()), password: Some(CANARY.into()), ..ConfluentOptions::new(fake.url()) };
-    let within = ConfluentOptions::new(format!("http://me:canary%2D4711@{}", fake.address));
+    let within = ConfluentOptions::new(format!("http://me:canary%2D4711@{}", fake.listener.address()));
     [beside, within]
 }
 
