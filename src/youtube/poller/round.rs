@@ -85,6 +85,7 @@ pub(super) enum Reply<T> {
 }
 
 /// A poll under way.
+#[expect(clippy::struct_excessive_bools, reason = "independent facts about one poll")]
 pub(super) struct Round<'a> {
     pub(super) settings: &'a Settings,
     pub(super) client: &'a Client,
@@ -165,9 +166,7 @@ impl<'a> Round<'a> {
                 self.active.memory.set_list(&read.id, list);
             }
         }
-        if self.summary.is_complete {
-            self.active.memory.poll_mut().cost = self.summary.units;
-        } else if self.summary.units > self.active.memory.poll().cost {
+        if self.summary.is_complete || self.summary.units > self.active.memory.poll().cost {
             self.active.memory.poll_mut().cost = self.summary.units;
         }
         let units = self.active.budget.spent(now);

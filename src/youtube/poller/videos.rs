@@ -48,13 +48,11 @@ impl Round<'_> {
         for (step, start) in (0..count).step_by(IDS_MAX).enumerate() {
             let batch = start..count.min(start + IDS_MAX);
             let ids: Vec<String> = self.listed.get(batch.clone()).unwrap_or_default().iter().map(|listed| listed.id.clone()).collect();
-            match self.ask(&ids)? {
-                Some(videos) => self.record(batch, videos)?,
-                None => {
-                    are_all_asked = false;
-                    continue;
-                }
-            }
+            let Some(videos) = self.ask(&ids)? else {
+                are_all_asked = false;
+                continue;
+            };
+            self.record(batch, videos)?;
             if (step + 1) % PROGRESS_STEPS == 0 {
                 tracing::info!(videos = start + ids.len(), of = count, "observing");
             }

@@ -189,3 +189,34 @@ fn half_of_the_videos_or_a_few_may_go_at_once() {
         assert_eq!(counts, [0, 0, gone]);
     }
 }
+
+#[test]
+fn a_list_that_is_not_read_to_its_end_removes_nothing() {
+    let mut scene = Scene::new(3);
+    scene.settings.removed_after = 1;
+    let mut poller = scene.poller();
+    scene.poll(&mut poller);
+    scene.fake.with(|world| {
+        let body = r#"{"kind":"youtube#playlistItemListResponse","nextPageToken":"again","items":[]}"#;
+        world.fault = Some(Box::new(move |target| target.starts_with("/playlistItems").then(|| (200, body.to_owned()))));
+    });
+    let summary = scene.poll(&mut poller);
+    assert_eq!((summary.is_complete, summary.removed, summary.videos), (true, 0, 3));
+}
+
+#[test]
+fn what_a_failed_batch_left_out_is_not_new_to_the_next_poll() {
+    let mut scene = Scene::new(120);
+    let second = id(50);
+    scene.fake.with(|world| {
+        world.fault = Some(Box::new(move |target| {
+            (target.starts_with("/videos") && target.contains(&second)).then(|| error(503, "backendError", "youtube"))
+        }));
+    });
+    let mut poller = scene.poller();
+    assert_eq!(scene.poll(&mut poller).observed, 70);
+    scene.fake.with(|world| world.fault = None);
+    let summary = scene.poll(&mut poller);
+    assert_eq!((summary.observed, summary.new), (120, 0));
+    assert_eq!(scene.appeared(), NONE);
+}
