@@ -66,6 +66,13 @@ impl ManualClock {
         let by_ms = i64::try_from(by.as_millis()).unwrap_or(i64::MAX);
         self.now_ms.fetch_add(by_ms, Ordering::SeqCst);
     }
+
+    /// Sets the clock back.
+    #[cfg(test)]
+    pub(crate) fn set_back(&self, by: Duration) {
+        let by_ms = i64::try_from(by.as_millis()).unwrap_or(i64::MAX);
+        self.now_ms.fetch_sub(by_ms, Ordering::SeqCst);
+    }
 }
 
 impl Clock for ManualClock {

@@ -56,6 +56,9 @@ const GIVE_UP_MAX: usize = 200;
 const FORGET_INTERVAL_MS: i64 = 1_000;
 const FORGET_MAX: usize = 200;
 
+/// A clock that goes back by less is not worth a look at all chats: each waits that much longer.
+const CLOCK_STEP_MS: i64 = 1_000;
+
 /// What the sender goes by.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -195,10 +198,11 @@ impl Sender {
             Some(row) => row,
             None => book::chat(store, chat)?.unwrap_or_default(),
         };
+        row.obey_clock(now);
         book::put_message(store, chat, row.next, message)?;
         row.next += 1;
         book::put_chat(store, chat, &row)?;
-        book::note(store, &message.event_id, Event::Queued)?;
+        book::note(store, chat, &message.event_id, Event::Queued)?;
         if self.view.has(chat) {
             self.view.update(chat, row);
         } else if self.view.extent == Extent::Whole {
@@ -269,6 +273,9 @@ impl Sender {
     /// Takes a chat that was found in the store into the view.
     fn meet(&mut self, chat: &ChatId, mut row: ChatRow, context: &mut Context<'_>) -> Result<(), BoxError> {
         let now = context.wall_clock();
+        if row.obey_clock(now) {
+            book::put_chat(self.store(context)?, chat, &row)?;
+        }
         if !row.has_queue() {
             return if row.is_idle(now) { book::forget_chat(self.store(context)?, chat) } else { Ok(()) };
         }
@@ -306,7 +313,8 @@ impl Sender {
             let editable = if message.edit_key.is_empty() || row.tried.as_new {
                 None
             } else {
-                book::editable(store, &chat, &message.edit_key)?.map(|editable| editable.message_id)
+                let editable = book::editable(store, &chat, &message.edit_key)?;
+                editable.filter(|editable| editable.moved_to == row.moved_to).map(|editable| editable.message_id)
             };
             row.intent = Some(Intent { session: self.desk.session(), job, edits: editable });
             book::put_chat(store, &chat, &row)?;
@@ -364,7 +372,7 @@ impl Processor<Letter> for Sender {
             return Ok(());
         };
         let Incoming { chat, message, replayed } = Incoming::of(&letter.row, source.source, &source.record)?;
-        match book::event(self.store(context)?, &message.event_id)? {
+        match book::event(self.store(context)?, &chat, &message.event_id)? {
             None => {}
             Some(Event::GivenUp { .. }) if replayed => {}
             Some(_) => {
@@ -381,6 +389,11 @@ impl Processor<Letter> for Sender {
             return Ok(());
         }
         let now = punctuation.timestamp;
+        if now.0 < self.looked_at.0.saturating_sub(CLOCK_STEP_MS) {
+            tracing::warn!(ms = self.looked_at.0 - now.0, "the clock was set back: what waits is looked through again");
+            self.view.clear();
+            (self.forget_at, self.said_at) = (now, None);
+        }
         self.looked_at = now;
         self.look(context)?;
         self.record_outcomes(context)?;

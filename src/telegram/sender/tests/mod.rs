@@ -1,10 +1,12 @@
 //! The sender on the production engine, with a log in memory, and real HTTP to a Telegram on loopback.
 
+mod clock;
 mod crashes;
 mod dry_run;
 mod fake;
 mod groups;
 mod outcomes;
+mod outages;
 mod queues;
 
 use std::num::NonZeroU32;
