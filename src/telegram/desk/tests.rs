@@ -22,11 +22,24 @@ impl Desk {
         board.jobs.values().filter(|job| matches!(job.stage, Stage::Done(_))).count()
     }
 
+    /// Waits until no request is on its way and those that wait are held up.
+    pub(in crate::telegram) fn idle(&self) {
+        let is_idle = |board: &Board| {
+            let Status { waiting, in_flight, .. } = board.status();
+            in_flight == 0 && (waiting == 0 || board.is_out_of_reach(self.clock.monotonic()))
+        };
+        self.wait(|board| is_idle(board));
+    }
+
     /// Waits until it is as wanted.
     pub(in crate::telegram) fn wait_until(&self, wanted: impl Fn(&Status) -> bool) {
+        self.wait(|board| wanted(&board.status()));
+    }
+
+    fn wait(&self, wanted: impl Fn(&Board) -> bool) {
         let mut board = self.shared.board.lock();
         let mut looks = 0;
-        while !wanted(&board.status()) {
+        while !wanted(&board) {
             self.shared.done.wait_for(&mut board, LOOK);
             looks += 1;
             assert!(looks < 1_000, "a request neither ends nor is given up: {board:?}");

@@ -257,6 +257,29 @@ fn a_message_is_edited_in_place_and_a_new_one_is_sent_where_it_is_gone() {
 }
 
 #[test]
+fn a_message_of_a_group_that_moved_is_not_edited_under_the_new_id() {
+    let world = World::new();
+    let edited = |key: &str, text: &str| {
+        let mut value = message("-15", text);
+        value["edit_key"] = json!(key);
+        value
+    };
+    let mut bench = world.start();
+    bench.put_value("-15", &edited("a", "a1"));
+    bench.run();
+    let moved = json!({"ok": false, "error_code": 400, "description": "moved", "parameters": {"migrate_to_chat_id": -100_15}});
+    world.fake.script("-15", [Answer::Say(400, moved)]);
+    // The supergroup counts its messages anew: number 1 may be another message of the bot there.
+    bench.put_value("-15", &edited("b", "b1"));
+    bench.put_value("-15", &edited("a", "a2"));
+    bench.put_value("-15", &edited("a", "a3"));
+    bench.run();
+    let arrived: Vec<_> = world.fake.arrived().into_iter().map(|arrived| (arrived.chat, arrived.text, arrived.edited)).collect();
+    let new = |text: &str, edited| ("-10015".to_owned(), text.to_owned(), edited);
+    assert_eq!(arrived[1..], [new("b1", false), new("a2", false), new("a3", true)]);
+}
+
+#[test]
 fn a_dead_letter_that_is_sent_on_is_tried_again_and_nothing_else_is() {
     let world = World::new();
     world.fake.script("5", [refusal(400, "Bad Request: message is too long")]);

@@ -148,3 +148,17 @@ fn messages_in_avro_are_read_with_the_defaults_of_fields_that_their_writer_does_
     assert_eq!(world.fake.texts("5"), ["from elsewhere"]);
     assert_eq!(bench.driver.read(DEAD_LETTERS).unwrap(), []);
 }
+
+#[test]
+fn an_event_that_is_told_in_two_chats_is_sent_to_both_and_once_to_each() {
+    let world = World::new();
+    let mut bench = world.start();
+    for _ in 0..2 {
+        for chat in ["5", "-6"] {
+            bench.put_value(chat, &json!({"chat_id": chat, "text": "one", "event_id": "e"}));
+        }
+    }
+    bench.run();
+    assert_eq!((world.fake.texts("5"), world.fake.texts("-6")), (strings(&["one"]), strings(&["one"])));
+    assert_eq!(bench.count("duplicates_total"), 2);
+}
