@@ -114,8 +114,9 @@ struct Board {
     deadline: Option<Duration>,
     /// Requests in a row that the Bot API did not answer.
     unanswered: u32,
-    /// When the service is tried next, while it is out of reach.
+    /// When the service is tried next, and since when that is so, while it is out of reach.
     probe_at: Duration,
+    out_of_reach_since: Option<Duration>,
     sent_total: u64,
     stopped: Option<String>,
 }
@@ -186,6 +187,12 @@ impl Desk {
     /// Why nothing is sent any more: the bot's token or the address is wrong. The queues stay; a restart with what is right goes on.
     pub fn stopped(&self) -> Option<String> {
         self.shared.board.lock().stopped.clone()
+    }
+
+    /// Whether the service has been out of reach for this long.
+    pub(super) fn is_out_of_reach_for(&self, long: Duration) -> bool {
+        let since = self.shared.board.lock().out_of_reach_since;
+        since.is_some_and(|since| self.clock.monotonic() >= since + long)
     }
 
     /// Names this process among those that wrote intents.
@@ -349,10 +356,9 @@ impl Board {
 
     /// Takes note of whether the Bot API answers.
     fn heard(&mut self, outcome: &Outcome, now: Duration) {
-        let was_out_of_reach = self.unanswered >= TROUBLE;
         if !matches!(outcome, Outcome::Retry { .. } | Outcome::Unknown { .. }) {
             self.unanswered = 0;
-            if was_out_of_reach {
+            if self.out_of_reach_since.take().is_some() {
                 tracing::info!("Telegram answers again");
             }
             return;
@@ -361,7 +367,7 @@ impl Board {
         if self.unanswered >= TROUBLE {
             let pause = PROBE_FIRST.saturating_mul(1 << (self.unanswered - TROUBLE).min(8)).min(PROBE_LAST);
             self.probe_at = now + pause;
-            if !was_out_of_reach {
+            if self.out_of_reach_since.replace(self.out_of_reach_since.unwrap_or(now)).is_none() {
                 tracing::warn!(reason = outcome.reason(), "Telegram is out of reach: one request at a time tries it");
             }
         }

@@ -40,8 +40,8 @@ use view::{Extent, Turn, View};
 /// How often it is looked whose turn it is.
 const TURN: Duration = Duration::from_millis(20);
 
-/// A run until the end leaves what waits longer to the next one.
-const END_WAIT_MS: i64 = 60_000;
+/// A run until the end leaves what waits longer to the next one, also for a service that is out of reach.
+const END_WAIT: Duration = Duration::from_secs(60);
 
 /// Chats with a queue that a task has in memory.
 const CHATS_MAX: usize = if cfg!(test) { 50 } else { 10_000 };
@@ -246,8 +246,9 @@ impl Sender {
         if ended && !whole {
             self.view.extent = Extent::Part { after: None, met: 0 };
             if met <= self.view.limit() / 2 {
-                // Few enough by now: the next look takes them all.
+                // Few enough by now to have them all. At once: what is under way must be in the view when its outcome is recorded.
                 self.view.clear();
+                return self.look(context);
             }
         }
         Ok(())
@@ -418,7 +419,9 @@ impl Processor<Letter> for Sender {
     }
 
     fn is_unfinished(&self) -> bool {
-        !self.ended && self.view.has_work_until(Timestamp(self.looked_at.0.saturating_add(END_WAIT_MS)))
+        let wait_ms = i64::try_from(END_WAIT.as_millis()).unwrap_or(i64::MAX);
+        let has_work = !self.ended && self.view.has_work_until(Timestamp(self.looked_at.0.saturating_add(wait_ms)));
+        has_work && !self.desk.is_out_of_reach_for(END_WAIT)
     }
 
     fn suspend(&mut self, context: &mut dyn ProcessorContext<Letter>) -> Result<(), BoxError> {

@@ -31,7 +31,12 @@ impl Sender {
             if self.settled.contains(&job) {
                 continue;
             }
-            let row = self.view.row(&chat).filter(|row| self.view.is_flying(&chat) && self.is_own(row.intent, job)).cloned();
+            let row = match self.view.row(&chat).filter(|_| self.view.is_flying(&chat)).cloned() {
+                Some(row) => Some(row),
+                None => book::chat(self.store(context)?, &chat)?,
+            };
+            // Otherwise it is recorded already, and not committed yet.
+            let row = row.filter(|row| self.is_own(row.intent, job));
             match (row, delivery) {
                 (None, _) => {}
                 (Some(mut row), Delivery::NotMade) => {
@@ -177,7 +182,8 @@ impl Sender {
 
     /// The chat waits, longer each time, for what is no fault of the message.
     fn back_off(&mut self, chat: &str, row: &mut ChatRow, intent: Option<Intent>, reason: &str, now: Timestamp) {
-        let longest = BACK_OFF_FIRST_MS.saturating_mul(1 << row.failures.min(20)).min(BACK_OFF_MAX_MS);
+        // Two in a row may be chance.
+        let longest = BACK_OFF_FIRST_MS.saturating_mul(1 << row.failures.saturating_sub(1).min(20)).min(BACK_OFF_MAX_MS);
         row.failures = row.failures.saturating_add(1);
         let seed = intent.map(|intent| (intent.session ^ intent.job).to_be_bytes()).unwrap_or_default();
         // Between half of it and all of it: what failed together is not tried together.

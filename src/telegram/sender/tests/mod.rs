@@ -152,6 +152,11 @@ impl Bench {
             .collect()
     }
 
+    /// Whether a run until the end goes on.
+    fn is_unfinished(&self) -> bool {
+        self.driver.status().tasks.values().any(|task| task.unfinished)
+    }
+
     /// Keys of the sent log that begin with this tag.
     fn rows(&mut self, tag: u8) -> usize {
         self.driver.store(sent_log::STORE).iter().filter(|(key, _)| key[0] == tag).count()

@@ -68,3 +68,35 @@ fn a_chat_that_wants_nothing_twice_does_not_lose_its_queue_to_an_outage() {
     let lost = bench.dead_letters().len();
     assert!(lost <= 7, "{lost} more in a minute");
 }
+
+#[test]
+fn a_run_until_the_end_waits_for_what_comes_soon_and_not_for_an_outage_to_end() {
+    let world = World::new();
+    let too_many = |seconds: u64| Answer::Say(429, json!({"ok": false, "error_code": 429, "parameters": {"retry_after": seconds}}));
+    world.fake.script("5", [too_many(30), too_many(90)]);
+    let mut bench = world.start();
+    bench.put("5", "one");
+    bench.turn();
+    assert!(bench.is_unfinished(), "a request is under way");
+    bench.run();
+    assert!(bench.is_unfinished(), "half a minute");
+    bench.run_after(31);
+    assert!(!bench.is_unfinished(), "a minute and a half");
+    bench.run_after(91);
+    assert_eq!(world.fake.texts("5"), ["one"]);
+    assert!(!bench.is_unfinished());
+    world.fake.script("6", std::iter::repeat_n(down(), 100));
+    bench.put("6", "two");
+    let mut seconds = 0;
+    bench.turn();
+    while bench.is_unfinished() {
+        bench.driver.advance(Duration::from_secs(1)).unwrap();
+        bench.desk.idle();
+        seconds += 1;
+        assert!(seconds < 600, "it does not end");
+    }
+    assert!(seconds > 60, "{seconds} s");
+    world.fake.forget("6");
+    bench.run_after(31);
+    assert_eq!(world.fake.texts("6"), ["two"]);
+}

@@ -162,3 +162,22 @@ fn an_event_that_is_told_in_two_chats_is_sent_to_both_and_once_to_each() {
     assert_eq!((world.fake.texts("5"), world.fake.texts("-6")), (strings(&["one"]), strings(&["one"])));
     assert_eq!(bench.count("duplicates_total"), 2);
 }
+
+#[test]
+fn an_outcome_that_comes_when_the_memory_holds_all_chats_again_is_recorded() {
+    let world = World::new();
+    let mut bench = world.start();
+    let chats: Vec<String> = (0..CHATS_MAX * 4).map(|chat| chat.to_string()).collect();
+    for chat in &chats {
+        bench.put(chat, "one");
+    }
+    for turn in 0.. {
+        bench.turn();
+        bench.desk.quiet();
+        assert!(turn < 100, "{} of {} chats are not through", bench.rows(3), chats.len());
+        if bench.rows(3) == 0 {
+            break;
+        }
+    }
+    assert_eq!((world.fake.arrived().len(), bench.count("sent_total")), (chats.len(), 200));
+}
