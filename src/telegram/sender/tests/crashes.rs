@@ -195,3 +195,16 @@ fn a_request_under_way_is_taken_up_by_the_task_that_follows() {
     assert_eq!(world.fake.arrived().len(), 2);
     assert_eq!((bench.count("unknown_outcomes_total"), bench.dead_letters().len()), (0, 0));
 }
+
+#[test]
+fn what_is_not_begun_when_a_task_is_lost_is_never_made_for_it() {
+    let world = World::new();
+    let mut bench = world.start();
+    bench.desk.freeze();
+    bench.put("5", "one");
+    bench.turn();
+    let desk = Arc::clone(&bench.desk);
+    assert_eq!(desk.status().waiting, 1);
+    bench.kill();
+    assert_eq!((desk.status().waiting, desk.status().partitions), (0, 0), "another process may have the partition by now");
+}

@@ -5,8 +5,8 @@ mod crashes;
 mod dry_run;
 mod fake;
 mod groups;
-mod outcomes;
 mod outages;
+mod outcomes;
 mod queues;
 
 use std::num::NonZeroU32;

@@ -109,8 +109,12 @@ fn events_without_an_id_are_told_apart_by_their_place_and_long_ids_by_their_hash
     }
     bench.run();
     assert_eq!(world.fake.texts("5"), ["the same", "long", "the same"]);
-    let ids: Vec<_> =
-        bench.driver.store(sent_log::STORE).into_iter().filter_map(|(key, _)| sent_log::event_of_key(&key).map(|(_, event)| event.to_owned())).collect();
+    let ids: Vec<_> = bench
+        .driver
+        .store(sent_log::STORE)
+        .into_iter()
+        .filter_map(|(key, _)| sent_log::event_of_key(&key).map(|(_, event)| event.to_owned()))
+        .collect();
     assert_eq!((&*ids[1], &*ids[2], ids[0].len()), ("@telegram_outbox-0-0", "@telegram_outbox-0-4", 33));
 }
 
