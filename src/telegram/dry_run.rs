@@ -95,7 +95,7 @@ pub struct Summary {
 /// What the changelog says.
 #[derive(Debug, Default)]
 struct State {
-    /// Events by their hash, and whether they were given up.
+    /// Events by the hash of their keys, and whether they were given up.
     events: HashMap<u64, bool>,
     chats: BTreeMap<String, ChatRow>,
     queues: BTreeMap<(String, u64), Queued>,
@@ -142,7 +142,7 @@ pub fn dry_run(
             summary.dead_letters += 1;
             return Ok(ControlFlow::Continue(()));
         };
-        let event = xxh3_64(message.event_id.as_bytes());
+        let event = xxh3_64(&sent_log::event_key(&chat, &message.event_id));
         if state.events.get(&event).is_some_and(|given_up| !(*given_up && replayed)) {
             summary.known += 1;
             return Ok(ControlFlow::Continue(()));
@@ -170,8 +170,8 @@ fn state(log: &dyn Log, topic: &str) -> Result<State, Error> {
     each(log, topic, &BTreeMap::new(), &mut |_, record| {
         let malformed = |source| Error::SentLog { topic: topic.to_owned(), source };
         let key = record.key.unwrap_or_default();
-        if let Some(event) = sent_log::event_of_key(key) {
-            let event = xxh3_64(event.as_bytes());
+        if sent_log::event_of_key(key).is_some() {
+            let event = xxh3_64(key);
             match record.value {
                 None => drop(state.events.remove(&event)),
                 Some(value) => {

@@ -154,6 +154,7 @@ impl Outcome {
             Self::PlainText { reason } if message.parse_mode.is_empty() => Self::Refused { reason },
             Self::NoThread { reason } if edits || message.message_thread_id == 0 => Self::Refused { reason },
             Self::Gone { reason } if !edits => Self::Refused { reason },
+            Self::Unchanged if !edits => Self::Refused { reason: "a new message, and Telegram says that it is not modified".to_owned() },
             other => other,
         }
     }
@@ -237,10 +238,11 @@ fn of_document(answer: &Answer, document: &Document) -> Outcome {
 fn of_bad_request(description: &str, reason: String) -> Outcome {
     let said = description.to_ascii_lowercase();
     let says = |phrases: &[&str]| phrases.iter().any(|phrase| said.contains(phrase));
-    if says(&["message is not modified", "message_not_modified"]) {
-        Outcome::Unchanged
-    } else if says(&MARKUP_IS_WRONG) {
+    // First of all: this one repeats a piece of the text, which may say anything.
+    if says(&MARKUP_IS_WRONG) {
         Outcome::PlainText { reason }
+    } else if says(&["message is not modified", "message_not_modified"]) {
+        Outcome::Unchanged
     } else if says(&THREAD_TAKES_NOTHING) {
         Outcome::NoThread { reason }
     } else if says(&CANNOT_BE_EDITED) {

@@ -170,17 +170,35 @@ fn may_leave_a_backlog_behind() {
     let shown = installation.succeed(&["tap", "telegram_outbox", "--until-end"]).stdout;
     assert!(shown.contains(backlog), "{shown}");
 
-    let readme = section();
-    let topic = readme.split("`topic = \"").nth(1).and_then(|rest| rest.split('"').next()).unwrap();
-    let file = installation.write("unused", "").with_file_name("topology.toml");
-    let before = fs::read_to_string(&file).unwrap();
-    let line = "topic  = \"telegram_outbox\"";
-    assert_eq!(before.matches(line).count(), 1);
-    installation.write("topology.toml", &before.replace(line, &format!("topic  = \"{topic}\"")));
-    installation.succeed(&["run", "--once"]);
-    assert!(messages(&telegram).is_empty(), "the first poll is quiet, and the backlog stays where it is");
+    let dry = installation.succeed(&["telegram", "dry-run"]).stdout;
+    assert!(dry.contains(backlog), "{dry}");
+    let kept = tempfile::tempdir().unwrap();
+    copy(&installation.state_dir(), kept.path());
 
-    installation.write("topology.toml", &before);
+    let readme = section();
+    let remedy = readme.lines().find_map(|line| line.trim().strip_prefix("`tidewatch reset")).unwrap();
+    let remedy = format!("reset{}", remedy.split('`').next().unwrap());
+    let arguments: Vec<&str> = remedy.split(' ').chain(["--yes"]).collect();
+    installation.succeed(&arguments);
     installation.succeed(&["run", "--only", "send", "--until-end"]);
-    assert_eq!(messages(&telegram), [backlog], "without another topic it is sent");
+    assert!(messages(&telegram).is_empty(), "the backlog stays where it is");
+
+    fs::remove_dir_all(installation.state_dir()).unwrap();
+    copy(kept.path(), &installation.state_dir());
+    installation.succeed(&["run", "--only", "send", "--until-end"]);
+    assert_eq!(messages(&telegram), [backlog], "without it the backlog is sent");
+}
+
+/// Copies a directory with all that is in it but a socket.
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap().map(Result::unwrap) {
+        let kind = entry.file_type().unwrap();
+        let target = to.join(entry.file_name());
+        if kind.is_dir() {
+            copy(&entry.path(), &target);
+        } else if kind.is_file() {
+            fs::copy(entry.path(), target).unwrap();
+        }
+    }
 }

@@ -30,7 +30,9 @@ impl PunctuationQueue {
         for entry in self.entries.iter_mut().filter(|entry| entry.scheduled.kind == kind) {
             let interval_ms = i64::try_from(entry.scheduled.interval.as_millis()).unwrap_or(i64::MAX).max(1);
             // The first interval begins when the time is first known.
-            let next = *entry.next.get_or_insert(Timestamp(now.0.saturating_add(interval_ms)));
+            let soon = Timestamp(now.0.saturating_add(interval_ms));
+            // A clock that was set back does not make anybody wait until it is where it was.
+            let next = *entry.next.insert(entry.next.map_or(soon, |next| next.min(soon)));
             if now >= next {
                 let missed = (now.0 - next.0) / interval_ms + 1;
                 entry.next = Some(Timestamp(next.0.saturating_add(missed.saturating_mul(interval_ms))));
@@ -59,5 +61,16 @@ mod tests {
         assert_eq!(queue.due(kind, Timestamp(159)), None);
         assert!(queue.due(kind, Timestamp(160)).is_some());
         assert_eq!(queue.due(PunctuationType::WallClockTime, Timestamp(1000)), None);
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_stops_no_calls() {
+        let kind = PunctuationType::WallClockTime;
+        let mut queue = PunctuationQueue::new(vec![Scheduled { node: 1, schedule: 0, kind, interval: Duration::from_millis(10) }]);
+        assert_eq!(queue.due(kind, Timestamp(1_000_000)), None);
+        assert!(queue.due(kind, Timestamp(1_000_010)).is_some());
+        assert_eq!(queue.due(kind, Timestamp(500)), None);
+        assert_eq!(queue.due(kind, Timestamp(509)), None);
+        assert!(queue.due(kind, Timestamp(510)).is_some());
     }
 }

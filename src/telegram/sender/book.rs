@@ -10,14 +10,14 @@ fn read<T>(store: Store<'_>, key: &[u8], decode: impl FnOnce(&[u8]) -> Result<T,
     Ok(store.get(key)?.map(decode).transpose()?)
 }
 
-/// What is known of an event.
-pub(super) fn event(store: Store<'_>, event_id: &str) -> Result<Option<Event>, BoxError> {
-    read(store, &sent_log::event_key(event_id), Event::decode)
+/// What is known of an event in a chat.
+pub(super) fn event(store: Store<'_>, chat: &str, event_id: &str) -> Result<Option<Event>, BoxError> {
+    read(store, &sent_log::event_key(chat, event_id), Event::decode)
 }
 
 /// Notes what became of an event; what is final is forgotten when it is old.
-pub(super) fn note(store: Store<'_>, event_id: &str, event: Event) -> Result<(), BoxError> {
-    let key = sent_log::event_key(event_id);
+pub(super) fn note(store: Store<'_>, chat: &str, event_id: &str, event: Event) -> Result<(), BoxError> {
+    let key = sent_log::event_key(chat, event_id);
     match event {
         Event::Queued => {}
         Event::Sent { at, .. } | Event::GivenUp { at } => store.put(&sent_log::age_key(at, &key), &[])?,

@@ -40,8 +40,8 @@ use view::{Extent, Turn, View};
 /// How often it is looked whose turn it is.
 const TURN: Duration = Duration::from_millis(20);
 
-/// A run until the end leaves what waits longer to the next one.
-const END_WAIT_MS: i64 = 60_000;
+/// A run until the end leaves what waits longer to the next one, also for a service that is out of reach.
+const END_WAIT: Duration = Duration::from_secs(60);
 
 /// Chats that are looked at in one step when they are not all in memory.
 const LOOK_MAX: usize = 1_000;
@@ -52,6 +52,9 @@ const GIVE_UP_MAX: usize = 200;
 /// How often old rows are forgotten, and how many in one step.
 const FORGET_INTERVAL_MS: i64 = 1_000;
 const FORGET_MAX: usize = 200;
+
+/// A clock that goes back by less is not worth a look at all chats: each waits that much longer.
+const CLOCK_STEP_MS: i64 = 1_000;
 
 /// What the sender goes by.
 #[derive(Clone, Debug)]
@@ -194,10 +197,11 @@ impl Sender {
             Some(row) => row,
             None => book::chat(store, chat)?.unwrap_or_default(),
         };
+        row.obey_clock(now);
         book::put_message(store, chat, row.next, message)?;
         row.next += 1;
         book::put_chat(store, chat, &row)?;
-        book::note(store, &message.event_id, Event::Queued)?;
+        book::note(store, chat, &message.event_id, Event::Queued)?;
         if self.view.has(chat) {
             self.view.update(chat, row);
         } else if self.view.extent == Extent::Whole {
@@ -241,8 +245,9 @@ impl Sender {
         if ended && !whole {
             self.view.extent = Extent::Part { after: None, met: 0 };
             if met <= self.view.limit() / 2 {
-                // Few enough by now: the next look takes them all.
+                // Few enough by now to have them all. At once: what is under way must be in the view when its outcome is recorded.
                 self.view.clear();
+                return self.look(context);
             }
         }
         Ok(())
@@ -268,6 +273,9 @@ impl Sender {
     /// Takes a chat that was found in the store into the view.
     fn meet(&mut self, chat: &ChatId, mut row: ChatRow, context: &mut Context<'_>) -> Result<(), BoxError> {
         let now = context.wall_clock();
+        if row.obey_clock(now) {
+            book::put_chat(self.store(context)?, chat, &row)?;
+        }
         if !row.has_queue() {
             return if row.is_idle(now) { book::forget_chat(self.store(context)?, chat) } else { Ok(()) };
         }
@@ -305,7 +313,8 @@ impl Sender {
             let editable = if message.edit_key.is_empty() || row.tried.as_new {
                 None
             } else {
-                book::editable(store, &chat, &message.edit_key)?.map(|editable| editable.message_id)
+                let editable = book::editable(store, &chat, &message.edit_key)?;
+                editable.filter(|editable| editable.moved_to == row.moved_to).map(|editable| editable.message_id)
             };
             row.intent = Some(Intent { session: self.desk.session(), job, edits: editable });
             book::put_chat(store, &chat, &row)?;
@@ -363,7 +372,7 @@ impl Processor<Letter> for Sender {
             return Ok(());
         };
         let Incoming { chat, message, replayed } = Incoming::of(&letter.row, source.source, &source.record)?;
-        match book::event(self.store(context)?, &message.event_id)? {
+        match book::event(self.store(context)?, &chat, &message.event_id)? {
             None => {}
             Some(Event::GivenUp { .. }) if replayed => {}
             Some(_) => {
@@ -380,6 +389,11 @@ impl Processor<Letter> for Sender {
             return Ok(());
         }
         let now = punctuation.timestamp;
+        if now.0 < self.looked_at.0.saturating_sub(CLOCK_STEP_MS) {
+            tracing::warn!(ms = self.looked_at.0 - now.0, "the clock was set back: what waits is looked through again");
+            self.view.clear();
+            (self.forget_at, self.said_at) = (now, None);
+        }
         self.looked_at = now;
         self.look(context)?;
         self.record_outcomes(context)?;
@@ -404,7 +418,9 @@ impl Processor<Letter> for Sender {
     }
 
     fn is_unfinished(&self) -> bool {
-        !self.ended && self.view.has_work_until(Timestamp(self.looked_at.0.saturating_add(END_WAIT_MS)))
+        let wait_ms = i64::try_from(END_WAIT.as_millis()).unwrap_or(i64::MAX);
+        let has_work = !self.ended && self.view.has_work_until(Timestamp(self.looked_at.0.saturating_add(wait_ms)));
+        has_work && !self.desk.is_out_of_reach_for(END_WAIT)
     }
 
     fn suspend(&mut self, context: &mut dyn ProcessorContext<Letter>) -> Result<(), BoxError> {

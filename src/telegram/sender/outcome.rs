@@ -19,7 +19,7 @@ const PARK: Duration = Duration::from_secs(3600);
 
 /// The first wait after a request that was not taken, and the longest.
 const BACK_OFF_FIRST_MS: u64 = 1_000;
-const BACK_OFF_MAX_MS: u64 = 300_000;
+const BACK_OFF_MAX_MS: u64 = 30_000;
 
 /// How often it is said that requests are not taken.
 const SAY_INTERVAL_MS: i64 = 60_000;
@@ -31,7 +31,12 @@ impl Sender {
             if self.settled.contains(&job) {
                 continue;
             }
-            let row = self.view.row(&chat).filter(|row| self.view.is_flying(&chat) && self.is_own(row.intent, job)).cloned();
+            let row = match self.view.row(&chat).filter(|_| self.view.is_flying(&chat)).cloned() {
+                Some(row) => Some(row),
+                None => book::chat(self.store(context)?, &chat)?,
+            };
+            // Otherwise it is recorded already, and not committed yet.
+            let row = row.filter(|row| self.is_own(row.intent, job));
             match (row, delivery) {
                 (None, _) => {}
                 (Some(mut row), Delivery::NotMade) => {
@@ -62,7 +67,7 @@ impl Sender {
             Outcome::Refused { reason } => return self.refuse(chat, row, class, &reason, context),
             Outcome::Parked { reason } => return self.park(chat, row, reason, context),
             Outcome::Wait { seconds, reason } => {
-                row.wait_until = later(now, seconds.saturating_mul(1_000));
+                row.wait(now, seconds.saturating_mul(1_000));
                 context.count("waits_total", 1);
                 tracing::info!(chat = &**chat, seconds, reason, "the chat waits as Telegram says");
             }
@@ -112,12 +117,12 @@ impl Sender {
     fn sent(&mut self, chat: &ChatId, mut row: ChatRow, message_id: i64, context: &mut Context<'_>) -> Result<(), BoxError> {
         let (message, at) = (self.head(chat, &row, context)?, context.wall_clock());
         let store = self.store(context)?;
-        book::note(store, &message.event_id, Event::Sent { message_id, at })?;
+        book::note(store, chat, &message.event_id, Event::Sent { message_id, at })?;
         if !message.edit_key.is_empty() {
-            book::put_editable(store, chat, &message.edit_key, Editable { message_id, at })?;
+            book::put_editable(store, chat, &message.edit_key, Editable { message_id, at, moved_to: row.moved_to })?;
         }
         book::pop(store, chat, &mut row)?;
-        (row.failures, row.wait_until) = (0, Timestamp(0));
+        (row.failures, row.wait_until, row.wait_since) = (0, Timestamp(0), Timestamp(0));
         context.count("sent_total", 1);
         tracing::debug!(chat = &**chat, event = message.event_id, message_id, "sent");
         self.go_on(chat, row, context)
@@ -130,12 +135,13 @@ impl Sender {
         // An edit that is made twice changes nothing the second time.
         let edits = intent.is_some_and(|intent| intent.edits.is_some());
         let event = self.head(chat, &row, context)?.event_id;
+        // The process's own end is no sign that the service is in trouble.
+        let ours = intent.is_some_and(|intent| intent.session == self.desk.session());
+        if ours {
+            self.back_off(chat, &mut row, intent, reason, context.wall_clock());
+        }
         if edits || self.settings.on_unknown(chat) == OnUnknown::SendAgain {
             tracing::warn!(chat = &**chat, event, reason, "whether the message arrived is not known: it is sent again");
-            // The process's own end is no sign that the service is in trouble.
-            if intent.is_some_and(|intent| intent.session == self.desk.session()) {
-                self.back_off(chat, &mut row, intent, reason, context.wall_clock());
-            }
             return self.go_on(chat, row, context);
         }
         tracing::warn!(chat = &**chat, event, reason, "whether the message arrived is not known: it goes to the dead letters");
@@ -170,17 +176,18 @@ impl Sender {
         row.give_up_before = row.next;
         row.reason = reason;
         row.failures = 0;
-        row.wait_until = later(context.wall_clock(), u64::try_from(PARK.as_millis()).unwrap_or(u64::MAX));
+        row.wait(context.wall_clock(), u64::try_from(PARK.as_millis()).unwrap_or(u64::MAX));
         self.go_on(chat, row, context)
     }
 
     /// The chat waits, longer each time, for what is no fault of the message.
     fn back_off(&mut self, chat: &str, row: &mut ChatRow, intent: Option<Intent>, reason: &str, now: Timestamp) {
-        let longest = BACK_OFF_FIRST_MS.saturating_mul(1 << row.failures.min(20)).min(BACK_OFF_MAX_MS);
+        // Two in a row may be chance.
+        let longest = BACK_OFF_FIRST_MS.saturating_mul(1 << row.failures.saturating_sub(1).min(20)).min(BACK_OFF_MAX_MS);
         row.failures = row.failures.saturating_add(1);
         let seed = intent.map(|intent| (intent.session ^ intent.job).to_be_bytes()).unwrap_or_default();
         // Between half of it and all of it: what failed together is not tried together.
-        row.wait_until = later(now, longest / 2 + xxh3_64(&seed) % (longest / 2));
+        row.wait(now, longest / 2 + xxh3_64(&seed) % (longest / 2));
         if self.said_at.is_none_or(|at| now.0 >= at.0.saturating_add(SAY_INTERVAL_MS)) {
             self.said_at = Some(now);
             tracing::warn!(chat, failures = row.failures, reason, "messages are not taken; they are tried again until they are");
@@ -219,7 +226,7 @@ impl Sender {
         context.forward(&Record { key, value: Some(&letter), timestamp: message.timestamp, headers: headers.as_headers() })?;
         context.count("dead_letters_total", 1);
         let store = self.store(context)?;
-        book::note(store, &message.event_id, Event::GivenUp { at })?;
+        book::note(store, chat, &message.event_id, Event::GivenUp { at })?;
         book::pop(store, chat, row)?;
         Ok(message.event_id)
     }
@@ -261,8 +268,4 @@ impl Sender {
         self.desk.release(self.owner());
         Ok(())
     }
-}
-
-fn later(now: Timestamp, by_ms: u64) -> Timestamp {
-    Timestamp(now.0.saturating_add(i64::try_from(by_ms).unwrap_or(i64::MAX)))
 }

@@ -4,7 +4,7 @@
 //!
 //! | key | | value |
 //! |---|---|---|
-//! | `1` event | the event's id | [`Event`]: queued, sent (message id, time) or given up (time) |
+//! | `1` event | length of the chat's id (u16), the chat's id, the event's id | [`Event`]: queued, sent (message id, time) or given up (time) |
 //! | `2` message | length of the chat's id (u16), the chat's id, number (u64) | [`Queued`]: a message that is not through yet |
 //! | `3` chat | the chat's id | [`ChatRow`]: its queue, what it waits for, the intent of the request under way |
 //! | `4` edit | length of the chat's id (u16), the chat's id, edit key | [`Editable`]: the message that is edited in place |
@@ -128,6 +128,8 @@ pub struct ChatRow {
     pub next: u64,
     /// Nothing is sent to it before this time.
     pub wait_until: Timestamp,
+    /// When that wait began: a clock that shows an earlier time was set back.
+    pub wait_since: Timestamp,
     /// Requests in a row that the service did not take.
     pub failures: u32,
     /// What was tried with the message at the head.
@@ -148,6 +150,22 @@ impl ChatRow {
         self.head < self.next
     }
 
+    /// Nothing is sent to it for this long.
+    pub fn wait(&mut self, now: Timestamp, by_ms: u64) {
+        self.wait_since = now;
+        self.wait_until = Timestamp(now.0.saturating_add(i64::try_from(by_ms).unwrap_or(i64::MAX)));
+    }
+
+    /// Begins a wait anew that began at a time that is still to come; whether it did.
+    pub fn obey_clock(&mut self, now: Timestamp) -> bool {
+        let set_back = now < self.wait_since;
+        if set_back {
+            let by_ms = u64::try_from(self.wait_until.0.saturating_sub(self.wait_since.0)).unwrap_or_default();
+            self.wait(now, by_ms);
+        }
+        set_back
+    }
+
     /// Whether nothing would be lost with the row.
     pub fn is_idle(&self, now: Timestamp) -> bool {
         !self.has_queue() && self.wait_until <= now && self.moved_to.is_none()
@@ -161,11 +179,15 @@ pub struct Editable {
     pub message_id: i64,
     /// When it was last sent or edited.
     pub at: Timestamp,
+    /// The id that its chat had been given by then: a group that becomes a supergroup counts its messages anew.
+    pub moved_to: Option<i64>,
 }
 
-/// The key of an event.
-pub fn event_key(event_id: &str) -> Vec<u8> {
-    [&[EVENT], event_id.as_bytes()].concat()
+/// The key of an event, as far as it is told in one chat: another chat may be told of it, too.
+pub fn event_key(chat: &str, event_id: &str) -> Vec<u8> {
+    let mut key = of_chat(EVENT, chat);
+    key.extend_from_slice(event_id.as_bytes());
+    key
 }
 
 /// The key of a message.
@@ -199,9 +221,11 @@ pub fn message_of_key(key: &[u8]) -> Option<(&str, u64)> {
     Some((std::str::from_utf8(chat).ok()?, u64::from_be_bytes(number.try_into().ok()?)))
 }
 
-/// The event that a key belongs to; none for another key.
-pub fn event_of_key(key: &[u8]) -> Option<&str> {
-    std::str::from_utf8(key.strip_prefix(&[EVENT])?).ok()
+/// The chat and the event that a key belongs to; none for another key.
+pub fn event_of_key(key: &[u8]) -> Option<(&str, &str)> {
+    let (length, rest) = key.strip_prefix(&[EVENT])?.split_first_chunk::<2>()?;
+    let (chat, event) = rest.split_at_checked(u16::from_be_bytes(*length).into())?;
+    Some((std::str::from_utf8(chat).ok()?, std::str::from_utf8(event).ok()?))
 }
 
 /// The key of a message that is edited in place.
@@ -276,13 +300,17 @@ impl Editable {
     /// The row.
     pub fn encode(self) -> Vec<u8> {
         let mut row = Writer::new();
-        row.long(self.message_id).long(self.at.0);
+        row.bits(&[self.moved_to.is_some()]).long(self.message_id).long(self.at.0).long(self.moved_to.unwrap_or_default());
         row.0
     }
 
     /// What a row says.
     pub fn decode(row: &[u8]) -> Result<Self, Malformed> {
-        read(row, "edit", |row| Some(Self { message_id: row.long()?, at: Timestamp(row.long()?) }))
+        read(row, "edit", |row| {
+            let [moved] = row.bits()?;
+            let (message_id, at, moved_to) = (row.long()?, Timestamp(row.long()?), row.long()?);
+            Some(Self { message_id, at, moved_to: moved.then_some(moved_to) })
+        })
     }
 }
 
@@ -330,7 +358,7 @@ impl ChatRow {
         let Tried { plain, no_thread, as_new, moved } = self.tried;
         let edits = self.intent.and_then(|intent| intent.edits);
         row.bits(&[plain, no_thread, as_new, moved, self.intent.is_some(), edits.is_some(), self.moved_to.is_some()]);
-        row.number(self.head).number(self.next).long(self.wait_until.0).number(self.failures.into());
+        row.number(self.head).number(self.next).long(self.wait_until.0).long(self.wait_since.0).number(self.failures.into());
         if let Some(Intent { session, job, edits }) = self.intent {
             row.number(session).number(job).long(edits.unwrap_or_default());
         }
@@ -347,6 +375,7 @@ impl ChatRow {
                 head: row.number()?,
                 next: row.number()?,
                 wait_until: Timestamp(row.long()?),
+                wait_since: Timestamp(row.long()?),
                 failures: u32::try_from(row.number()?).ok()?,
                 ..Self::default()
             };

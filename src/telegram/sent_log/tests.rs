@@ -41,12 +41,13 @@ fn queued() -> impl Strategy<Value = Queued> {
 fn chat() -> impl Strategy<Value = ChatRow> {
     let tried = any::<[bool; 4]>().prop_map(|[plain, no_thread, as_new, moved]| Tried { plain, no_thread, as_new, moved });
     let intent = (any::<u64>(), any::<u64>(), any::<Option<i64>>()).prop_map(|(session, job, edits)| Intent { session, job, edits });
-    let numbers = (any::<u64>(), any::<u64>(), time(), any::<u32>(), any::<u64>());
+    let numbers = (any::<u64>(), any::<u64>(), (time(), time()), any::<u32>(), any::<u64>());
     (numbers, tried, proptest::option::of(intent), any::<String>(), any::<Option<i64>>()).prop_map(
         |(numbers, tried, intent, reason, moved_to)| ChatRow {
             head: numbers.0,
             next: numbers.1,
-            wait_until: numbers.2,
+            wait_until: numbers.2.0,
+            wait_since: numbers.2.1,
             failures: numbers.3,
             give_up_before: numbers.4,
             tried,
@@ -59,11 +60,11 @@ fn chat() -> impl Strategy<Value = ChatRow> {
 
 proptest! {
     #[test]
-    fn rows_come_back_as_they_were(event in event(), queued in queued(), chat in chat(), message_id: i64, at in time()) {
+    fn rows_come_back_as_they_were(event in event(), queued in queued(), chat in chat(), message_id: i64, at in time(), moved_to: Option<i64>) {
         prop_assert_eq!(Event::decode(&event.encode()).unwrap(), event);
         prop_assert_eq!(Queued::decode(&queued.encode()).unwrap(), queued);
         prop_assert_eq!(ChatRow::decode(&chat.encode()).unwrap(), chat);
-        let editable = Editable { message_id, at };
+        let editable = Editable { message_id, at, moved_to };
         prop_assert_eq!(Editable::decode(&editable.encode()).unwrap(), editable);
     }
 
@@ -86,14 +87,16 @@ proptest! {
         prop_assert_eq!(message_key(&chat, a).cmp(&message_key(&chat, b)), a.cmp(&b));
         let key = message_key(&chat, a);
         prop_assert_eq!(message_of_key(&key), Some((&*chat, a)));
+        let key = event_key(&chat, "e");
+        prop_assert_eq!(event_of_key(&key), Some((&*chat, "e")));
     }
 
     #[test]
     fn ages_lie_in_the_order_of_time(at in 0..i64::MAX, limit in 0..i64::MAX, id in ".{0,20}") {
-        let key = age_key(Timestamp(at), &event_key(&id));
+        let key = age_key(Timestamp(at), &event_key("5", &id));
         let (from, to) = ages_before(Timestamp(limit));
         prop_assert_eq!(from <= key && key < to, at < limit);
-        let event = event_key(&id);
+        let event = event_key("5", &id);
         prop_assert_eq!(aged(&key), Some((Timestamp(at), &*event)));
     }
 
@@ -111,7 +114,7 @@ proptest! {
 fn the_bytes_never_change() {
     let hex = |bytes: &[u8]| Value::Bytes(bytes.to_vec()).to_string();
     assert_eq!(hex(&message_key("-15", 258)), "0200032d31350000000000000102");
-    assert_eq!(hex(&age_key(Timestamp(1), &event_key("e"))), "0500000000000000010165");
+    assert_eq!(hex(&age_key(Timestamp(1), &event_key("-15", "e"))), "0500000000000000010100032d313565");
     assert_eq!(hex(&edit_key("-15", "k")), "0400032d31356b");
     assert_eq!(hex(&Event::Sent { message_id: 7, at: Timestamp(9) }.encode()), "010100000000000000070000000000000009");
     let row = ChatRow {
@@ -121,7 +124,7 @@ fn the_bytes_never_change() {
         reason: "r".to_owned(),
         ..ChatRow::default()
     };
-    let numbers = ["0000000000000001", "0000000000000002", "0000000000000000", "0000000000000000"].concat();
+    let numbers = ["0000000000000001", "0000000000000002", "0000000000000000", "0000000000000000", "0000000000000000"].concat();
     let intent = ["0000000000000003", "0000000000000004", "0000000000000005"].concat();
     assert_eq!(hex(&row.encode()), format!("0130{numbers}{intent}0000000000000000{}0000000000000000", "0000000172"));
 }

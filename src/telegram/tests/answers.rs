@@ -76,6 +76,10 @@ fn markup_that_cannot_be_read_is_sent_as_plain_text() {
     for row in rows {
         assert_eq!(refused(400, &format!("Bad Request: {row}")), ("PlainText", format!("400: Bad Request: {row}")));
     }
+    // A piece of the text stands in it, and the text is not ours.
+    let echo = "Bad Request: can't parse entities: Unsupported start tag \"message is not modified\" at byte offset 0";
+    assert_eq!(refused(400, echo).0, "PlainText");
+    assert_eq!(refused(400, "Bad Request: message is not modified").0, "Refused", "only an edit can be as good as done");
     // A text that is plain already cannot be made plainer.
     let request = Request::Send(Message { parse_mode: String::new(), ..message() });
     let fake = Fake::always(refusal(400, "Bad Request: can't parse entities: x"));

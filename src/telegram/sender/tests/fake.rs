@@ -96,6 +96,11 @@ impl Fake {
         self.shared.book.lock().scripts.entry(chat.to_owned()).or_default().extend(answers);
     }
 
+    /// What was scripted for a chat is not answered any more.
+    pub(super) fn forget(&self, chat: &str) {
+        self.shared.book.lock().scripts.remove(chat);
+    }
+
     /// The answers that are held back are given, now and from now on.
     pub(super) fn open(&self) {
         self.shared.book.lock().gate = true;

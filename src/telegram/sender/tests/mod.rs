@@ -1,9 +1,11 @@
 //! The sender on the production engine, with a log in memory, and real HTTP to a Telegram on loopback.
 
+mod clock;
 mod crashes;
 mod dry_run;
 mod fake;
 mod groups;
+mod outages;
 mod outcomes;
 mod queues;
 
@@ -152,6 +154,11 @@ impl Bench {
             .iter()
             .map(|record| (of(record, "__streams.errors.exception"), of(record, "__streams.errors.message"), text(record)))
             .collect()
+    }
+
+    /// Whether a run until the end goes on.
+    fn is_unfinished(&self) -> bool {
+        self.driver.status().tasks.values().any(|task| task.unfinished)
     }
 
     /// Keys of the sent log that begin with this tag.

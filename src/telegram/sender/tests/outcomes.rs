@@ -175,8 +175,9 @@ fn an_outage_is_waited_for_without_end_and_costs_no_message() {
     bench.put("5", "two");
     bench.run();
     assert_eq!(world.fake.asked().len(), 1, "not again at once");
+    // Never longer than that: it goes on soon after the outage.
     for _ in 0..20 {
-        bench.run_after(300);
+        bench.run_after(31);
     }
     assert_eq!(world.fake.texts("5"), ["one", "two"]);
     assert_eq!((bench.count("retries_total"), bench.dead_letters().len()), (20, 0));
@@ -255,6 +256,29 @@ fn a_message_is_edited_in_place_and_a_new_one_is_sent_where_it_is_gone() {
     bench.run_after(2);
     assert_eq!(world.fake.texts("once"), ["a", "b", "b"], "an edit may be repeated");
     assert_eq!(bench.dead_letters(), []);
+}
+
+#[test]
+fn a_message_of_a_group_that_moved_is_not_edited_under_the_new_id() {
+    let world = World::new();
+    let edited = |key: &str, text: &str| {
+        let mut value = message("-15", text);
+        value["edit_key"] = json!(key);
+        value
+    };
+    let mut bench = world.start();
+    bench.put_value("-15", &edited("a", "a1"));
+    bench.run();
+    let moved = json!({"ok": false, "error_code": 400, "description": "moved", "parameters": {"migrate_to_chat_id": -10_015}});
+    world.fake.script("-15", [Answer::Say(400, moved)]);
+    // The supergroup counts its messages anew: number 1 may be another message of the bot there.
+    bench.put_value("-15", &edited("b", "b1"));
+    bench.put_value("-15", &edited("a", "a2"));
+    bench.put_value("-15", &edited("a", "a3"));
+    bench.run();
+    let arrived: Vec<_> = world.fake.arrived().into_iter().map(|arrived| (arrived.chat, arrived.text, arrived.edited)).collect();
+    let new = |text: &str, edited| ("-10015".to_owned(), text.to_owned(), edited);
+    assert_eq!(arrived[1..], [new("b1", false), new("a2", false), new("a3", true)]);
 }
 
 #[test]

@@ -109,8 +109,12 @@ fn events_without_an_id_are_told_apart_by_their_place_and_long_ids_by_their_hash
     }
     bench.run();
     assert_eq!(world.fake.texts("5"), ["the same", "long", "the same"]);
-    let ids: Vec<_> =
-        bench.driver.store(sent_log::STORE).into_iter().filter_map(|(key, _)| sent_log::event_of_key(&key).map(str::to_owned)).collect();
+    let ids: Vec<_> = bench
+        .driver
+        .store(sent_log::STORE)
+        .into_iter()
+        .filter_map(|(key, _)| sent_log::event_of_key(&key).map(|(_, event)| event.to_owned()))
+        .collect();
     assert_eq!((&*ids[1], &*ids[2], ids[0].len()), ("@telegram_outbox-0-0", "@telegram_outbox-0-4", 33));
 }
 
@@ -147,4 +151,37 @@ fn messages_in_avro_are_read_with_the_defaults_of_fields_that_their_writer_does_
     bench.run();
     assert_eq!(world.fake.texts("5"), ["from elsewhere"]);
     assert_eq!(bench.driver.read(DEAD_LETTERS).unwrap(), []);
+}
+
+#[test]
+fn an_event_that_is_told_in_two_chats_is_sent_to_both_and_once_to_each() {
+    let world = World::new();
+    let mut bench = world.start();
+    for _ in 0..2 {
+        for chat in ["5", "-6"] {
+            bench.put_value(chat, &json!({"chat_id": chat, "text": "one", "event_id": "e"}));
+        }
+    }
+    bench.run();
+    assert_eq!((world.fake.texts("5"), world.fake.texts("-6")), (strings(&["one"]), strings(&["one"])));
+    assert_eq!(bench.count("duplicates_total"), 2);
+}
+
+#[test]
+fn an_outcome_that_comes_when_the_memory_holds_all_chats_again_is_recorded() {
+    let world = World::new();
+    let mut bench = world.start();
+    let chats: Vec<String> = (0..CHATS_MAX * 4).map(|chat| chat.to_string()).collect();
+    for chat in &chats {
+        bench.put(chat, "one");
+    }
+    for turn in 0.. {
+        bench.turn();
+        bench.desk.quiet();
+        assert!(turn < 100, "{} of {} chats are not through", bench.rows(3), chats.len());
+        if bench.rows(3) == 0 {
+            break;
+        }
+    }
+    assert_eq!((world.fake.arrived().len(), bench.count("sent_total")), (chats.len(), 200));
 }

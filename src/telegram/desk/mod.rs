@@ -40,6 +40,13 @@ const NEXT_TASK: Duration = Duration::from_secs(1);
 /// While tasks come to an end nothing is begun, also not between one and the next.
 const HOLD: Duration = Duration::from_millis(250);
 
+/// Requests in a row without an answer of the Bot API, to whatever chats, after which the service counts as out of reach.
+const TROUBLE: u32 = 10;
+
+/// As long as it is, one request at a time tries it, with pauses that grow from the first to the last of these.
+const PROBE_FIRST: Duration = Duration::from_secs(1);
+const PROBE_LAST: Duration = Duration::from_secs(15);
+
 /// How long a wait lasts before the clock is asked again.
 const LOOK: Duration = Duration::from_millis(50);
 
@@ -105,6 +112,11 @@ struct Board {
     holds: usize,
     /// Until when requests are waited for, since a task began to come to an end.
     deadline: Option<Duration>,
+    /// Requests in a row that the Bot API did not answer.
+    unanswered: u32,
+    /// When the service is tried next, and since when that is so, while it is out of reach.
+    probe_at: Duration,
+    out_of_reach_since: Option<Duration>,
     sent_total: u64,
     stopped: Option<String>,
 }
@@ -117,6 +129,18 @@ struct Shared {
     done: Condvar,
     /// Nothing holds requests up any more.
     free: Notify,
+    clock: Arc<dyn Clock>,
+}
+
+/// Whether a request may be made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Gate {
+    /// Yes.
+    Open,
+    /// Not now.
+    Shut,
+    /// Nobody wants it any more.
+    Never,
 }
 
 /// The desk. It makes its requests on a thread of its own.
@@ -142,7 +166,7 @@ impl Desk {
     /// Starts the desk of a process that sends for some of the `partitions` of the outbox: it gets as much of the bot's rate.
     pub fn start(client: Client, limits: Limits, partitions: i32, clock: Arc<dyn Clock>) -> io::Result<Arc<Self>> {
         let runtime = Builder::new_multi_thread().worker_threads(1).max_blocking_threads(2).thread_name("telegram").enable_all().build()?;
-        let shared = Shared { board: Mutex::default(), done: Condvar::new(), free: Notify::new() };
+        let shared = Shared { board: Mutex::default(), done: Condvar::new(), free: Notify::new(), clock: Arc::clone(&clock) };
         Ok(Arc::new(Self {
             shared: Arc::new(shared),
             session: RandomState::new().build_hasher().finish(),
@@ -163,6 +187,12 @@ impl Desk {
     /// Why nothing is sent any more: the bot's token or the address is wrong. The queues stay; a restart with what is right goes on.
     pub fn stopped(&self) -> Option<String> {
         self.shared.board.lock().stopped.clone()
+    }
+
+    /// Whether the service has been out of reach for this long.
+    pub(super) fn is_out_of_reach_for(&self, long: Duration) -> bool {
+        let since = self.shared.board.lock().out_of_reach_since;
+        since.is_some_and(|since| self.clock.monotonic() >= since + long)
     }
 
     /// Names this process among those that wrote intents.
@@ -224,8 +254,7 @@ impl Desk {
         let (shared, client, limits) = (Arc::clone(&self.shared), self.client.clone(), Arc::clone(&self.limits));
         self.handle.spawn(async move {
             let (Request::Send(message) | Request::Edit { message, .. }) = &request;
-            limits.ready(&message.chat_id).await;
-            if shared.start(job).await {
+            if shared.turn(job, &message.chat_id, &limits).await {
                 let mut unfinished = Unfinished { shared: &shared, job, outcome: None };
                 unfinished.outcome = Some(client.send(&request).await);
             }
@@ -320,6 +349,30 @@ impl Board {
         }
     }
 
+    /// Whether the service is out of reach, and it is not the time to try it.
+    fn is_out_of_reach(&self, now: Duration) -> bool {
+        self.unanswered >= TROUBLE && (now < self.probe_at || self.jobs.values().any(|job| matches!(job.stage, Stage::Started)))
+    }
+
+    /// Takes note of whether the Bot API answers.
+    fn heard(&mut self, outcome: &Outcome, now: Duration) {
+        if !matches!(outcome, Outcome::Retry { .. } | Outcome::Unknown { .. }) {
+            self.unanswered = 0;
+            if self.out_of_reach_since.take().is_some() {
+                tracing::info!("Telegram answers again");
+            }
+            return;
+        }
+        self.unanswered = self.unanswered.saturating_add(1);
+        if self.unanswered >= TROUBLE {
+            let pause = PROBE_FIRST.saturating_mul(1 << (self.unanswered - TROUBLE).min(8)).min(PROBE_LAST);
+            self.probe_at = now + pause;
+            if self.out_of_reach_since.replace(self.out_of_reach_since.unwrap_or(now)).is_none() {
+                tracing::warn!(reason = outcome.reason(), "Telegram is out of reach: one request at a time tries it");
+            }
+        }
+    }
+
     /// Forgets outcomes that nobody has asked for, the oldest first.
     fn bury(&mut self) {
         let orphans: Vec<u64> = self.jobs.iter().filter(|(_, job)| job.owner.is_none()).map(|(id, _)| *id).collect();
@@ -340,27 +393,45 @@ impl Shared {
         true
     }
 
-    /// Whether the request is made now: it is still wanted. Waits while tasks come to an end.
-    async fn start(&self, id: u64) -> bool {
+    /// Waits for the turn of a request; whether it is made: it is still wanted.
+    ///
+    /// Order: the limits count it when nothing holds it up any more. Otherwise all that was held up would be sent at once.
+    async fn turn(&self, job: u64, chat: &str, limits: &Limits) -> bool {
         loop {
-            // Order: it hears of what happens from here on.
             let free = self.free.notified();
-            {
-                let mut board = self.board.lock();
-                let (held, stopped) = (board.holds > 0, board.stopped.is_some());
-                let Some(job) = board.jobs.get_mut(&id).filter(|job| matches!(job.stage, Stage::Handed)) else { return false };
-                if stopped {
-                    job.stage = Stage::Done(Delivery::NotMade);
-                    self.done.notify_all();
-                    return false;
-                }
-                if !held {
-                    job.stage = Stage::Started;
-                    return true;
+            match self.gate(job, false) {
+                Gate::Never => return false,
+                Gate::Shut => drop(tokio::time::timeout(LOOK, free).await),
+                Gate::Open => {
+                    limits.ready(chat).await;
+                    match self.gate(job, true) {
+                        Gate::Open => return true,
+                        Gate::Shut => {}
+                        Gate::Never => return false,
+                    }
                 }
             }
-            free.await;
         }
+    }
+
+    /// Whether a request may be made; if so and it `starts`, it is under way from now on.
+    fn gate(&self, id: u64, starts: bool) -> Gate {
+        let mut board = self.board.lock();
+        let shut = board.holds > 0 || board.is_out_of_reach(self.clock.monotonic());
+        let stopped = board.stopped.is_some();
+        let Some(job) = board.jobs.get_mut(&id).filter(|job| matches!(job.stage, Stage::Handed)) else { return Gate::Never };
+        if stopped {
+            job.stage = Stage::Done(Delivery::NotMade);
+            self.done.notify_all();
+            return Gate::Never;
+        }
+        if shut {
+            return Gate::Shut;
+        }
+        if starts {
+            job.stage = Stage::Started;
+        }
+        Gate::Open
     }
 }
 
@@ -374,7 +445,9 @@ struct Unfinished<'a> {
 impl Drop for Unfinished<'_> {
     fn drop(&mut self) {
         let outcome = self.outcome.take().unwrap_or_else(|| Outcome::Unknown { reason: "the request was broken off here".to_owned() });
+        let now = self.shared.clock.monotonic();
         let mut board = self.shared.board.lock();
+        board.heard(&outcome, now);
         match &outcome {
             Outcome::Sent { .. } | Outcome::Unchanged => board.sent_total += 1,
             Outcome::Stop { reason } => {
@@ -390,31 +463,9 @@ impl Drop for Unfinished<'_> {
             job.stage = Stage::Done(Delivery::Made(outcome));
         }
         self.shared.done.notify_all();
+        self.shared.free.notify_waiters();
     }
 }
 
 #[cfg(test)]
-impl Desk {
-    /// Begins no request any more.
-    pub(super) fn freeze(&self) {
-        self.shared.board.lock().holds += 1;
-    }
-
-    /// Waits until no request waits or is on its way; how many are done.
-    pub(super) fn quiet(&self) -> usize {
-        self.wait_until(|status| status.waiting + status.in_flight == 0);
-        let board = self.shared.board.lock();
-        board.jobs.values().filter(|job| matches!(job.stage, Stage::Done(_))).count()
-    }
-
-    /// Waits until it is as wanted.
-    pub(super) fn wait_until(&self, wanted: impl Fn(&Status) -> bool) {
-        let mut board = self.shared.board.lock();
-        let mut looks = 0;
-        while !wanted(&board.status()) {
-            self.shared.done.wait_for(&mut board, LOOK);
-            looks += 1;
-            assert!(looks < 1_000, "a request neither ends nor is given up: {board:?}");
-        }
-    }
-}
+mod tests;

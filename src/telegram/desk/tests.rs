@@ -1,0 +1,115 @@
+//! Tests see what waits and hold it up. What is held up must not be sent all at once afterwards.
+
+use std::future::Future;
+use std::num::NonZeroU32;
+use std::pin::Pin;
+use std::task::{Context, Waker};
+
+use super::*;
+use crate::config::Rates;
+use crate::streams::clock::{ManualClock, Timestamp};
+
+impl Desk {
+    /// Begins no request any more.
+    pub(in crate::telegram) fn freeze(&self) {
+        self.shared.board.lock().holds += 1;
+    }
+
+    /// Waits until no request waits or is on its way; how many are done.
+    pub(in crate::telegram) fn quiet(&self) -> usize {
+        self.wait_until(|status| status.waiting + status.in_flight == 0);
+        let board = self.shared.board.lock();
+        board.jobs.values().filter(|job| matches!(job.stage, Stage::Done(_))).count()
+    }
+
+    /// Waits until no request is on its way and those that wait are held up.
+    pub(in crate::telegram) fn idle(&self) {
+        let is_idle = |board: &Board| {
+            let Status { waiting, in_flight, .. } = board.status();
+            in_flight == 0 && (waiting == 0 || board.is_out_of_reach(self.clock.monotonic()))
+        };
+        self.wait(|board| is_idle(board));
+    }
+
+    /// Waits until it is as wanted.
+    pub(in crate::telegram) fn wait_until(&self, wanted: impl Fn(&Status) -> bool) {
+        self.wait(|board| wanted(&board.status()));
+    }
+
+    fn wait(&self, wanted: impl Fn(&Board) -> bool) {
+        let mut board = self.shared.board.lock();
+        let mut looks = 0;
+        while !wanted(&board) {
+            self.shared.done.wait_for(&mut board, LOOK);
+            looks += 1;
+            assert!(looks < 1_000, "a request neither ends nor is given up: {board:?}");
+        }
+    }
+}
+
+fn shared(clock: &ManualClock) -> Shared {
+    Shared { board: Mutex::default(), done: Condvar::new(), free: Notify::new(), clock: Arc::new(clock.clone()) }
+}
+
+/// Asks each once; how many are to be made now.
+fn ready(turns: &mut [Pin<Box<dyn Future<Output = bool> + '_>>]) -> usize {
+    let polled = turns.iter_mut().map(|turn| turn.as_mut().poll(&mut Context::from_waker(Waker::noop())));
+    polled.filter(std::task::Poll::is_ready).count()
+}
+
+#[test]
+fn what_was_held_up_is_not_sent_in_one_burst() {
+    let runtime = Builder::new_current_thread().enable_time().build().unwrap();
+    let _inside = runtime.enter();
+    let clock = ManualClock::at(Timestamp(0));
+    let shared = shared(&clock);
+    let of = |count| NonZeroU32::new(count).unwrap();
+    let rates = Rates { chat_per_second: of(1), group_per_minute: of(20), bot_per_second: of(10) };
+    let limits = Limits::new(&rates, Arc::new(clock.clone()));
+    let chats: Vec<String> = (0..5).map(|chat| chat.to_string()).collect();
+    for (id, chat) in (0..).zip(&chats) {
+        shared.board.lock().jobs.insert(id, Job { owner: Some(1), chat: chat.as_str().into(), stage: Stage::Handed });
+    }
+    shared.board.lock().holds = 1;
+    let mut turns: Vec<Pin<Box<dyn Future<Output = bool> + '_>>> = Vec::new();
+    for (id, chat) in (0..).zip(&chats) {
+        turns.push(Box::pin(shared.turn(id, chat, &limits)));
+        assert_eq!(ready(&mut turns[usize::try_from(id).unwrap()..]), 0, "held up");
+        clock.advance(Duration::from_secs(1));
+    }
+    shared.board.lock().holds = 0;
+    shared.free.notify_waiters();
+    assert_eq!(ready(&mut turns), 1, "the others have their turn later");
+}
+
+#[test]
+fn a_service_that_does_not_answer_is_tried_by_one_request_at_a_time() {
+    let clock = ManualClock::at(Timestamp(1_000_000));
+    let shared = shared(&clock);
+    let failed = Outcome::Retry { reason: "r".to_owned() };
+    let hand = |id: u64| {
+        shared.board.lock().jobs.insert(id, Job { owner: Some(1), chat: "5".into(), stage: Stage::Handed });
+        shared.gate(id, true)
+    };
+    for _ in 1..TROUBLE {
+        shared.board.lock().heard(&failed, clock.monotonic());
+    }
+    assert_eq!((hand(1), hand(2)), (Gate::Open, Gate::Open), "that few may be chance");
+    shared.board.lock().jobs.clear();
+    let mut pauses = Vec::new();
+    for _ in 0..6 {
+        shared.board.lock().heard(&failed, clock.monotonic());
+        let began = clock.monotonic();
+        while hand(3) == Gate::Shut {
+            clock.advance(Duration::from_millis(500));
+        }
+        pauses.push(clock.monotonic().saturating_sub(began).as_secs());
+        clock.advance(Duration::from_secs(60));
+        assert_eq!(hand(4), Gate::Shut, "one is under way");
+        shared.board.lock().jobs.clear();
+    }
+    assert_eq!(pauses, [1, 2, 4, 8, 15, 15]);
+    let parked = Outcome::Parked { reason: "any answer will do".to_owned() };
+    shared.board.lock().heard(&parked, clock.monotonic());
+    assert_eq!((hand(5), hand(6)), (Gate::Open, Gate::Open));
+}

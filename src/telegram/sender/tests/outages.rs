@@ -1,0 +1,102 @@
+//! A service that is out of reach: it is left in peace, nothing is given up for it, and what waited goes soon after it is back.
+
+use super::*;
+
+fn down() -> Answer {
+    Answer::Raw("HTTP/1.1 502 Bad Gateway\r\ncontent-length: 6\r\nconnection: close\r\n\r\n<html>")
+}
+
+#[test]
+fn a_service_that_is_out_of_reach_is_not_stormed_and_soon_has_everything_when_it_is_back() {
+    let world = World::new();
+    let chats: Vec<String> = (0..40).map(|chat| chat.to_string()).collect();
+    for chat in &chats {
+        world.fake.script(chat, std::iter::repeat_n(down(), 100));
+    }
+    let mut bench = world.start();
+    for chat in &chats {
+        bench.put(chat, "one");
+    }
+    // Ten minutes, a second at a time; what is held up is not waited for.
+    let mut asked = 0;
+    for second in 0..600 {
+        bench.driver.advance(Duration::from_secs(1)).unwrap();
+        bench.desk.idle();
+        let now = world.fake.asked().len();
+        asked += now;
+        assert!(second < 60 || now <= 2, "{now} requests in second {second}");
+    }
+    assert!((40..=140).contains(&asked), "{asked} requests");
+    for chat in &chats {
+        world.fake.forget(chat);
+    }
+    for _ in 0..60 {
+        bench.driver.advance(Duration::from_secs(1)).unwrap();
+        bench.desk.idle();
+    }
+    bench.run();
+    assert_eq!(world.fake.arrived().len(), 40, "a minute after the last fault");
+    assert_eq!(bench.dead_letters(), []);
+}
+
+#[test]
+fn one_chat_that_always_fails_is_no_outage_for_the_others() {
+    let world = World::new();
+    world.fake.script("5", std::iter::repeat_n(down(), 40));
+    let mut bench = world.start();
+    bench.put("5", "one");
+    for round in 0..15 {
+        bench.put("6", &format!("{round}"));
+        bench.run_after(31);
+    }
+    assert_eq!(world.fake.texts("6").len(), 15);
+}
+
+#[test]
+fn a_chat_that_wants_nothing_twice_does_not_lose_its_queue_to_an_outage() {
+    let world = World::new();
+    world.fake.script("once", std::iter::repeat_n(Answer::TakeAndCut, 50));
+    let mut bench = world.start();
+    for number in 0..20 {
+        bench.put("once", &format!("{number}"));
+    }
+    bench.run();
+    assert_eq!(bench.dead_letters().len(), 1);
+    for _ in 0..60 {
+        bench.run_after(1);
+    }
+    let lost = bench.dead_letters().len();
+    assert!(lost <= 9, "{lost} more in a minute");
+}
+
+#[test]
+fn a_run_until_the_end_waits_for_what_comes_soon_and_not_for_an_outage_to_end() {
+    let world = World::new();
+    let too_many = |seconds: u64| Answer::Say(429, json!({"ok": false, "error_code": 429, "parameters": {"retry_after": seconds}}));
+    world.fake.script("5", [too_many(30), too_many(90)]);
+    let mut bench = world.start();
+    bench.put("5", "one");
+    bench.turn();
+    assert!(bench.is_unfinished(), "a request is under way");
+    bench.run();
+    assert!(bench.is_unfinished(), "half a minute");
+    bench.run_after(31);
+    assert!(!bench.is_unfinished(), "a minute and a half");
+    bench.run_after(91);
+    assert_eq!(world.fake.texts("5"), ["one"]);
+    assert!(!bench.is_unfinished());
+    world.fake.script("6", std::iter::repeat_n(down(), 100));
+    bench.put("6", "two");
+    let mut seconds = 0;
+    bench.turn();
+    while bench.is_unfinished() {
+        bench.driver.advance(Duration::from_secs(1)).unwrap();
+        bench.desk.idle();
+        seconds += 1;
+        assert!(seconds < 600, "it does not end");
+    }
+    assert!(seconds > 60, "{seconds} s");
+    world.fake.forget("6");
+    bench.run_after(31);
+    assert_eq!(world.fake.texts("6"), ["two"]);
+}
