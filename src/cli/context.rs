@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::shutdown::Shutdown;
-use super::{Error, Result};
+use super::{Error, Result, redaction};
 use crate::avro::RegistryError;
 use crate::config::{self, BotApi, Config, Diagnostics, Kafka, LoadOptions, Overrides, Style};
 use crate::operate::installation::{self, Connection, Installation};
@@ -87,12 +87,16 @@ impl Context {
         let path = self.config_path();
         let there = self.config.is_some() || path.exists();
         let loaded = if there { config::load_kafka(&path, &options) } else { config::kafka_without_file(&options) };
-        loaded.map_err(|faults| refused_file(&faults))
+        let kafka = loaded.map_err(|faults| refused_file(&faults))?;
+        redaction::conceal(kafka.iter().flat_map(Kafka::secrets));
+        Ok(kafka)
     }
 
     /// How Telegram is reached, as the topology file says; none where it has no `[telegram]`.
     pub(crate) fn bot_api(&self) -> Result<Option<BotApi>> {
-        config::load_bot_api(&self.config_path(), &LoadOptions::online()).map_err(|faults| refused_file(&faults))
+        let api = config::load_bot_api(&self.config_path(), &LoadOptions::online()).map_err(|faults| refused_file(&faults))?;
+        redaction::conceal(api.iter().filter_map(|api| api.token.secret()));
+        Ok(api)
     }
 
     pub(crate) fn config_path(&self) -> PathBuf {
@@ -146,6 +150,7 @@ impl Context {
 
 fn accept(loaded: Result<Config, Diagnostics>) -> Result<Config> {
     let config = loaded.map_err(|faults| refused_file(&faults))?;
+    redaction::conceal(config.secrets());
     for warning in config.warnings().iter() {
         tracing::warn!(code = warning.code, hint = warning.hint, "{}", warning.message);
     }

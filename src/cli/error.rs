@@ -4,6 +4,7 @@ use std::error::Error as StdError;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
+use super::redaction;
 use crate::streams::log::{self, Class};
 
 /// Who can do something about an error; decides the exit code.
@@ -132,7 +133,7 @@ impl Error {
 pub(crate) fn conclude(result: Result) -> ExitCode {
     let Err(error) = result else { return ExitCode::SUCCESS };
     // Nothing is left to tell it to where standard error is closed as well.
-    error.report(&mut io::stderr().lock()).unwrap_or_default();
+    error.report(&mut redaction::stderr()).unwrap_or_default();
     ExitCode::from(error.exit_code())
 }
 

@@ -5,6 +5,7 @@ use std::io::{self, IsTerminal};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt;
 
+use super::redaction;
 use crate::config;
 
 /// The form of what is said.
@@ -33,7 +34,8 @@ pub(crate) fn install(format: Format, verbosity: i16) {
     let filter = filter.unwrap_or_else(|| EnvFilter::new(default_filter(verbosity)));
     let terminal = io::stderr().is_terminal();
     let colours = terminal && config::env_var("NO_COLOR").is_none();
-    let subscriber = fmt::Subscriber::builder().with_env_filter(filter).with_writer(io::stderr).with_ansi(colours).with_target(false);
+    let subscriber =
+        fmt::Subscriber::builder().with_env_filter(filter).with_writer(redaction::stderr).with_ansi(colours).with_target(false);
     // A second installation can only come from a second call: the first one stays.
     let installed = match (format, terminal) {
         (Format::Json, _) => tracing::subscriber::set_global_default(subscriber.json().flatten_event(true).with_target(true).finish()),

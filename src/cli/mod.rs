@@ -9,6 +9,7 @@ mod error;
 mod http;
 mod import;
 mod logging;
+mod redaction;
 mod replay;
 mod reset;
 mod run;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use indicatif::{ProgressBar, ProgressStyle};
 use parking_lot::Mutex;
 
-use super::{Error, Result};
+use super::{Error, Result, redaction};
 use crate::operate::import::Watch;
 use crate::operate::observations::Fault;
 use crate::streams::clock::Clock;
@@ -50,7 +50,7 @@ impl Out {
 /// A line of talk.
 pub(crate) fn say(text: &str) {
     // Where standard error is closed there is nobody to talk to.
-    writeln!(io::stderr().lock(), "{text}").unwrap_or_default();
+    writeln!(redaction::stderr(), "{text}").unwrap_or_default();
 }
 
 /// Asks whether to go on; where nobody can be asked, or the answer is no, that is an error.

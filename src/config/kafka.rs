@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use secrecy::SecretString;
+
 use super::document;
 use super::external::External;
 use crate::avro::ConfluentOptions;
@@ -96,6 +98,14 @@ impl Kafka {
             replication,
             session_timeout: session_timeout.unwrap_or_else(|| kafka::Options::new([""; 0]).session_timeout),
         }
+    }
+
+    /// What nobody may read of it, as far as it was read from outside: the registry's password, and properties with such names.
+    pub fn secrets(&self) -> Vec<SecretString> {
+        let is_secret = |name: &str| ["password", "secret", "jaas", ".key.pem"].iter().any(|word| name.contains(word));
+        let properties = self.properties.iter().filter(|(name, _)| is_secret(name)).filter_map(|(_, value)| value.secret());
+        let registry = self.registry.iter().filter_map(|registry| registry.password.as_ref()?.secret());
+        properties.chain(registry).collect()
     }
 
     /// What the log needs to know.

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use secrecy::SecretString;
+
 use super::diagnostics::Diagnostics;
 use super::external::External;
 use super::kafka::Kafka;
@@ -41,6 +43,13 @@ impl Config {
     /// What is allowed, but probably not meant.
     pub fn warnings(&self) -> &Diagnostics {
         &self.warnings
+    }
+
+    /// What nobody may read of it, as far as it was read from outside.
+    pub fn secrets(&self) -> Vec<SecretString> {
+        let token = self.telegram.as_ref().and_then(|telegram| telegram.token.secret());
+        let key = self.youtube.as_ref().and_then(|youtube| youtube.api_key.secret());
+        self.kafka.iter().flat_map(Kafka::secrets).chain(token).chain(key).collect()
     }
 
     /// The names of the stores: those of the nodes that remember something.

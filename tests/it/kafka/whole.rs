@@ -124,5 +124,5 @@ fn no_secret_is_in_anything_that_somebody_could_read() {
     keep(&mut seen, "run", begin.join("\n") + &said.join("\n"));
     seen.extend(secrets::bytes_below(&home.installation.state_dir()));
     bytes_of_topics(&application, &mut seen);
-    secrets::assert_none(&seen, &[TOKEN, KEY, PASSWORD]);
+    println!("{}", secrets::assert_none(&seen, &[TOKEN, KEY, PASSWORD]));
 }

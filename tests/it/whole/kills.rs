@@ -37,7 +37,7 @@ fn of_the_whole_process_lose_nothing() {
     installation.succeed(&["run", "--only", "topology", "--until-end"]);
     installation.succeed(&["run", "--only", "send", "--until-end"]);
 
-    secrets::assert_none(&secrets::bytes_below(&installation.state_dir()), &[TOKEN, KEY]);
+    println!("{}", secrets::assert_none(&secrets::bytes_below(&installation.state_dir()), &[TOKEN, KEY]));
     let texts = assert_outbox(&installation.tap("youtube_videos"), &installation.tap("telegram_outbox"));
     let twice = ledger::assert_delivered(&outside.telegram, &texts, &outside.kills);
     let sent: usize = texts.values().map(Vec::len).sum();

@@ -25,9 +25,9 @@ fn place_of<'a>(seen: &'a Seen, text: &str) -> Option<&'a str> {
     seen.iter().find(|(_, bytes)| holds(bytes)).map(|(place, _)| place.as_str())
 }
 
-/// Asserts that none of the secrets is anywhere, nor the second half of one.
+/// Asserts that none of the secrets is anywhere, nor the second half of one. What was searched.
 #[track_caller]
-pub(crate) fn assert_none(seen: &Seen, secrets: &[&str]) {
+pub(crate) fn assert_none(seen: &Seen, secrets: &[&str]) -> String {
     // The search finds what is there.
     assert!(place_of(seen, "Likes changed: ").is_some(), "not even the messages were found");
     for secret in secrets {
@@ -36,5 +36,5 @@ pub(crate) fn assert_none(seen: &Seen, secrets: &[&str]) {
         }
     }
     let bytes: usize = seen.iter().map(|(_, bytes)| bytes.len()).sum();
-    println!("{} places, {bytes} bytes: no secret", seen.len());
+    format!("{} places, {bytes} bytes: no secret", seen.len())
 }
