@@ -90,8 +90,12 @@ impl Reported {
             waiting: desk.waiting,
             in_flight: desk.in_flight,
             sent: desk.sent_total,
+            out_of_reach: desk.out_of_reach,
             stopped: desk.stopped,
         });
+        if desk.out_of_reach {
+            reasons.push(Reason::Telegram);
+        }
         if let (Some(sender), Some(_)) = (&sender, &parts.topology)
             && sender.state != ClientState::Running.to_string()
         {
@@ -159,6 +163,8 @@ pub struct Sender {
     pub sent: u64,
     /// What else its tasks counted since they began, by name, such as `unknown_outcomes_total`.
     pub counters: BTreeMap<String, u64>,
+    /// Whether Telegram does not answer: it is tried now and then.
+    pub out_of_reach: bool,
     /// Why nothing is sent any more.
     pub stopped: Option<String>,
 }
@@ -230,6 +236,8 @@ pub enum Reason {
         /// Its state.
         state: String,
     },
+    /// Telegram does not answer: the messages wait.
+    Telegram,
     /// The poller could not ask for everything, or not at all. It goes on by itself.
     Poller {
         /// What is wrong.
@@ -248,6 +256,7 @@ impl fmt::Display for Reason {
                 }
                 Ok(())
             }
+            Self::Telegram => f.write_str("Telegram is out of reach: the messages wait"),
             Self::Sender { state } => write!(f, "the sender is {state}"),
             Self::Poller { cause } => write!(f, "the poller: {cause}"),
             Self::Paused { task, input, cause } => write!(f, "task {task} has paused {input}: {cause}"),

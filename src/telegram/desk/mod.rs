@@ -47,6 +47,9 @@ const TROUBLE: u32 = 10;
 const PROBE_FIRST: Duration = Duration::from_secs(1);
 const PROBE_LAST: Duration = Duration::from_secs(15);
 
+/// No request is begun for a task that was not at work for so long. Shorter than any session timeout of a group: the task may be a zombie's.
+const ALIVE: Duration = Duration::from_secs(3);
+
 /// How long a wait lasts before the clock is asked again.
 const LOOK: Duration = Duration::from_millis(50);
 
@@ -81,6 +84,8 @@ pub struct Status {
     pub sent_total: u64,
     /// Partitions whose messages this process sends.
     pub partitions: usize,
+    /// Whether the service does not answer: it is tried now and then.
+    pub out_of_reach: bool,
     /// Why nothing is sent any more.
     pub stopped: Option<String>,
 }
@@ -108,7 +113,8 @@ struct Board {
     last_owner: u64,
     /// Requests up to this one may have been forgotten although nobody recorded what came of them.
     lost_up_to: u64,
-    owners: usize,
+    /// The tasks, and when each was last at work.
+    owners: BTreeMap<u64, Duration>,
     holds: usize,
     /// Until when requests are waited for, since a task began to come to an end.
     deadline: Option<Duration>,
@@ -204,9 +210,9 @@ impl Desk {
     pub(super) fn join(&self) -> u64 {
         let mut board = self.shared.board.lock();
         board.last_owner += 1;
-        board.owners += 1;
         let owner = board.last_owner;
-        let owners = board.owners;
+        board.owners.insert(owner, self.clock.monotonic());
+        let owners = board.owners.len();
         drop(board);
         self.share(owners);
         owner
@@ -215,13 +221,21 @@ impl Desk {
     /// A task is gone. What was not begun for it is never made; what is under way may be asked for by its successor.
     pub(super) fn leave(&self, owner: u64) {
         let mut board = self.shared.board.lock();
-        board.owners = board.owners.saturating_sub(1);
+        board.owners.remove(&owner);
         board.jobs.retain(|_, job| job.owner != Some(owner) || matches!(job.stage, Stage::Started | Stage::Done(_)));
         board.jobs.values_mut().filter(|job| job.owner == Some(owner)).for_each(|job| job.owner = None);
         board.bury();
-        let owners = board.owners;
+        let owners = board.owners.len();
         drop(board);
         self.share(owners);
+    }
+
+    /// A task is at work: its partition is its own.
+    pub(super) fn beat(&self, owner: u64) {
+        let now = self.clock.monotonic();
+        if let Some(at) = self.shared.board.lock().owners.get_mut(&owner) {
+            *at = now;
+        }
     }
 
     fn share(&self, owners: usize) {
@@ -344,7 +358,8 @@ impl Board {
             waiting: count(|stage| matches!(stage, Stage::Handed)),
             in_flight: count(|stage| matches!(stage, Stage::Started)),
             sent_total: self.sent_total,
-            partitions: self.owners,
+            partitions: self.owners.len(),
+            out_of_reach: self.out_of_reach_since.is_some(),
             stopped: self.stopped.clone(),
         }
     }
@@ -352,6 +367,12 @@ impl Board {
     /// Whether the service is out of reach, and it is not the time to try it.
     fn is_out_of_reach(&self, now: Duration) -> bool {
         self.unanswered >= TROUBLE && (now < self.probe_at || self.jobs.values().any(|job| matches!(job.stage, Stage::Started)))
+    }
+
+    /// Whether the task of a request was not at work lately: its thread, or the whole process, stood still, and its partition may be another's.
+    fn is_stale(&self, job: u64, now: Duration) -> bool {
+        let owner = self.jobs.get(&job).and_then(|job| job.owner);
+        owner.and_then(|owner| self.owners.get(&owner)).is_some_and(|at| now.saturating_sub(*at) > ALIVE)
     }
 
     /// Takes note of whether the Bot API answers.
@@ -417,7 +438,8 @@ impl Shared {
     /// Whether a request may be made; if so and it `starts`, it is under way from now on.
     fn gate(&self, id: u64, starts: bool) -> Gate {
         let mut board = self.board.lock();
-        let shut = board.holds > 0 || board.is_out_of_reach(self.clock.monotonic());
+        let now = self.clock.monotonic();
+        let shut = board.holds > 0 || board.is_out_of_reach(now) || board.is_stale(id, now);
         let stopped = board.stopped.is_some();
         let Some(job) = board.jobs.get_mut(&id).filter(|job| matches!(job.stage, Stage::Handed)) else { return Gate::Never };
         if stopped {

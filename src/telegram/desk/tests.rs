@@ -113,3 +113,17 @@ fn a_service_that_does_not_answer_is_tried_by_one_request_at_a_time() {
     shared.board.lock().heard(&parked, clock.monotonic());
     assert_eq!((hand(5), hand(6)), (Gate::Open, Gate::Open));
 }
+
+#[test]
+fn nothing_is_begun_for_a_task_that_stood_still() {
+    let clock = ManualClock::at(Timestamp(1_000_000));
+    let shared = shared(&clock);
+    shared.board.lock().owners.insert(1, clock.monotonic());
+    shared.board.lock().jobs.insert(7, Job { owner: Some(1), chat: "5".into(), stage: Stage::Handed });
+    clock.advance(ALIVE);
+    assert_eq!(shared.gate(7, false), Gate::Open);
+    clock.advance(Duration::from_millis(1));
+    assert_eq!(shared.gate(7, false), Gate::Shut, "its partition may be another's");
+    shared.board.lock().owners.insert(1, clock.monotonic());
+    assert_eq!(shared.gate(7, true), Gate::Open);
+}

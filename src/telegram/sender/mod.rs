@@ -395,6 +395,7 @@ impl Processor<Letter> for Sender {
             (self.forget_at, self.said_at) = (now, None);
         }
         self.looked_at = now;
+        self.desk.beat(self.owner());
         self.look(context)?;
         self.record_outcomes(context)?;
         self.give_up_queues(context)?;
