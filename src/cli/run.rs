@@ -77,6 +77,15 @@ impl Args {
     }
 }
 
+/// However a part ends, by a panic too: the others end with it.
+struct EndsOthers<'a>(&'a Shutdown);
+
+impl Drop for EndsOthers<'_> {
+    fn drop(&mut self) {
+        self.0.request();
+    }
+}
+
 /// What runs, and where.
 struct Run<'a> {
     args: &'a Args,
@@ -136,7 +145,10 @@ impl Run<'_> {
             let polling = poller.map(|poller| self.spawn(scope, "poller", move || self.poll(poller)));
             let sending = sender.map(|sender| self.spawn(scope, "sender", move || self.send(&sender)));
             let (polling, sending) = (polling.transpose()?, sending.transpose()?);
-            let processed = topology.map_or(Ok(()), |engine| self.ending(drive(&engine, self.shutdown, self.reported, |_| ())));
+            let processed = topology.map_or(Ok(()), |engine| {
+                let _ends = EndsOthers(self.shutdown);
+                drive(&engine, self.shutdown, self.reported, |_| ())
+            });
             let ended = [polling, sending]
                 .into_iter()
                 .flatten()
@@ -152,16 +164,14 @@ impl Run<'_> {
         name: &str,
         body: impl FnOnce() -> Result + Send + 'scope,
     ) -> Result<ScopedJoinHandle<'scope, Result>> {
-        Builder::new().name(name.to_owned()).spawn_scoped(scope, move || self.ending(body())).map_err(|error| {
+        let body = move || {
+            let _ends = EndsOthers(self.shutdown);
+            body()
+        };
+        Builder::new().name(name.to_owned()).spawn_scoped(scope, body).map_err(|error| {
             self.shutdown.request();
             Error::unavailable(error)
         })
-    }
-
-    /// A part has ended: the others end, too.
-    fn ending(&self, ended: Result) -> Result {
-        self.shutdown.request();
-        ended
     }
 
     fn poller(&self) -> Result<Option<Poller>> {
