@@ -75,23 +75,14 @@ struct Common {
 
 #[derive(Debug, clap::Subcommand)]
 enum Command {
-    /// Show the whole pipeline at work: on a simulated channel, or on a file of observations
     Demo(demo::Args),
-    /// Run the topology
     Run(run::Args),
-    /// Append a file of observations to the topic of a source
     Import(import::Args),
-    /// Create the topics that the topology needs and register its schemas
     Setup(setup::Args),
-    /// Check a topology file and report all its faults at once
     Check(check::Args),
-    /// Begin anew: forget the state and set the position in the input
     Reset(reset::Args),
-    /// Show the records of a topic, decoded
     Tap(tap::Args),
-    /// List what could not be processed or delivered, and put it back
     DeadLetters(dead_letters::Args),
-    /// Ask whether the process that owns the state directory is ready: exit code 0 if so, else 1
     Status(status::Args),
     /// Find the ids of chats, try whether messages arrive, show what would be sent
     #[command(subcommand)]

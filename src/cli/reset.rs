@@ -28,7 +28,7 @@ pub(super) struct Args {
     #[arg(long)]
     poller: bool,
     /// Instead of the topology, let the sender forget what it sent and what waits, and read its outbox from the place given by --to
-    #[arg(long, requires = "to")]
+    #[arg(long, requires = "to", conflicts_with_all = ["store", "poller"])]
     sender: bool,
     /// Do not ask
     #[arg(long)]

@@ -216,6 +216,10 @@ impl Run<'_> {
                 let error = Error::config(format!("Telegram refuses what the bot sends: {reason}"));
                 Err(error.hinted("`token` and `base_url` of [telegram] say who sends, and where; `tidewatch telegram test` tries them."))
             }
+            // Who runs it until the end is told that this was not it.
+            None if desk.status().out_of_reach && !self.shutdown.requested() => {
+                ended.and(Err(Error::unavailable("Telegram is out of reach, the messages wait for the next run")))
+            }
             None => ended,
         }
     }

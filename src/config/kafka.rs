@@ -102,7 +102,6 @@ impl Kafka {
 
     /// What nobody may read of it, as far as it was read from outside: the registry's password, and properties with such names.
     pub fn secrets(&self) -> Vec<SecretString> {
-        let is_secret = |name: &str| ["password", "secret", "jaas", ".key.pem"].iter().any(|word| name.contains(word));
         let properties = self.properties.iter().filter(|(name, _)| is_secret(name)).filter_map(|(_, value)| value.secret());
         let registry = self.registry.iter().filter_map(|registry| registry.password.as_ref()?.secret());
         properties.chain(registry).collect()
@@ -130,6 +129,11 @@ impl Kafka {
             timeout: REGISTRY_TIMEOUT,
         })
     }
+}
+
+/// Whether a property of librdkafka holds what nobody may read.
+pub(super) fn is_secret(property: &str) -> bool {
+    ["password", "secret", "jaas", ".key.pem"].iter().any(|word| property.contains(word))
 }
 
 /// Whether `text` is `host:port`; if not, why.

@@ -22,7 +22,7 @@ fn refused(installation: &Installation, arguments: &[&str], code: i32) -> String
 fn help_goes_to_stdout_and_usage_errors_to_stderr() {
     let installation = Installation::new();
     let help = installation.succeed(&["--help"]);
-    for command in ["demo", "run", "import", "setup", "check", "reset", "tap", "status", "telegram"] {
+    for command in ["demo", "run", "import", "setup", "check", "reset", "tap", "dead-letters", "status", "telegram"] {
         assert!(help.stdout.contains(&format!("  {command} ")), "{}", help.stdout);
         let help = installation.succeed(&[command, "--help"]);
         assert!(["Usage: tidewatch ", "--state-dir"].iter().all(|it| help.stdout.contains(it)), "{}", help.stdout);
@@ -30,6 +30,12 @@ fn help_goes_to_stdout_and_usage_errors_to_stderr() {
         let offers = ["--bootstrap-servers", "--registry"].map(|flag| help.stdout.contains(flag));
         assert_eq!(offers, [command != "demo"; 2], "{}", help.stdout);
         assert_eq!(help.stderr, "");
+    }
+    // The short help of a command is its first sentence, and its own help has the rest.
+    let long = [("run", "of the pollers of an application one is active"), ("import", "observed_at"), ("reset", "--sender forgets it")];
+    for (command, sentence) in long {
+        let said = installation.succeed(&[command, "--help"]).stdout;
+        assert!(said.split_whitespace().collect::<Vec<_>>().join(" ").contains(sentence), "{said}");
     }
     for wrong in [
         &["tap"][..],

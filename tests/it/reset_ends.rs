@@ -92,7 +92,14 @@ fn what_does_not_fit_together_is_refused() {
     let shipped = Installation::new();
     shipped.write("a.csv", ROWS);
     shipped.succeed(&["import", "a.csv"]);
-    for wrong in [&["reset", "--sender"][..], &["reset", "--poller", "--to", "latest"], &["reset", "--poller", "--store", "views"]] {
+    let wrongs = [
+        &["reset", "--sender"][..],
+        &["reset", "--sender", "--store", "views", "--yes"],
+        &["reset", "--sender", "--poller", "--yes"],
+        &["reset", "--poller", "--to", "latest"],
+        &["reset", "--poller", "--store", "views"],
+    ];
+    for wrong in wrongs {
         let output = shipped.output(wrong);
         assert_eq!(output.code, Some(2), "{wrong:?}");
         assert!(output.stderr.contains("Usage: "), "{}", output.stderr);

@@ -5,6 +5,7 @@ mod kafka;
 mod nodes;
 mod outside;
 mod rules;
+mod secrets;
 mod sinks;
 mod sources;
 mod telegram;
@@ -14,6 +15,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use self::nodes::Checked;
+use self::secrets::masked;
 use super::LoadOptions;
 use super::diagnostics::{Diagnostic, Diagnostics, SourceFile};
 use super::document::{self, Document};
@@ -32,6 +34,7 @@ pub(super) fn check(
     options: &LoadOptions,
     mut faults: Vec<Diagnostic>,
 ) -> Result<Config, Diagnostics> {
+    let file = &masked(file, &document);
     // Of a file that is no TOML the rest would be guesswork.
     if faults.iter().any(|fault| fault.code == "syntax") {
         faults.retain(|fault| fault.code == "syntax");
@@ -76,6 +79,7 @@ pub(super) fn check_kafka(
 ) -> Result<Option<Kafka>, Diagnostics> {
     let folder = folder.unwrap_or(Path::new(""));
     let mut document = Document { kafka: table, ..Document::default() };
+    let file = &masked(file, &document);
     if let Some(table) = document.kafka.as_mut().filter(|_| options.resolve != Resolve::Placeholders) {
         outside::kafka_table(table, folder, options, &mut faults);
     }
@@ -95,15 +99,16 @@ pub(super) fn check_bot_api(
     options: &LoadOptions,
     mut faults: Vec<Diagnostic>,
 ) -> Result<Option<BotApi>, Diagnostics> {
-    let mut table = table;
-    if let Some(table) = &mut table {
+    let mut document = Document { telegram: table, ..Document::default() };
+    let file = &masked(file, &document);
+    if let Some(table) = &mut document.telegram {
         if options.resolve != Resolve::Placeholders {
             outside::telegram_table(table, folder.unwrap_or(Path::new("")), options, &mut faults);
         }
         telegram::check_api(table, file, &mut faults);
     }
     let diagnostics = Diagnostics::new(file.clone(), faults);
-    if diagnostics.has_errors() { Err(diagnostics) } else { Ok(table.and_then(|table| BotApi::assemble(&table))) }
+    if diagnostics.has_errors() { Err(diagnostics) } else { Ok(document.telegram.and_then(|table| BotApi::assemble(&table))) }
 }
 
 /// Puts the parts together; none where one is missing.

@@ -9,6 +9,7 @@ use super::super::LoadOptions;
 use super::super::diagnostics::Diagnostic;
 use super::super::document::{Document, Kafka, Kind, Telegram};
 use super::super::external::{External, Missing, Origin, Resolve};
+use super::super::parse::is_chat;
 use super::{kafka, youtube};
 
 /// Reads every value from outside, unless placeholders are wanted; what is missing is a fault.
@@ -40,6 +41,11 @@ pub(super) fn resolve(document: &mut Document, folder: Option<&Path>, options: &
         };
         let Some(value) = &mut message.chat_id else { continue };
         read(value, folder, options, faults);
+        // Not repeated: it may be anything that got into a variable.
+        if value.get_ref().value().is_some_and(|id| !is_chat(id)) {
+            let fault = Diagnostic::error("bad-chat", value.span(), "`chat_id` is no id of a chat");
+            faults.push(fault.hinted("a number or @name; `tidewatch telegram chats` lists those that the bot knows"));
+        }
     }
 }
 

@@ -12,6 +12,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use self::reader::{Reader, Value};
+pub(super) use self::telegram::is_chat;
 use super::diagnostics::{Diagnostic, SourceFile};
 use super::document::{Document, Kafka, Named, Telegram, Text};
 

@@ -55,7 +55,7 @@ fn chats(value: &Value<'_>, default: OnUnknown, faults: &mut Vec<Diagnostic>) ->
 }
 
 /// A number, negative for groups and channels, or the name of a public one.
-fn is_chat(id: &str) -> bool {
+pub(in crate::config) fn is_chat(id: &str) -> bool {
     id.parse::<i64>().is_ok() || id.strip_prefix('@').is_some_and(|name| !name.is_empty())
 }
 

@@ -222,11 +222,18 @@ fn a_file_for_a_value_that_is_not_there() {
 
 #[test]
 fn a_secret_is_in_no_message() {
-    let variables = [("CHAT", "sup3rs3cr3t")];
+    let variables = [("CHAT", "@sup3rs3cr3t")];
     let config = online(BASE, &variables, Path::new("")).unwrap();
     assert!(!format!("{config:?} {config:#?}").contains("sup3rs3cr3t"));
     let faults = online(&spoilt("current.title", "current.titel"), &variables, Path::new("")).unwrap_err();
     assert!(!format!("{faults:?} {faults} {} {}", faults.render(Style::Plain), faults.to_json()).contains("sup3rs3cr3t"));
+}
+
+#[test]
+fn a_variable_with_something_else_than_a_chat_is_told() {
+    let faults = online(BASE, &[("CHAT", "t.me/sup3rs3cr3t")], Path::new("")).unwrap_err();
+    let shown = faults.render(Style::Plain);
+    assert!(shown.contains("`chat_id` is no id of a chat") && shown.contains("telegram chats") && !shown.contains("sup3r"), "{shown}");
 }
 
 #[test]
