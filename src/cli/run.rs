@@ -14,7 +14,7 @@ use crate::operate::outgoing::Outgoing;
 use crate::operate::owner::{self, Owner};
 use crate::operate::socket::Server;
 use crate::streams::runtime::{Options, Status, Streams};
-use crate::youtube::poller::{Poller, Summary};
+use crate::youtube::poller::{self, Poller, Summary};
 
 /// A part of the program that can run by itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -114,8 +114,12 @@ impl Run<'_> {
         let mut polled = Ok(());
         if let Some(mut poller) = self.poller()? {
             self.reported.watch_poller(poller.status());
-            let summary = poller.once(&|| self.shutdown.requested()).map_err(|error| refused(error.into()))?;
-            polled = self.judge(&summary);
+            polled = match poller.once(&|| self.shutdown.requested()) {
+                Ok(summary) => self.judge(&summary),
+                // No reason for the others to wait: what was left to do by an earlier run is done.
+                Err(error @ (poller::Error::Budget { .. } | poller::Error::Busy { .. })) => Err(refused(error.into())),
+                Err(error) => return Err(refused(error.into())),
+            };
         }
         if let Some(engine) = self.topology()? {
             drive(&engine, self.shutdown, self.reported, |_| ())?;
@@ -127,7 +131,8 @@ impl Run<'_> {
         polled
     }
 
-    /// A poll that brought not all that is watched is a failure to whoever asked for that one poll; one that was told to stop is none.
+    /// A poll that is not complete, or could read nothing of what is watched, is a failure to whoever asked for that one poll; a list that cannot be
+    /// read beside others that can is told in the log. One that was told to stop is none.
     fn judge(&self, summary: &Summary) -> Result {
         let is_in_vain = summary.observed == 0 && !summary.unseen.is_empty();
         if self.shutdown.requested() || summary.is_complete && !is_in_vain {

@@ -13,7 +13,7 @@ pub mod milestone;
 pub mod notify;
 pub mod template;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 mod varint;
 mod view;
 

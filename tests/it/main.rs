@@ -7,6 +7,7 @@
 )]
 
 mod cli_live;
+mod cli_once;
 mod cli_setup;
 mod cli_telegram;
 mod cli_usage;

@@ -5,9 +5,12 @@ use std::num::NonZeroU32;
 use std::pin::Pin;
 use std::task::{Context, Waker};
 
+use secrecy::SecretString;
+
 use super::*;
 use crate::config::Rates;
 use crate::streams::clock::{ManualClock, Timestamp};
+use crate::telegram::Options;
 
 impl Desk {
     /// Begins no request any more.
@@ -49,6 +52,15 @@ impl Desk {
 
 fn shared(clock: &ManualClock) -> Shared {
     Shared { board: Mutex::default(), done: Condvar::new(), free: Notify::new(), clock: Arc::new(clock.clone()) }
+}
+
+/// A desk whose requests nobody answers.
+fn desk() -> Arc<Desk> {
+    let options = Options { base_url: "http://127.0.0.1:1".to_owned(), token: SecretString::from("1:secret"), timeout: PATIENCE };
+    let of = |count| NonZeroU32::new(count).unwrap();
+    let rates = Rates { chat_per_second: of(1), group_per_minute: of(20), bot_per_second: of(30) };
+    let clock: Arc<dyn Clock> = Arc::new(ManualClock::at(Timestamp(0)));
+    Desk::start(Client::new(&options).unwrap(), Limits::new(&rates, Arc::clone(&clock)), 2, clock).unwrap()
 }
 
 /// Asks each once; how many are to be made now.
@@ -126,4 +138,42 @@ fn nothing_is_begun_for_a_task_that_stood_still() {
     assert_eq!(shared.gate(7, false), Gate::Shut, "its partition may be another's");
     shared.board.lock().owners.insert(1, clock.monotonic());
     assert_eq!(shared.gate(7, true), Gate::Open);
+}
+
+#[test]
+fn there_are_so_many_places_and_no_more_for_all_tasks_together() {
+    let desk = desk();
+    let (one, two) = (desk.join(), desk.join());
+    let chat: ChatId = "5".into();
+    let taken = |owner, places: usize| (0..places).filter(|_| desk.reserve(owner, &chat).is_some()).count();
+    assert_eq!(taken(one, JOBS_MAX - 1), JOBS_MAX - 1);
+    assert_eq!(taken(two, 3), 1, "the last one");
+    desk.release(two);
+    assert_eq!((desk.jobs(one).len(), desk.jobs(two).len()), (JOBS_MAX - 1, 0), "each gives up its own");
+    assert_eq!(taken(two, 3), 1);
+    // What is under way for a task that is gone is nobody's place; what was not begun is not made.
+    desk.shared.board.lock().jobs.values_mut().take(10).for_each(|job| job.stage = Stage::Started);
+    desk.leave(one);
+    assert_eq!(desk.shared.board.lock().jobs.len(), 11);
+    assert_eq!(taken(two, JOBS_MAX), JOBS_MAX - 1);
+}
+
+#[test]
+fn a_request_that_was_forgotten_unrecorded_may_have_been_made_and_one_that_was_never_here_was_not() {
+    let desk = desk();
+    let (gone, next) = (desk.join(), desk.join());
+    let (first, last) = (1, u64::try_from(ORPHANS_MAX).unwrap() + 2);
+    {
+        let mut board = desk.shared.board.lock();
+        for id in first..=last {
+            board.jobs.insert(id, Job { owner: Some(gone), chat: "5".into(), stage: Stage::Started });
+        }
+        board.last_job = last;
+    }
+    assert_eq!(desk.adopt(next, last + 1), Known::Never);
+    desk.leave(gone);
+    // Two more than are kept: the oldest went.
+    let known: Vec<Known> = [1, 2, 3, last, last + 1].into_iter().map(|job| desk.adopt(next, job)).collect();
+    assert_eq!(known, [Known::Perhaps, Known::Perhaps, Known::Here, Known::Here, Known::Never]);
+    assert_eq!(desk.jobs(next).len(), 2);
 }

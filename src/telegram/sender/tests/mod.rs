@@ -1,5 +1,6 @@
 //! The sender on the production engine, with a log in memory, and real HTTP to a Telegram on loopback.
 
+mod by_hand;
 mod clock;
 mod crashes;
 mod dry_run;
@@ -83,13 +84,18 @@ impl World {
         self.start_with(instance, Arc::new(NoRegistry))
     }
 
-    fn start_with(&self, instance: &str, registry: Arc<dyn Registry>) -> Bench {
+    /// The desk of a process.
+    fn desk(&self) -> Arc<Desk> {
         let token = SecretString::from("1:secret");
         let client = Client::new(&Options { base_url: self.fake.url(), token, timeout: self.timeout }).unwrap();
         let fast = NonZeroU32::new(100_000).unwrap();
         let rates = Rates { chat_per_second: fast, group_per_minute: fast, bot_per_second: fast };
         let limits = Limits::new(&rates, Arc::new(SystemClock::new()));
-        let desk = Desk::start(client, limits, self.partitions, Arc::new(self.clock.clone())).unwrap();
+        Desk::start(client, limits, self.partitions, Arc::new(self.clock.clone())).unwrap()
+    }
+
+    fn start_with(&self, instance: &str, registry: Arc<dyn Registry>) -> Bench {
+        let desk = self.desk();
         let topology = topology(&self.settings, registry, Arc::clone(&desk)).unwrap();
         let (log, backend): (Arc<dyn Log>, Arc<dyn StateBackend>) =
             (Arc::<LocalLog>::clone(&self.log), Arc::<MemoryBackend>::clone(&self.backend));

@@ -100,3 +100,30 @@ fn a_run_until_the_end_waits_for_what_comes_soon_and_not_for_an_outage_to_end() 
     bench.run_after(31);
     assert_eq!(world.fake.texts("6"), ["two"]);
 }
+
+#[test]
+fn a_chat_that_was_taken_from_or_refused_begins_with_short_waits_again() {
+    let refused = refusal(400, "Bad Request: message text is empty");
+    let parked = refusal(403, "Forbidden: bot was blocked by the user");
+    for (ends, then, dead) in [(Answer::Take, 0, 0), (refused, 0, 1), (parked, 3_601, 3)] {
+        let world = World::new();
+        world.fake.script("5", std::iter::repeat_n(down(), 8).chain([ends.clone(), down()]));
+        let mut bench = world.start();
+        (0..3).for_each(|number| bench.put("5", &format!("{number}")));
+        // The pauses grow to half a minute.
+        for _ in 0..8 {
+            bench.run();
+            bench.run_after(31);
+        }
+        if then > 0 {
+            bench.run_after(then);
+            bench.put("5", "after the hour");
+            bench.run();
+        }
+        // The next fault is the first one: after a second it is tried again.
+        let before = world.fake.arrived().len();
+        assert_eq!(bench.dead_letters().len(), dead, "{ends:?}");
+        bench.run_after(1);
+        assert!(world.fake.arrived().len() > before, "{ends:?}");
+    }
+}

@@ -48,6 +48,26 @@ fn more_chats_than_the_memory_holds_are_served_in_rounds() {
 }
 
 #[test]
+fn chats_that_wait_make_room_for_one_that_does_not() {
+    let world = World::new();
+    let mut bench = world.start();
+    // One after the other: the memory is full of chats that wait.
+    for chat in 0..CHATS_MAX {
+        let waits = json!({"ok": false, "error_code": 429, "description": "Too Many Requests", "parameters": {"retry_after": 100}});
+        world.fake.script(&format!("{chat}"), [Answer::Say(429, waits)]);
+        bench.put(&format!("{chat}"), "late");
+    }
+    bench.run();
+    assert_eq!((world.fake.arrived().len(), bench.rows(3)), (0, CHATS_MAX));
+    bench.put("another", "soon");
+    bench.run();
+    assert_eq!(world.fake.texts("another"), ["soon"]);
+    bench.run_after(101);
+    bench.run();
+    assert_eq!((world.fake.arrived().len(), bench.rows(3)), (CHATS_MAX + 1, 0));
+}
+
+#[test]
 fn a_restart_with_more_chats_than_the_memory_holds_leaves_none_out() {
     let world = World::new();
     let mut bench = world.start();

@@ -144,6 +144,59 @@ fn a_restart_changes_nothing_about_when_the_next_poll_is_due() {
     assert_eq!(scene.next(&mut scene.poller()).1, Duration::ZERO);
 }
 
+/// The units of the day that a poller knows of when it has become active, before it asks anything.
+fn units_known(poller: &mut Poller) -> u64 {
+    while !matches!(poller.step(&|| false, false).unwrap(), Step::Waiting(_)) {}
+    poller.status().get().units_today
+}
+
+#[test]
+fn a_restart_knows_the_units_of_the_day() {
+    let scene = Scene::new(60);
+    let mut poller = scene.poller();
+    assert_eq!((scene.poll(&mut poller).units_today, scene.poll(&mut poller).units_today), (4, 8));
+    drop(poller);
+    assert_eq!(units_known(&mut scene.poller()), 8, "to the unit, after a stop between two polls");
+    // In the middle of a poll that needs no more units than are reserved from the one before.
+    for kill in 2..=4 {
+        let scene = Scene::new(60);
+        let (mut poller, mortal) = scene.mortal();
+        scene.poll(&mut poller);
+        scene.fake.with(|world| world.kill = Some((kill, Arc::clone(&mortal.dead))));
+        scene.now.advance(10 * MINUTE);
+        assert!(matches!(poller.step(&|| false, false), Ok(Step::Recovering)));
+        drop(poller);
+        let (known, spent) = (units_known(&mut scene.poller()), scene.units_in_all());
+        assert_eq!(spent, 4 + kill);
+        assert!((spent..spent + 10).contains(&known), "{known} known, {spent} spent");
+    }
+}
+
+#[test]
+fn a_clock_that_is_set_back_over_midnight_gives_no_units_twice() {
+    for restarts in [false, true] {
+        let midnight = "2026-11-26T08:00:00Z";
+        let mut scene = Scene::at(midnight, 1);
+        scene.settings.quota_per_day = 10;
+        let mut poller = scene.poller();
+        // A day that has begun, some of whose units are spent.
+        assert_eq!((scene.poll(&mut poller).units_today, scene.poll(&mut poller).units_today), (2, 4));
+        let began = Timestamp(midnight.parse::<jiff::Timestamp>().unwrap().as_millisecond());
+        scene.now.set(Timestamp(began.0 - 60_000));
+        if restarts {
+            drop(poller);
+            poller = scene.poller();
+        }
+        assert_eq!(scene.poll(&mut poller).units_today, 6, "it does not end, and begin again");
+        scene.now.set(Timestamp(began.0 + 60_000));
+        while PacificDay::of(scene.now.now()) == PacificDay::of(began) {
+            scene.poll(&mut poller);
+        }
+        let units = scene.units();
+        assert_eq!(units.values().take(2).sum::<u64>(), 10, "{units:?}");
+    }
+}
+
 #[test]
 fn a_quota_that_is_spent_right_after_midnight_is_that_of_the_day_before() {
     // This clock is ahead of theirs, or they are late.

@@ -128,6 +128,32 @@ fn an_open_outcome_of_a_commit_is_read_from_the_log() {
 }
 
 #[test]
+fn a_commit_whose_outcome_is_open_and_that_came_to_nothing_is_made_up_for() {
+    // The start of the poll, each of two batches, the misses, the end.
+    for lost in 1..=5 {
+        let mut scene = Scene::new(60);
+        let (mut poller, mortal) = scene.mortal();
+        scene.poll(&mut poller);
+        scene.records();
+        scene.fake.with(|world| {
+            world.add("PLa", "fresh");
+            world.videos.remove(&id(0));
+        });
+        mortal.lost.store(lost, Ordering::SeqCst);
+        assert!(scene.poll(&mut poller).is_complete);
+        assert_eq!(mortal.lost.load(Ordering::SeqCst), 0, "commit {lost} was not made");
+        scene.poll(&mut poller);
+        scene.poll(&mut poller);
+        let records = scene.records();
+        let (rows, removals): (Vec<_>, Vec<_>) = records.into_iter().partition(|record| record.row.is_some());
+        let appeared: Vec<&str> = rows.iter().filter_map(|record| record.text("appeared")).collect();
+        assert_eq!((appeared, removals.len()), (vec!["new"], 1), "commit {lost}: told, and once");
+        assert!(rows.len() >= 3 * 60, "commit {lost}");
+        assert!(scene.state("quota").unwrap()["units"].as_u64().unwrap() >= scene.units_in_all(), "commit {lost}");
+    }
+}
+
+#[test]
 fn a_log_that_fails_for_good_ends_the_poller() {
     let scene = Scene::new(1);
     let (mut poller, mortal) = scene.mortal();
@@ -142,7 +168,7 @@ fn a_log_that_fails_for_good_ends_the_poller() {
 #[test]
 fn stops_while_an_answer_is_waited_for() {
     let scene = Scene::new(1);
-    let stop = std::sync::atomic::AtomicBool::new(false);
+    let stop = AtomicBool::new(false);
     let (sent, asked) = std::sync::mpsc::channel();
     let (hold, held) = std::sync::mpsc::channel::<()>();
     scene.fake.with(|world| {

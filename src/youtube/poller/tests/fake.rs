@@ -36,7 +36,7 @@ pub(super) struct World {
     pub(super) lists: BTreeMap<String, Vec<String>>,
     /// What `videos.list` knows.
     pub(super) videos: BTreeMap<String, Seen>,
-    /// Those whose items say that they are private.
+    /// Those whose items say that they are private: in all lists, or as `<list>/<id>` in that one.
     pub(super) private: BTreeSet<String>,
     /// Channels by their handles.
     pub(super) handles: BTreeMap<String, String>,
@@ -91,7 +91,8 @@ impl World {
         assert_eq!(size, "50");
         let Some(items) = self.lists.get(list) else { return error(404, "playlistNotFound", "youtube.playlistItem") };
         let start: usize = token.map_or(0, |token| token.strip_prefix("PAGE").unwrap().parse().unwrap());
-        let privacy = |id: &String| if self.private.contains(id) { "private" } else { "public" };
+        let is_private = |id: &String| self.private.contains(id) || self.private.contains(&format!("{list}/{id}"));
+        let privacy = |id: &String| if is_private(id) { "private" } else { "public" };
         let page: Vec<Value> = (items.iter().skip(start).take(PAGE))
             .map(|id| json!({ "contentDetails": { "videoId": id }, "status": { "privacyStatus": privacy(id) } }))
             .collect();

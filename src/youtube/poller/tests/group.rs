@@ -125,6 +125,36 @@ fn a_poller_that_lost_its_turn_writes_nothing_more() {
 }
 
 #[test]
+fn a_poller_that_loses_its_turn_does_not_wait_for_the_answer() {
+    let mut scene = Scene::new(3);
+    let log = || Arc::clone(&scene.log) as Arc<dyn Log>;
+    let (mut first, mut second) = (scene.poller_on("one", log()), scene.poller_on("a third", log()));
+    scene.poll(&mut first);
+    second.step(&|| false, false).unwrap();
+    scene.records();
+    let (member, log) = (first.member.as_ref().unwrap().metadata().member_id, Arc::clone(&scene.log));
+    let (hold, held) = std::sync::mpsc::channel::<()>();
+    let is_answered = Arc::new(AtomicBool::new(false));
+    let answered = Arc::clone(&is_answered);
+    scene.fake.with(|world| {
+        world.fault = Some(Box::new(move |_| {
+            log.evict("app-poller", &member);
+            // Until the step is over; or, should it wait for this, until the client soon has enough.
+            held.recv_timeout(Duration::from_secs(8)).unwrap_or_default();
+            answered.store(true, Ordering::SeqCst);
+            None
+        }));
+    });
+    scene.now.advance(10 * MINUTE);
+    assert_eq!(first.step(&|| false, false).unwrap(), Step::StandingBy);
+    assert!(!is_answered.load(Ordering::SeqCst), "it was waited for");
+    drop(hold);
+    scene.fake.with(|world| world.fault = None);
+    assert!(scene.poll(&mut second).is_complete);
+    assert_eq!(scene.records().len(), 3);
+}
+
+#[test]
 fn a_poller_that_stops_hands_over_at_once() {
     let scene = Scene::new(3);
     let log = || Arc::clone(&scene.log) as Arc<dyn Log>;

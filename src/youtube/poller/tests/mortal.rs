@@ -1,7 +1,7 @@
 //! A log that works until its user is killed: from then on each call fails, and what was open stays open, as after a `kill -9`.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
 use crate::streams::log::{
@@ -19,11 +19,13 @@ pub(super) struct Mortal {
     pub(super) dead: Dead,
     /// What each further call to commit answers, where it is set, after it was made.
     pub(super) unknown: Arc<AtomicBool>,
+    /// The number of the commit from now on, counted from 1, that comes to nothing and has the same answer; 0 for none.
+    pub(super) lost: Arc<AtomicU32>,
 }
 
 impl Mortal {
     pub(super) fn new(log: Arc<dyn Log>) -> Self {
-        Self { log, dead: Dead::default(), unknown: Arc::default() }
+        Self { log, dead: Dead::default(), unknown: Arc::default(), lost: Arc::default() }
     }
 }
 
@@ -39,8 +41,8 @@ impl Log for Mortal {
 
     fn producer(&self, options: ProducerOptions) -> Result<Box<dyn Producer>> {
         alive(&self.dead)?;
-        let (dead, unknown) = (Arc::clone(&self.dead), Arc::clone(&self.unknown));
-        Ok(Box::new(Writes { inner: self.log.producer(options)?, dead, unknown }))
+        let (dead, unknown, lost) = (Arc::clone(&self.dead), Arc::clone(&self.unknown), Arc::clone(&self.lost));
+        Ok(Box::new(Writes { inner: self.log.producer(options)?, dead, unknown, lost }))
     }
 
     fn admin(&self) -> Arc<dyn Admin> {
@@ -114,6 +116,11 @@ struct Writes {
     inner: Box<dyn Producer>,
     dead: Dead,
     unknown: Arc<AtomicBool>,
+    lost: Arc<AtomicU32>,
+}
+
+fn no_answer() -> Error {
+    Error::new(Class::Unknown, "committing", "no answer came")
 }
 
 impl Producer for Writes {
@@ -148,11 +155,13 @@ impl Producer for Writes {
 
     fn commit(&mut self, timeout: Duration) -> Result<()> {
         alive(&self.dead)?;
-        self.inner.commit(timeout)?;
-        if self.unknown.swap(false, Ordering::SeqCst) {
-            return Err(Error::new(Class::Unknown, "committing", "no answer came"));
+        let counts_down = |left: u32| left.checked_sub(1);
+        if self.lost.fetch_update(Ordering::SeqCst, Ordering::SeqCst, counts_down) == Ok(1) {
+            self.inner.abort(timeout)?;
+            return Err(no_answer());
         }
-        Ok(())
+        self.inner.commit(timeout)?;
+        if self.unknown.swap(false, Ordering::SeqCst) { Err(no_answer()) } else { Ok(()) }
     }
 
     fn abort(&mut self, timeout: Duration) -> Result<()> {

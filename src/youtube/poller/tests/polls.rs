@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use super::fake::error;
 use super::*;
 
 #[test]
@@ -85,6 +86,35 @@ fn a_channel_is_the_list_of_its_uploads_and_its_handle_is_asked_for_once() {
     // Another process knows it.
     assert_eq!(scene.poll(&mut scene.poller()).units, 4);
     assert_eq!(scene.state("handle/tides").unwrap()["channel"], "UCtides");
+}
+
+#[test]
+fn while_a_handle_is_not_known_nothing_is_forgotten_for_it() {
+    // The service fails; or it knows no such handle, for now.
+    for answer in [error(500, "backendError", "global"), (200, r#"{"kind": "youtube#channelListResponse", "items": []}"#.to_owned())] {
+        let mut scene = Scene::new(1);
+        scene.settings.channels = vec![watched(Channel::Id("UCtides".to_owned()), Uploads::default())];
+        scene.fake.with(|world| world.add_all("UUtides", &["one", "two"]));
+        assert_eq!(scene.poll(&mut scene.poller()).observed, 3);
+        // The same channel, by its handle from now on.
+        scene.settings.channels = vec![watched(Channel::Handle("tides".to_owned()), Uploads::default())];
+        scene.fake.with(|world| {
+            world.handles.insert("tides".to_owned(), "UCtides".to_owned());
+            world.fault = Some(Box::new(move |target| target.starts_with("/channels").then(|| answer.clone())));
+        });
+        let mut poller = scene.poller();
+        for _ in 0..4 {
+            assert_eq!(scene.poll(&mut poller).videos, 3);
+        }
+        assert!(scene.state("video/one").is_some() && scene.state("list/UUtides").is_some());
+        scene.fake.with(|world| {
+            world.fault = None;
+            world.add("UUtides", "fresh");
+        });
+        scene.now.advance(24 * HOUR);
+        assert_eq!(scene.poll(&mut poller).observed, 4);
+        assert_eq!(scene.appeared(), [pair("fresh", "new")], "the others were known");
+    }
 }
 
 #[test]

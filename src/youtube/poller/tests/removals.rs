@@ -41,6 +41,77 @@ fn the_reason_is_what_lists_and_youtube_say() {
 }
 
 #[test]
+fn the_reason_is_remembered_as_it_is_told() {
+    let mut scene = Scene::new(0);
+    scene.settings.removed_after = 2;
+    scene.fake.with(|world| world.add_all("PLa", &["private", "left", "deleted", "stays"]));
+    scene.poll(&mut scene.poller());
+    scene.fake.with(|world| {
+        world.private.insert("private".to_owned());
+        world.videos.remove("private");
+        world.leave("PLa", "left");
+        world.videos.remove("deleted");
+    });
+    // Each poll by another process: misses and reasons lie in the state.
+    assert_eq!(scene.poll(&mut scene.poller()).removed, 0);
+    assert_eq!(scene.poll(&mut scene.poller()).removed, 3);
+    for (id, reason) in [("private", "private"), ("left", "left-playlist"), ("deleted", "gone")] {
+        assert_eq!(scene.state(&format!("video/{id}")).unwrap()["gone"]["reason"], reason);
+    }
+    assert_eq!(scene.poll(&mut scene.poller()).removed, 0, "told once");
+    scene.fake.with(|world| {
+        world.private.clear();
+        world.publish("private");
+        world.publish("deleted");
+        world.add("PLa", "left");
+    });
+    assert_eq!(scene.poll(&mut scene.poller()).restored, 3);
+}
+
+#[test]
+fn one_list_that_says_private_is_enough() {
+    for says in ["PLa/hidden", "PLb/hidden"] {
+        let mut scene = Scene::new(1);
+        scene.settings.removed_after = 1;
+        scene.settings.playlists.push("PLb".to_owned());
+        scene.fake.with(|world| {
+            world.add("PLa", "hidden");
+            world.add("PLb", "hidden");
+        });
+        let mut poller = scene.poller();
+        scene.poll(&mut poller);
+        // The other list has not heard of it yet.
+        scene.fake.with(|world| {
+            world.private.insert(says.to_owned());
+            world.videos.remove("hidden");
+        });
+        scene.poll(&mut poller);
+        assert_eq!(scene.removed(), [pair("hidden", "private")], "{says}");
+    }
+}
+
+#[test]
+fn a_document_without_items_is_an_empty_list_only_where_it_says_that_it_is_one() {
+    let mut scene = Scene::new(2);
+    scene.settings.removed_after = 1;
+    let mut poller = scene.poller();
+    scene.poll(&mut poller);
+    for path in ["/videos", "/playlistItems"] {
+        for body in ["{}", r#"{"kind": "youtube#channelListResponse"}"#, r#"{"error": {}}"#] {
+            scene.fake.with(|world| world.fault = Some(Box::new(move |target| target.starts_with(path).then(|| (200, body.to_owned())))));
+            let summary = scene.poll(&mut poller);
+            assert_eq!((summary.is_complete, summary.removed, summary.videos), (false, 0, 2), "{path}: {body}");
+        }
+    }
+    scene.fake.with(|world| {
+        let body = r#"{"kind": "youtube#videoListResponse"}"#;
+        world.fault = Some(Box::new(move |target| target.starts_with("/videos").then(|| (200, body.to_owned()))));
+    });
+    let summary = scene.poll(&mut poller);
+    assert_eq!((summary.is_complete, summary.removed), (true, 2));
+}
+
+#[test]
 fn a_video_that_comes_back_is_restored_and_one_that_came_back_in_time_was_never_gone() {
     let mut scene = Scene::new(2);
     let mut poller = scene.poller();
