@@ -2,6 +2,7 @@
 
 use std::ops::ControlFlow;
 use std::path::Path;
+use std::sync::Arc;
 
 use super::context::{Access, Context, remote};
 use super::shutdown::Shutdown;
@@ -11,11 +12,12 @@ use crate::config::LoadOptions;
 use crate::operate::installation::Connection;
 use crate::operate::letters::{self, Filter, Letter, Letters, Outcome, Plan};
 use crate::operate::socket::{self, Request, Response};
+use crate::telegram;
 
 /// List what could not be processed or delivered, and put it back
 ///
 /// Records that the topology could not process lie in the topic `ID-dead-letters`, where ID is the application's id; messages that could not be
-/// delivered in `telegram_dead_letters`. Both are the records as they were, with the reason in their headers.
+/// delivered in `telegram_dead_letters`, which other applications may share: theirs are left out. Both are the records as they were, with the reason in their headers.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     #[command(subcommand)]
@@ -90,7 +92,7 @@ pub(super) fn execute(args: Args, context: &Context, shutdown: &Shutdown) -> Res
         Access::Cluster(connection) => Source::Log(connection),
         Access::Owner(directory) => Source::Owner(directory),
     };
-    let post = Post { source, application_id: &config.application_id, shutdown };
+    let post = Post { source, application_id: &config.application_id, outboxes: telegram::outboxes(&config), shutdown };
     match args.command {
         Command::List { which, json } => list(&post, which.into(), json),
         Command::Replay { which, again, dry_run, yes } => {
@@ -121,6 +123,7 @@ fn list(post: &Post<'_>, filter: Filter, json: bool) -> Result {
     let mut out = Out::new();
     let mut count = 0_u64;
     let mut failed = None;
+    let nothing = if filter.is_none() { "There are no dead letters." } else { "No dead letter matches." };
     post.list(filter, &mut |letter| {
         count += 1;
         let line = if json { serde_json::to_string(letter).unwrap_or_default() } else { letter.to_string() };
@@ -136,7 +139,7 @@ fn list(post: &Post<'_>, filter: Filter, json: bool) -> Result {
         return Err(error);
     }
     if count == 0 && !post.shutdown.requested() {
-        say("There are no dead letters, or none that is meant.");
+        say(nothing);
     }
     out.flush()
 }
@@ -162,12 +165,13 @@ enum Source<'a> {
 struct Post<'a> {
     source: Source<'a>,
     application_id: &'a str,
+    outboxes: Vec<Arc<str>>,
     shutdown: &'a Shutdown,
 }
 
 impl Post<'_> {
     fn letters<'a>(&'a self, connection: &'a Connection) -> Letters<'a> {
-        Letters { log: &*connection.log, registry: &*connection.registry, application_id: self.application_id }
+        Letters { log: &*connection.log, registry: &*connection.registry, application_id: self.application_id, outboxes: &self.outboxes }
     }
 
     fn list(&self, filter: Filter, emit: &mut dyn FnMut(&Letter) -> ControlFlow<()>) -> Result {

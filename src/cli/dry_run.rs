@@ -15,8 +15,8 @@ use crate::telegram::dry_run::{self, Summary};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// Print a JSON object per line: `chat_id`, `message_thread_id`, text, `parse_mode`, `disable_notification`, `disable_web_page_preview`,
-    /// `event_id`, partition, offset, queued
+    /// Print a JSON object per line: `chat_id`, `message_thread_id`, `text`, `parse_mode`, `disable_notification`, `disable_web_page_preview`,
+    /// `event_id`, `partition`, `offset`, `queued`
     #[arg(long)]
     json: bool,
 }

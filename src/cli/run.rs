@@ -14,6 +14,7 @@ use crate::operate::outgoing::Outgoing;
 use crate::operate::owner::{self, Owner};
 use crate::operate::socket::Server;
 use crate::streams::runtime::{Options, Status, Streams};
+use crate::telegram;
 use crate::youtube::poller::{self, Poller, Summary};
 
 /// A part of the program that can run by itself.
@@ -275,6 +276,7 @@ pub(super) fn serve(installation: &Installation, config: &Config, reported: &Rep
         log: installation.log(),
         registry: installation.registry(),
         application_id: Arc::clone(&config.application_id),
+        outboxes: telegram::outboxes(config),
         targets: owner::targets(config),
         outgoing: Outgoing::of(config),
         reported: reported.clone(),

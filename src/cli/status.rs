@@ -15,7 +15,7 @@ use crate::operate::socket::{self, Request, Response};
 /// is ready as well. What is not ready is told with the reason: what is being restored, and how far it is; which input stands still, and for what.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// Print one JSON object: ready, state, pid, commits, reasons, tasks
+    /// Print one JSON object: `ready`, `state`, `pid`, `commits`, `reasons`, `tasks`, and `sender` and `poller` where it has them
     #[arg(long)]
     json: bool,
 }

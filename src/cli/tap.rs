@@ -26,7 +26,7 @@ pub(super) struct Args {
     /// Show only records with this key
     #[arg(long, value_name = "KEY")]
     key: Option<String>,
-    /// Print a JSON object per line: topic, partition, offset, time, `timestamp_ms`, key, headers, schema, value
+    /// Print a JSON object per line: `topic`, `partition`, `offset`, `time`, `timestamp_ms`, `key`, `headers`, `schema`, `value`
     #[arg(long)]
     json: bool,
     /// End with what is there now, also while a `run` goes on

@@ -42,7 +42,7 @@ pub(super) enum Command {
 
 #[derive(Debug, clap::Args)]
 pub(super) struct ChatsArgs {
-    /// Print a JSON object per line: id, type, name, username, left, topics
+    /// Print a JSON object per line: `id`, `type`, `name`, `username`, `left`, `topics`
     #[arg(long)]
     json: bool,
 }

@@ -9,7 +9,8 @@ use crate::config::{Config, Telegram, ValueFormat};
 use crate::streams::clock::Clock;
 use crate::streams::runtime;
 
-/// The topic of the messages that could not be delivered, with the reason in their headers.
+/// The topic of the messages that could not be delivered, with the reason in their headers. The applications of a cluster share it: whose a letter
+/// is, is told by the topic that it came from, the application's outbox ([`outboxes`]).
 pub const DEAD_LETTERS: &str = "telegram_dead_letters";
 
 /// How long the engine waits for a message before it looks whose turn it is.
@@ -35,6 +36,14 @@ pub enum DeskError {
 /// The sender's `application.id`: its group, its transactions and its changelog are not the topology's.
 pub fn application_id(config: &Config) -> String {
     format!("{}-sender", config.application_id)
+}
+
+/// The topics whose messages are this application's: the outbox of `[telegram]`, or without that the topics of all sinks, which somebody else empties.
+pub fn outboxes(config: &Config) -> Vec<Arc<str>> {
+    match &config.telegram {
+        Some(telegram) => vec![Arc::clone(&telegram.outbox)],
+        None => config.sinks.iter().map(|sink| Arc::clone(&sink.topic)).collect(),
+    }
 }
 
 /// How the sender's engine runs on one instance, called as the file says or else `instance_id`.

@@ -22,7 +22,7 @@ pub mod sent_log;
 mod tests;
 mod text;
 
-pub use application::{DEAD_LETTERS, DeskError, application_id, runtime_options};
+pub use application::{DEAD_LETTERS, DeskError, application_id, outboxes, runtime_options};
 pub use chats::{Chat, chats};
 pub use client::{BuildError, Client, Me, Message, Options, Request, Webhook};
 pub use desk::{Desk, Status};

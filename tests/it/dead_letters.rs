@@ -116,5 +116,5 @@ fn are_put_back_only_when_somebody_says_yes() {
     let wrong = installation.output(&["dead-letters", "list", "--since", "yesterday"]);
     assert!(wrong.code == Some(2) && wrong.stderr.contains("not a time such as"), "{}", wrong.stderr);
     let none = installation.succeed(&["dead-letters", "list", "--since", "2026-01-01T00:00:00Z"]);
-    assert_eq!((none.stdout.as_str(), none.stderr.as_str()), ("", "There are no dead letters, or none that is meant.\n"));
+    assert_eq!((none.stdout.as_str(), none.stderr.as_str()), ("", "No dead letter matches.\n"));
 }

@@ -1,12 +1,13 @@
 //! Dead letters: the records that could not be processed or delivered, listed for people and put back where they came from.
 //!
 //! There are two kinds, in one form: what the topology could not process lies in `<application_id>-dead-letters`, what the sender could not deliver
-//! in [`telegram::DEAD_LETTERS`]. Key and value are those of the record as it was read; its own headers come
+//! in [`telegram::DEAD_LETTERS`], which other applications may share: theirs are left out. Key and value are those of the record as it was read; its own headers come
 //! first, and behind them those of KIP-1034 (`__streams.errors.*`), which say where it was read and what was wrong.
 
 use std::borrow::Cow;
 use std::fmt;
 use std::ops::ControlFlow;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -200,6 +201,8 @@ pub struct Letters<'a> {
     pub registry: &'a dyn Registry,
     /// The application.
     pub application_id: &'a str,
+    /// Its outboxes ([`telegram::outboxes`]): undelivered messages from elsewhere are another application's.
+    pub outboxes: &'a [Arc<str>],
 }
 
 impl Letters<'_> {
@@ -211,7 +214,7 @@ impl Letters<'_> {
             let progress = self.progress(&reader)?;
             let ended = read(&mut reader, &topic, stop, &mut |place, record| {
                 let reason = Reason::of(record.headers);
-                if !filter.wants(place, record, &reason) {
+                if self.is_foreign(place, &reason) || !filter.wants(place, record, &reason) {
                     return Ok(ControlFlow::Continue(()));
                 }
                 let replayed = progress.get(place).is_some_and(|done| done.contains(record.offset.0));
@@ -237,6 +240,12 @@ impl Letters<'_> {
             }
             _ => Ok(all.into_iter().filter(|topic| is_known(topic)).collect()),
         }
+    }
+
+    /// Whether it is another application's message. Where it does not say where it came from it is shown to all; nobody can put it back.
+    fn is_foreign(&self, place: &TopicPartition, reason: &Reason<'_>) -> bool {
+        let is_elsewhere = |origin: &Origin| !self.outboxes.iter().any(|outbox| **outbox == *origin.topic);
+        &*place.topic == telegram::DEAD_LETTERS && reason.origin.as_ref().is_some_and(is_elsewhere)
     }
 
     /// The topics that there are, with the number of their partitions.
@@ -317,6 +326,11 @@ impl<'a> Reason<'a> {
 }
 
 impl Filter {
+    /// Whether all letters are meant.
+    pub fn is_none(&self) -> bool {
+        *self == Self::default()
+    }
+
     fn wants(&self, place: &TopicPartition, record: &RecordRef<'_>, reason: &Reason<'_>) -> bool {
         let of_topic = |topic: &String| *place.topic == **topic || reason.origin.as_ref().is_some_and(|origin| origin.topic == *topic);
         let has_text = |wanted: &String| {

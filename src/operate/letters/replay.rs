@@ -96,6 +96,10 @@ impl Letters<'_> {
                 let Some(progress) = progress.get_mut(place) else { return Ok(ControlFlow::Continue(())) };
                 let before = progress.contains(record.offset.0);
                 let reason = Reason::of(record.headers);
+                // As if it were no letter: so it makes no gap in what is noted.
+                if self.is_foreign(place, &reason) {
+                    return Ok(ControlFlow::Continue(()));
+                }
                 let mut chosen = false;
                 if filter.wants(place, record, &reason) {
                     match reason.destination(&known) {
@@ -142,6 +146,9 @@ impl Letters<'_> {
                     return Ok(ControlFlow::Continue(()));
                 }
                 let reason = Reason::of(record.headers);
+                if self.is_foreign(place, &reason) {
+                    return Ok(ControlFlow::Continue(()));
+                }
                 let wanted = filter.wants(place, record, &reason);
                 let target = reason.destination(&known).ok().filter(|_| wanted);
                 session.pass(place, record, target.map(|(origin, partitions)| (&*origin.topic, origin.partition, partitions)), again)?;

@@ -44,7 +44,7 @@ impl Fixture {
     fn new() -> Self {
         let log = LocalLog::in_memory();
         let registry = EmbeddedRegistry::open(Arc::<LocalLog>::clone(&log), Arc::new(ManualClock::default())).unwrap();
-        let topics: Vec<Arc<str>> = [LETTERS, telegram::DEAD_LETTERS, "videos", "telegram_outbox"].map(Arc::from).into();
+        let topics: Vec<Arc<str>> = [LETTERS, telegram::DEAD_LETTERS, "videos", "telegram_outbox", "other_outbox"].map(Arc::from).into();
         for topic in &topics {
             log.admin().create_topic(topic, &TopicConfig::keep(2)).unwrap();
         }
@@ -84,7 +84,7 @@ impl Fixture {
     }
 
     fn letters(&self) -> Letters<'_> {
-        Letters { log: &*self.log, registry: &self.registry, application_id: "app" }
+        Letters { log: &*self.log, registry: &self.registry, application_id: "app", outboxes: &self.topics[3..4] }
     }
 
     fn list(&self, filter: &Filter) -> Vec<Letter> {
@@ -265,6 +265,24 @@ fn each_letter_goes_back_once_by_whatever_filters() {
     assert_eq!(fixture.values("videos"), ["b", "d", "a", "c", "e", "a", "f"]);
     let committed = fixture.log.admin().group_offsets(LETTERS).unwrap();
     assert!(committed.iter().all(|(_, committed)| &*committed.metadata == "1"), "no gaps are left: {committed:?}");
+}
+
+#[test]
+fn letters_of_another_application_are_left_out() {
+    let mut fixture = Fixture::new();
+    let undelivered = Written { topic: telegram::DEAD_LETTERS, origin: ("telegram_outbox", "0", "3"), ..LETTER };
+    for value in ["a", "b", "c"] {
+        fixture.write(&Written { value: Some(value.as_bytes()), ..undelivered });
+        fixture.write(&Written { value: Some(b"theirs"), origin: ("other_outbox", "0", "3"), ..undelivered });
+    }
+    let listed: Vec<serde_json::Value> = fixture.list(&Filter::default()).into_iter().map(|letter| letter.value).collect();
+    assert_eq!(listed, ["a", "b", "c"]);
+    let theirs = Filter { topic: Some("other_outbox".to_owned()), ..Filter::default() };
+    assert_eq!((fixture.list(&theirs), fixture.replay(&theirs, true)), (Vec::new(), 0));
+    assert_eq!((fixture.replay(&Filter::default(), false), fixture.replay(&Filter::default(), false)), (3, 0));
+    assert_eq!((fixture.values("telegram_outbox").len(), fixture.values("other_outbox").len()), (3, 0));
+    let committed = fixture.log.admin().group_offsets(LETTERS).unwrap();
+    assert!(committed.iter().all(|(_, committed)| &*committed.metadata == "1"), "theirs make no gaps: {committed:?}");
 }
 
 #[test]

@@ -26,6 +26,8 @@ pub struct Owner {
     pub registry: Arc<dyn Registry>,
     /// The application, whose dead letters others may ask for.
     pub application_id: Arc<str>,
+    /// Its outboxes.
+    pub outboxes: Vec<Arc<str>>,
     /// Where observations may go, by the name of the source.
     pub targets: Vec<(String, Target)>,
     /// The sender of the application, which may run elsewhere; none without `[telegram]`.
@@ -111,7 +113,8 @@ impl Owner {
     }
 
     fn letters(&self, request: &letters::Request, reply: &mut Reply) -> Result<(), Failure> {
-        let letters = Letters { log: &*self.log, registry: &*self.registry, application_id: &self.application_id };
+        let letters =
+            Letters { log: &*self.log, registry: &*self.registry, application_id: &self.application_id, outboxes: &self.outboxes };
         let over = reply.watch();
         let stop = || over.is_over();
         let done = match request {
