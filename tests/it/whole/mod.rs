@@ -68,6 +68,11 @@ impl Outside {
         )
     }
 
+    /// How long the services have been there.
+    pub(crate) fn running(&self) -> Duration {
+        self.clock.monotonic()
+    }
+
     /// Kills a process as `kill -9` does.
     pub(crate) fn kill(&mut self, live: &mut Live) {
         self.kills.push(self.clock.monotonic());
