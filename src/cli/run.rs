@@ -235,7 +235,7 @@ impl Run<'_> {
         let server = serve(self.installation, self.config, self.reported)?;
         let http = self.args.listen.serve(self.installation, self.reported)?;
         let directory = self.installation.directory();
-        let instance = self.config.engine.instance_id.as_deref().unwrap_or(directory.instance_id());
+        let instance = &*self.config.engine.instance_id_or(directory.instance_id());
         let brokers = self.config.kafka.as_ref().map(|kafka| kafka.bootstrap_servers.join(","));
         let Parts { poll, topology, send } = self.parts;
         let parts: Vec<_> =

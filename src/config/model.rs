@@ -75,7 +75,7 @@ impl Config {
     /// The engine's options for one instance, called as the file says or else `instance_id`.
     pub fn runtime_options(&self, instance_id: impl Into<Arc<str>>) -> runtime::Options {
         let engine = &self.engine;
-        let instance_id = engine.instance_id.clone().unwrap_or_else(|| instance_id.into());
+        let instance_id = engine.instance_id_or(instance_id);
         runtime::Options {
             threads: engine.threads,
             commit_interval: engine.commit_interval,
@@ -221,6 +221,13 @@ pub struct Engine {
     pub endtxn_guard: Duration,
     /// A thread that makes no step for this long stops the process.
     pub watchdog: Duration,
+}
+
+impl Engine {
+    /// What the file calls this instance, or else what its state directory does.
+    pub fn instance_id_or(&self, own: impl Into<Arc<str>>) -> Arc<str> {
+        self.instance_id.clone().unwrap_or_else(|| own.into())
+    }
 }
 
 impl Default for Engine {

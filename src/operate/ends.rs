@@ -33,7 +33,7 @@ impl Installation {
             clock,
             client,
             settings,
-            instance_id: config.engine.instance_id.clone().unwrap_or_else(|| self.directory().instance_id().into()),
+            instance_id: config.engine.instance_id_or(self.directory().instance_id()),
             creates_topic: self.embedded.is_some(),
         };
         Ok(Some(Poller::new(parts)?))

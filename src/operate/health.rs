@@ -8,7 +8,6 @@ use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
 use crate::config;
-use crate::streams::clock::Timestamp;
 use crate::streams::runtime::{ClientState, RestoreProgress, Status, Streams};
 use crate::telegram::Desk;
 use crate::youtube::poller::{self, StatusHandle};
@@ -78,11 +77,8 @@ impl Reported {
         if state != ClientState::Running {
             reasons.push(Reason::State { state: state.to_string() });
         }
-        let mut tasks = |engine: Option<&Engine>| -> Vec<Task> {
-            let tasks = engine.into_iter().flat_map(|(_, status)| &status.tasks);
-            tasks.map(|(id, task)| Task::of(id.to_string(), task, &mut reasons)).collect()
-        };
-        let own = tasks(main);
+        let tasks = main.into_iter().flat_map(|(_, status)| &status.tasks);
+        let tasks: Vec<Task> = tasks.map(|(id, task)| Task::of(id.to_string(), task, &mut reasons)).collect();
         let desk = parts.desk.as_ref().map(|desk| desk.status()).unwrap_or_default();
         let sender = parts.sender.as_ref().map(|(state, status)| Sender {
             state: state.to_string(),
@@ -96,10 +92,11 @@ impl Reported {
         if desk.out_of_reach {
             reasons.push(Reason::Telegram);
         }
-        if let (Some(sender), Some(_)) = (&sender, &parts.topology)
-            && sender.state != ClientState::Running.to_string()
+        // Without a topology the sender's state was told above.
+        if let (Some((state, _)), Some(_)) = (&parts.sender, &parts.topology)
+            && *state != ClientState::Running
         {
-            reasons.push(Reason::Sender { state: sender.state.clone() });
+            reasons.push(Reason::Sender { state: state.to_string() });
         }
         let poller = parts.poller.as_ref().map(|poller| Poller::of(poller.get()));
         let cause = poller.as_ref().and_then(|poller| poller.problem.clone());
@@ -111,7 +108,7 @@ impl Reported {
             pid: std::process::id(),
             commits: main.map_or(0, |(_, status)| status.commit_total),
             reasons,
-            tasks: own,
+            tasks,
             sender,
             poller,
         }
@@ -188,11 +185,10 @@ pub struct Poller {
 
 impl Poller {
     fn of(status: poller::Status) -> Self {
-        let time = |at: Timestamp| jiff::Timestamp::from_millisecond(at.0).map_or_else(|_| at.0.to_string(), |at| at.to_string());
         Self {
             active: status.is_active,
-            last_poll: status.last_poll.map(time),
-            next_poll: status.next_poll.map(time),
+            last_poll: status.last_poll.map(|at| at.to_string()),
+            next_poll: status.next_poll.map(|at| at.to_string()),
             units_today: status.units_today,
             videos: status.videos,
             problem: status.problem,

@@ -139,7 +139,7 @@ impl Installation {
         let Some(kafka) = &config.kafka else { return Self::open(path, holder, clock) };
         let directory = StateDirectory::open(path, holder)?;
         let budget = Budget::new(BLOCK_CACHE_BYTES, WRITE_BUFFER_BYTES);
-        let instance = config.engine.instance_id.as_deref().unwrap_or(directory.instance_id());
+        let instance = config.engine.instance_id_or(directory.instance_id());
         let connection = Connection::to(kafka, &format!("{}-{instance}", config.application_id))?;
         Ok(Self { connection, embedded: None, clock, budget, directory })
     }

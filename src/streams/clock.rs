@@ -1,6 +1,6 @@
 //! Time comes from outside: the engine asks a [`Clock`], tests and the simulation move one by hand.
 
-use std::fmt::Debug;
+use std::fmt::{self, Debug};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -8,6 +8,16 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 /// Milliseconds since the Unix epoch, as Kafka records carry them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(pub i64);
+
+/// RFC 3339 in UTC; a time outside the calendar as its number.
+impl fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match jiff::Timestamp::from_millisecond(self.0) {
+            Ok(at) => fmt::Display::fmt(&at, f),
+            Err(_) => fmt::Display::fmt(&self.0, f),
+        }
+    }
+}
 
 /// The engine's only source of time.
 pub trait Clock: Debug + Send + Sync {

@@ -6,7 +6,6 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use super::tap;
 use crate::streams::clock::Timestamp;
 use crate::streams::log::{self, Admin, Class, Committed, Isolation, Offset, TopicPartition};
 use crate::streams::runtime::{changelog_topic, without_store};
@@ -243,7 +242,7 @@ impl fmt::Display for To {
         match self {
             Self::Earliest => f.write_str("earliest"),
             Self::Latest => f.write_str("latest"),
-            Self::Time(at) => f.write_str(&tap::time(*at)),
+            Self::Time(at) => at.fmt(f),
         }
     }
 }

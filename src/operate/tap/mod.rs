@@ -257,7 +257,7 @@ pub(super) fn decode(registry: &dyn Registry, partition: &TopicPartition, record
         topic: partition.topic.to_string(),
         partition: partition.partition.0,
         offset: record.offset.0,
-        time: time(record.timestamp),
+        time: record.timestamp.to_string(),
         timestamp_ms: record.timestamp.0,
         key: record.key.map(text),
         headers: record.headers.iter().map(|(name, value)| (name.to_owned(), value.map(text))).collect(),
@@ -290,11 +290,6 @@ pub(super) fn text(bytes: &[u8]) -> Cow<'_, str> {
             hex
         })),
     }
-}
-
-/// RFC 3339 in UTC; a time outside the calendar as its number.
-pub fn time(at: Timestamp) -> String {
-    jiff::Timestamp::from_millisecond(at.0).map_or_else(|_| at.0.to_string(), |at| at.to_string())
 }
 
 #[cfg(test)]

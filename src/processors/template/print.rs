@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use crate::avro::Value;
+use crate::streams::clock::Timestamp;
 
 use super::{Escape, Kind};
 
@@ -70,5 +71,5 @@ pub(super) fn text(into: &mut String, value: &str, escape: Escape) {
 
 /// A time in milliseconds since the Unix epoch as in RFC 3339; a number where it is beyond the calendar.
 pub(super) fn timestamp(ms: i64) -> String {
-    jiff::Timestamp::from_millisecond(ms).map_or_else(|_| ms.to_string(), |time| time.to_string())
+    Timestamp(ms).to_string()
 }

@@ -156,15 +156,8 @@ impl StreamTask {
     pub(crate) fn process(&mut self, record: &RecordRef<'_>, output: &mut dyn Output) -> Result<Processed> {
         self.stream_time = self.stream_time.max(record.timestamp);
         self.stores.begin_record(record.timestamp);
-        let input = RecordContext { source: &self.source, record: *record };
-        let mut services = TaskServices {
-            stores: &mut self.stores,
-            collector: &mut self.collector,
-            counters: &mut self.counters,
-            stream_time: self.stream_time,
-            clock: &*self.blueprints.clock,
-        };
-        let graph = &mut self.graph;
+        let (graph, mut services, source) = self.nodes();
+        let input = RecordContext { source, record: *record };
         let outcome = catch_unwind(AssertUnwindSafe(|| graph.process(input, &mut services)));
         match outcome {
             Ok(Ok(())) => self.finish(output)?,
@@ -255,6 +248,18 @@ impl StreamTask {
         Ok(called)
     }
 
+    /// The nodes, what they work with, and the input.
+    fn nodes(&mut self) -> (&mut dyn Graph, TaskServices<'_>, &TopicPartition) {
+        let services = TaskServices {
+            stores: &mut self.stores,
+            collector: &mut self.collector,
+            counters: &mut self.counters,
+            stream_time: self.stream_time,
+            clock: &*self.blueprints.clock,
+        };
+        (&mut *self.graph, services, &self.source)
+    }
+
     /// Calls nodes without a record. There is none that could be set aside: a failure stops the task.
     fn call(
         &mut self,
@@ -263,14 +268,8 @@ impl StreamTask {
         work: impl FnOnce(&mut dyn Graph, &mut TaskServices<'_>) -> Result<(), Failure>,
     ) -> Result<()> {
         self.stores.begin_record(now);
-        let mut services = TaskServices {
-            stores: &mut self.stores,
-            collector: &mut self.collector,
-            counters: &mut self.counters,
-            stream_time: self.stream_time,
-            clock: &*self.blueprints.clock,
-        };
-        work(&mut *self.graph, &mut services).map_err(|source| Error::Node { task: self.id, source })?;
+        let (graph, mut services, _) = self.nodes();
+        work(graph, &mut services).map_err(|source| Error::Node { task: self.id, source })?;
         self.finish(output)?;
         if self.stores.overlay_bytes() == 0 {
             return Ok(());

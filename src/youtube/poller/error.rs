@@ -59,7 +59,7 @@ pub enum Error {
         waited: Duration,
     },
     /// The quota of this day does not cover a poll.
-    #[error("what is left of this day's quota ({left} units) does not cover a poll ({cost} units); it begins anew at {}", time(*until))]
+    #[error("what is left of this day's quota ({left} units) does not cover a poll ({cost} units); it begins anew at {until}")]
     Budget {
         /// Units that are left.
         left: u64,
@@ -119,9 +119,4 @@ impl From<log::Error> for Halt {
     fn from(error: log::Error) -> Self {
         Self::Log(error)
     }
-}
-
-/// A moment for people.
-pub(super) fn time(at: Timestamp) -> String {
-    jiff::Timestamp::from_millisecond(at.0).map_or_else(|_| at.0.to_string(), |at| at.to_string())
 }

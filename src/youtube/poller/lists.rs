@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use super::error::{Halt, time};
+use super::error::Halt;
 use super::memory::Refused;
 use super::round::{Extent, ListRead, Listed, Reply, Round};
 use super::schedule::after;
@@ -179,7 +179,13 @@ impl Round<'_> {
         let pause = REFUSED_FIRST.saturating_mul(1_u32.checked_shl(times).unwrap_or(u32::MAX)).min(REFUSED_MOST);
         let again = after(self.clock.now(), pause);
         if list.refused.as_ref().is_none_or(|refused| refused.why != why) {
-            tracing::warn!(list = id, problem = why, hint, again = time(again), "cannot be read: left out, and asked for again later");
+            tracing::warn!(
+                list = id,
+                problem = why,
+                hint,
+                again = again.to_string(),
+                "cannot be read: left out, and asked for again later"
+            );
         }
         list.refused = Some(Refused { why, times: times.saturating_add(1), again: again.0 });
         self.active.memory.set_list(id, list);

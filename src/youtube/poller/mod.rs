@@ -298,14 +298,14 @@ impl Poller {
         let active = self.active.insert(active);
         let mut unread = Vec::new();
         for (list, refused) in active.memory.refused().filter(|(list, _)| settings.watches(list, &active.memory)) {
-            let again = error::time(Timestamp(refused.again));
+            let again = Timestamp(refused.again).to_string();
             tracing::warn!(list, problem = refused.why, again, "could not be read when it was last asked for; `run --once` asks at once");
             unread.push(format!("{list} ({})", refused.why));
         }
         let problem = Summary { unseen: unread, ..Summary::default() }.trouble();
         let (videos, started) = (active.memory.present(), active.memory.started());
         let units = active.budget.spent(now);
-        let (last, next) = (started.map(error::time), error::time(self.due().at));
+        let (last, next) = (started.map(|at| at.to_string()), self.due().at.to_string());
         tracing::info!(videos, last, units, next, "this poller is active");
         self.report(|status| {
             status.is_active = true;

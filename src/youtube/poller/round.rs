@@ -309,7 +309,7 @@ impl<'a> Round<'a> {
         }
         let ledger = self.active.budget.exhaust(now);
         self.active.memory.set_ledger(ledger);
-        let until = super::error::time(self.active.budget.day(now).end());
+        let until = self.active.budget.day(now).end().to_string();
         tracing::warn!(%problem, hint = problem.hint(), until, "nothing is asked before the quota begins anew");
         self.end(problem.to_string())
     }
