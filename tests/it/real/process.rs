@@ -16,12 +16,14 @@ use super::PATIENCE;
 
 /// `$1` is the folder: `log` in it takes what the process says; it goes with the tests. The rest is the command.
 ///
-/// A shell gives a command in the background no standard input, so the pipe is handed over as descriptor 3.
+/// A shell gives a command in the background no standard input, so the pipe is handed over as descriptor 3. The log is there before the line that
+/// says that the command is, which opens it only when it comes to run.
 const WRAPPER: &str = r#"
 trap '' INT HUP QUIT
 folder=$1
 shift
 exec 3<&0 </dev/null
+: >>"$folder/log" || exit 1
 "$@" >>"$folder/log" 2>&1 3<&- &
 child=$!
 echo "$child"
