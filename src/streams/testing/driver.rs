@@ -1,20 +1,20 @@
 //! [`TopologyTestDriver`]: a whole topology on the in-memory log with a clock that moves by hand.
-//!
-//! It is the production runtime: the same stream thread, commit protocol, restore and stores, a step at a time.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::clock::{Clock, ManualClock, Timestamp};
-use super::log::local::LocalLog;
-use super::log::{
+use crate::streams::clock::{Clock, ManualClock, Timestamp};
+use crate::streams::log::local::LocalLog;
+use crate::streams::log::{
     ConsumerOptions, Headers, Isolation, Log, Offset, Partition, Polled, Producer, ProducerOptions, ProducerRecord, RecordBatch,
     TopicConfig, TopicPartition,
 };
-use super::processor::StoreId;
-use super::runtime::{Error, MemoryBackend, Options, Parts, Result, Shared, StateBackend, Status, StreamThread, TopicTable, prepare};
-use super::topology::Blueprint;
+use crate::streams::processor::StoreId;
+use crate::streams::runtime::{
+    Error, MemoryBackend, Options, Parts, Result, Shared, StateBackend, Status, StreamThread, TopicTable, prepare,
+};
+use crate::streams::topology::Blueprint;
 
 /// A record that came out of a topology.
 #[derive(Clone, Debug, PartialEq, Eq)]
