@@ -9,6 +9,7 @@ mod letters;
 mod outages;
 mod partitioner;
 mod secured;
+mod verified;
 mod whole;
 
 use std::fs;
