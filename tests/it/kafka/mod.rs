@@ -8,6 +8,7 @@ mod keeping;
 mod letters;
 mod outages;
 mod partitioner;
+mod restarts;
 mod secured;
 mod verified;
 mod whole;
