@@ -7,6 +7,7 @@ use std::ffi::OsString;
 use std::fs;
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use rdkafka::ClientConfig;
@@ -30,7 +31,7 @@ const HEAP: &str = "-Xmx400m";
 #[derive(Debug)]
 pub(crate) struct Cluster {
     nodes: Vec<Node>,
-    pub(crate) proxy: Proxy,
+    pub(crate) proxy: Arc<Proxy>,
 }
 
 /// Fields are dropped in order: the process before its folder.
@@ -56,7 +57,7 @@ impl Cluster {
     pub(crate) fn start() -> Result<Self, String> {
         java()?;
         let lib = Package::Kafka.folder()?.join("lib");
-        let proxy = Proxy::default();
+        let proxy = Arc::new(Proxy::default());
         let ports: Vec<Ports> = (0..NODES)
             .map(|_| {
                 let front = free_port();
@@ -117,7 +118,8 @@ impl Cluster {
             let address = format!("127.0.0.1:{}", node.direct);
             let process = node.process.as_mut().ok_or("a broker is stopped")?;
             process.wait_for("listening", |_| TcpStream::connect(&address).ok())?;
-            let config = ClientConfig::from_iter([("bootstrap.servers", address.as_str()), ("reconnect.backoff.max.ms", "200")]);
+            let mut config = ClientConfig::new();
+            config.set("bootstrap.servers", &address).set("reconnect.backoff.max.ms", "200");
             let probe: BaseConsumer = config.create().map_err(|error| error.to_string())?;
             process.wait_for("part of the cluster", |_| {
                 let metadata = probe.fetch_metadata(None, Duration::from_secs(2)).ok()?;

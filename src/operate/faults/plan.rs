@@ -180,7 +180,8 @@ mod tests {
 
     #[test]
     fn what_is_no_plan_is_refused() {
-        for text in ["kill", "kill=K4", "kill=K13@1", "kill=K4@0", "kill=K4@x", "stall=K2@1", "stall=K2@1:5", "stop=K2@1:5s", "spill=K1@1"] {
+        for text in ["kill", "kill=K4", "kill=K13@1", "kill=K4@0", "kill=K4@x", "stall=K2@1", "stall=K2@1:5", "stop=K2@1:5s", "spill=K1@1"]
+        {
             assert!(text.parse::<Plan>().is_err(), "{text}");
         }
     }
