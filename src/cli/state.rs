@@ -18,8 +18,8 @@ pub(super) enum Command {
 /// Print all rows of the stores on this instance's disk; nothing may run on the state directory
 ///
 /// A JSON object per line. Before the rows of each store and task stands one that says up to where they are complete: `store`, `task`, `partition`,
-/// `checkpoint` (the next offset of the changelog), `input` (the next offset of the input). A row has `store`, `task`, `partition`, `key`, `value`;
-/// key and value are in base64, as they are in the changelog. The disk may lag behind the changelog, never lead it. A directory may also hold
+/// `checkpoint` (the next offset of the changelog), `input` (the next offset of the input). A row has `store`, `task`, `partition`, `key_hex`,
+/// `value_hex`: key and value as they are in the changelog, in hexadecimal. The disk may lag behind the changelog, never lead it. A directory may also hold
 /// partitions that another instance has taken over since: their checkpoints are the older ones.
 #[derive(Debug, clap::Args)]
 pub(super) struct Export {

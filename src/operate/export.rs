@@ -1,9 +1,8 @@
 //! The stores of a stopped instance, row by row, as they lie on its disk. Needs no log and no topology: a directory knows what is in it.
 
+use std::fmt::Write as _;
 use std::ops::ControlFlow;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::Serialize;
 
 use crate::streams::kv;
@@ -66,10 +65,10 @@ pub enum Line {
         task: String,
         /// Its partition.
         partition: i32,
-        /// The key, in base64.
-        key: String,
-        /// The value, in base64: what the changelog has for this key.
-        value: String,
+        /// The key, in hexadecimal.
+        key_hex: String,
+        /// The value, in hexadecimal: what the changelog has for this key.
+        value_hex: String,
     },
 }
 
@@ -102,8 +101,8 @@ pub fn export(directory: &StateDirectory, only: Option<&str>, emit: &mut dyn FnM
             }
             let mut enough = false;
             export::rows(&task, &kv, &on_disk, &mut |key, value| {
-                let (key, value) = (BASE64.encode(key), BASE64.encode(value));
-                let flow = emit(Line::Row { store: store.clone(), task: task.clone(), partition, key, value });
+                let (key_hex, value_hex) = (hexadecimal(key), hexadecimal(value));
+                let flow = emit(Line::Row { store: store.clone(), task: task.clone(), partition, key_hex, value_hex });
                 enough = flow.is_break();
                 flow
             })?;
@@ -120,4 +119,12 @@ pub fn export(directory: &StateDirectory, only: Option<&str>, emit: &mut dyn FnM
         }
         _ => Ok(()),
     }
+}
+
+fn hexadecimal(bytes: &[u8]) -> String {
+    let mut text = String::with_capacity(bytes.len() * 2);
+    for byte in bytes {
+        write!(text, "{byte:02x}").unwrap_or_default();
+    }
+    text
 }
