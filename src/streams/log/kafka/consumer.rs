@@ -320,7 +320,8 @@ impl Consumer for KafkaConsumer {
         }
         self.begin(partition, offset)?;
         self.assigned.push(Assigned { partition: partition.clone(), position: offset, paused: false });
-        Ok(())
+        // librdkafka knows of a pause for as long as it knows the partition, also when that was given up and is given back.
+        self.resume(partition)
     }
 
     fn unassign(&mut self, partition: &TopicPartition) -> Result<()> {
