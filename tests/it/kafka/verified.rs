@@ -18,14 +18,25 @@ const PARTITIONS: i64 = 3;
 /// Where all messages of an installation of the tests go.
 const CHAT: &str = "4711";
 
-#[test]
-fn the_verifiers_own_tests_pass() {
+/// Runs the Python tests of a directory, of which there are at least so many.
+#[track_caller]
+fn assert_own_tests_pass(directory: &Path, at_least: u32) {
     let Some(python) = verifier::interpreter() else { return };
-    let output = Command::new(python).args(["-B", "-m", "unittest"]).current_dir(verifier::sources()).output().unwrap();
+    let output = Command::new(python).args(["-B", "-m", "unittest", "-b"]).current_dir(directory).output().unwrap();
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{said}");
     let ran = said.lines().find_map(|line| line.strip_prefix("Ran ")?.split(' ').next()?.parse::<u32>().ok());
-    assert!(ran.is_some_and(|ran| ran >= 50), "too few tests ran: {said}");
+    assert!(ran.is_some_and(|ran| ran >= at_least), "too few tests ran: {said}");
+}
+
+#[test]
+fn the_verifiers_own_tests_pass() {
+    assert_own_tests_pass(&verifier::sources(), 50);
+}
+
+#[test]
+fn the_judgement_of_a_soak_passes_its_own_tests() {
+    assert_own_tests_pass(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/soak"), 7);
 }
 
 struct Scene {
