@@ -9,6 +9,7 @@ mod letters;
 mod outages;
 mod partitioner;
 mod secured;
+mod standby;
 mod whole;
 
 use std::fs;
