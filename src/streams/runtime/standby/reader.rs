@@ -19,6 +19,10 @@ use crate::streams::topology::Subtopology;
 /// How often it looks for tasks that nobody here has.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
+/// No task is taken up before the stream threads have taken none for so long: a rebalance has several rounds, and what is opened in the middle of one
+/// may be theirs in the next.
+const SETTLED: Duration = Duration::from_secs(3);
+
 /// How often the end of a changelog is asked for, and what was read up to it is written with its age.
 const CONFIRM_INTERVAL: Duration = Duration::from_secs(5);
 
@@ -84,6 +88,8 @@ pub(crate) struct StandbyReader {
     reading: BTreeMap<TopicPartition, Reading>,
     aside: BTreeMap<TaskId, Aside>,
     batch: RecordBatch,
+    /// How often stores were claimed when that was last looked at, and since when it was so often.
+    claims: (u64, Duration),
     /// Points of the monotonic clock before which nothing is done at all, no tasks are looked for, lives are not compared, nothing is reported.
     rest_until: Duration,
     look_at: Duration,
@@ -101,6 +107,7 @@ impl StandbyReader {
             reading: BTreeMap::new(),
             aside: BTreeMap::new(),
             batch: RecordBatch::default(),
+            claims: (0, zero),
             rest_until: zero,
             look_at: zero,
             compare_at: zero,
@@ -134,6 +141,7 @@ impl StandbyReader {
 
     fn follow(&mut self, patience: Duration) -> log::Result<bool> {
         if self.consumer.is_none() {
+            self.claims.1 = self.now();
             self.consumer = Some(self.parts.log.consumer(ConsumerOptions {
                 group: Some(Arc::clone(&self.parts.options.application_id)),
                 instance_id: None,
@@ -174,10 +182,13 @@ impl StandbyReader {
     /// Takes up the next task that nobody here has; returns whether there may be more.
     fn take_up(&mut self, patience: Duration) -> log::Result<bool> {
         let now = self.now();
-        if now < self.look_at {
+        let standbys = &self.parts.shared.standbys;
+        if self.claims.0 != standbys.claims() {
+            self.claims = (standbys.claims(), now);
+        }
+        if now < self.look_at || now < self.claims.1 + SETTLED {
             return Ok(false);
         }
-        let standbys = &self.parts.shared.standbys;
         let is_due = |id: &TaskId| self.aside.get(id).is_none_or(|aside| now >= aside.until) && standbys.is_free(*id);
         let Some((id, subtopology)) = self.tasks().find(|(id, _)| is_due(id)).map(|(id, subtopology)| (id, subtopology.clone())) else {
             self.look_at = now + LOOK_INTERVAL;

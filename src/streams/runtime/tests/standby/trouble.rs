@@ -35,7 +35,10 @@ fn it_waits_until_something_is_committed_and_the_life_has_a_name() {
     let mut follower = Machine::started("zfollower", &sea);
     worker.start(&sea);
     follower.process().shared.status.lock().member = true;
-    follower.process().standby.step(ZERO);
+    for _ in 0..5 {
+        follower.process().standby.step(ZERO);
+        sea.clock.advance(SECOND);
+    }
     assert_eq!(follower.waits()[&task(0)], "nothing is committed yet");
     follower.kill();
     worker.kill();
