@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::backend::StateBackend;
-use super::commit::{self, Failed, Outcome, Phase};
+use super::commit::{self, Failed, Outcome};
 use super::failure::{self, Action};
 use super::narrow::Narrow;
 use super::options::Options;
@@ -53,7 +53,7 @@ pub(crate) struct StreamThread {
     pub(super) tasks: BTreeMap<TaskId, StreamTask>,
     pub(super) restoring: BTreeMap<TaskId, TopicPartition>,
     pub(super) restorer: RestoreDriver,
-    batch: RecordBatch,
+    pub(super) batch: RecordBatch,
     /// Monotonic times of the last commit, store flush and housekeeping.
     last_commit: Duration,
     last_flush: Duration,
@@ -181,7 +181,7 @@ impl StreamThread {
         match self.consumer.poll(timeout, &mut self.batch) {
             Ok(polled) => Ok(polled),
             Err(error) => {
-                let action = failure::of_log(Phase::Produce, error.class);
+                let action = failure::of_poll(error.class);
                 let error = self.placed(error);
                 self.handle(action, error)?;
                 Ok(Polled::Nothing)
