@@ -200,7 +200,14 @@ impl Restorer {
             // 2. The high watermark: the last stable offset may trail the last committed transaction.
             let (low, end) = self.admin.watermarks(&changelog, Isolation::ReadUncommitted).map_err(log_failed)?;
             let checkpoint = entry.task.stores.checkpoint(store);
-            if let Some(offset) = checkpoint.filter(|&offset| offset < low || offset > end) {
+            let outside = checkpoint.filter(|&offset| offset < low || offset > end);
+            // Compaction keeps the log's beginning where it is. Where that has moved, or the end is before what the disk has, records are gone that
+            // nothing can bring back: a state without them would be wrong, and nobody would know.
+            if entry.committed.is_some() && (outside.is_some() || checkpoint.is_none() && low.0 > 0) {
+                let needed = checkpoint.unwrap_or_default().0;
+                return Err(Outcome::Failed(Error::ChangelogLost { changelog: changelog.to_string(), needed, low: low.0, end: end.0 }));
+            }
+            if let Some(offset) = outside {
                 return Err(Outcome::Rebuild(format!("checkpoint {offset} of {changelog} is outside its log ({low} to {end})")));
             }
             let start = checkpoint.unwrap_or(low);
