@@ -50,6 +50,8 @@ pub(crate) struct Row {
     /// Input records, as the verifier counted them.
     pub(crate) input: u64,
     pub(crate) verified: bool,
+    /// Whether this is a control, of which the verifier must find something.
+    pub(crate) breaks: bool,
 }
 
 impl Row {
@@ -77,13 +79,14 @@ impl Row {
             remarks: count.remarks.clone(),
             input: number("input"),
             verified: verdict["ok"].is_boolean() && verdict["error"].is_null(),
+            breaks: false,
         }
     }
 
     /// Whether the fault did no harm. A fault that was planned and did not fire, or a run that nobody verified, is red.
     pub(crate) fn is_green(&self) -> bool {
         let counts = self.lost + self.duplicated + self.breaches.values().sum::<u64>();
-        self.verified && counts == 0 && self.broken.is_empty() && self.fired == self.tried && self.tried > 0
+        self.verified && (counts > 0) == self.breaks && self.broken.is_empty() && self.fired == self.tried && self.tried > 0
     }
 
     pub(crate) fn line(&self) -> String {

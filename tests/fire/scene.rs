@@ -65,11 +65,13 @@ pub(crate) struct Settings {
     pub(crate) spec: Value,
     /// Of the kills, how many of a hundred have to meet an open transaction.
     pub(crate) open_percent: u32,
+    /// Whether the verifier must find something: a control, in which a guard is off.
+    pub(crate) breaks: bool,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { instances: 3, look: Look::default(), engine: String::new(), registry: None, spec: json!({}), open_percent: 0 }
+        Self { instances: 3, look: Look::default(), engine: String::new(), registry: None, spec: json!({}), open_percent: 0, breaks: false }
     }
 }
 
@@ -109,7 +111,7 @@ pub(crate) struct Scene<'s> {
 
 impl<'s> Scene<'s> {
     /// Sets an application up, and begins with the load. No instance runs yet.
-    pub(crate) fn open(stage: &'s Stage, name: &'static str, settings: Settings) -> Result<Self, String> {
+    fn open(stage: &'s Stage, name: &'static str, settings: Settings) -> Result<Self, String> {
         let began = Instant::now();
         let id = unique(&format!("fire-{name}"));
         let registry = settings.registry.clone().unwrap_or_else(|| stage.registry.url());
@@ -138,6 +140,24 @@ impl<'s> Scene<'s> {
         scene.write_spec(&[]);
         scene.follow()?;
         Ok(scene)
+    }
+
+    /// A whole scene: `body` is what happens in it. Whatever that comes to, there is a judgement.
+    pub(crate) fn play(
+        stage: &'s Stage,
+        name: &'static str,
+        settings: Settings,
+        body: impl FnOnce(&mut Self) -> Result<(), String>,
+    ) -> Result<(), String> {
+        let mut scene = Self::open(stage, name, settings)?;
+        if let Err(error) = body(&mut scene) {
+            let said: String = scene.instances.iter().map(|instance| format!("    {}:\n{}", instance.name, instance.last_said())).collect();
+            scene.whose_fault(&format!("broke off: {error}\n{said}"));
+            scene.instances.iter_mut().for_each(|instance| instance.signal("CONT"));
+            drop(scene.tend());
+            drop(scene.start_all());
+        }
+        scene.finish()
     }
 
     pub(crate) fn topic(&self, name: &str) -> String {
@@ -229,17 +249,18 @@ impl<'s> Scene<'s> {
     }
 
     /// Ends the scene: quiet, caught up, stopped, exported, verified. The rows of its faults go to the results.
-    pub(crate) fn finish(mut self) -> Result<(), String> {
+    fn finish(mut self) -> Result<(), String> {
         let outcome = self.wind_up();
         let (recoveries, regressions) = self.monitor.finish();
         let verdict = match &outcome {
             Ok(verdict) => verdict.clone(),
             Err(error) => json!({ "ok": false, "error": error }),
         };
-        let mut green = verdict["ok"] == true && regressions.is_empty();
+        let mut green = verdict["ok"] == !self.settings.breaks && regressions.is_empty();
         for (fault, count) in &self.ledger.counts {
             let slowest = recoveries.iter().filter(|recovery| recovery.fault == *fault).map(|recovery| recovery.took).max();
             let mut row = Row::new(*fault, self.name, count, slowest, &verdict, self.stage.seed);
+            row.breaks = self.settings.breaks;
             row.broken.extend(regressions.iter().cloned());
             green &= row.is_green();
             println!("  {}", row.line());
