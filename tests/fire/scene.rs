@@ -45,6 +45,8 @@ pub(crate) struct Stage {
     pub(crate) through_proxy: String,
     pub(crate) registry: Registry,
     pub(crate) binary: PathBuf,
+    /// The name of a broken engine, which must be found out.
+    pub(crate) mutant: Option<String>,
     pub(crate) long: bool,
     pub(crate) seed: u64,
     pub(crate) results: Results,
@@ -256,11 +258,13 @@ impl<'s> Scene<'s> {
             Ok(verdict) => verdict.clone(),
             Err(error) => json!({ "ok": false, "error": error }),
         };
-        let mut green = verdict["ok"] == !self.settings.breaks && regressions.is_empty();
+        let breaks = self.settings.breaks || self.stage.mutant.is_some();
+        let mut green = verdict["ok"] == !breaks && (breaks || regressions.is_empty());
+        let name = self.stage.mutant.as_deref().unwrap_or(self.name);
         for (fault, count) in &self.ledger.counts {
             let slowest = recoveries.iter().filter(|recovery| recovery.fault == *fault).map(|recovery| recovery.took).max();
-            let mut row = Row::new(*fault, self.name, count, slowest, &verdict, self.stage.seed);
-            row.breaks = self.settings.breaks;
+            let mut row = Row::new(*fault, name, count, slowest, &verdict, self.stage.seed);
+            row.breaks = breaks;
             row.broken.extend(regressions.iter().cloned());
             green &= row.is_green();
             println!("  {}", row.line());

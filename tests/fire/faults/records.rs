@@ -1,7 +1,7 @@
 //! Faults 13, 14, 15 and 19: records that cannot be read or processed or written, a registry that is away, an input without any order.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rdkafka::admin::{AdminClient, AdminOptions, AlterConfig, ResourceSpecifier};
 use rdkafka::client::DefaultClientContext;
@@ -15,7 +15,7 @@ use crate::real::block_on;
 use crate::real::front::{Fault, Gate};
 use crate::real::registry::confluent_url;
 use crate::scene::{CAUGHT_UP, Scene, Settings, Stage};
-use crate::time::now_ms;
+use crate::time::{nap, now_ms};
 
 /// How many bad records of each kind.
 const BAD: [u64; 2] = [4, 60];
@@ -89,14 +89,24 @@ pub(crate) fn poison(stage: &Stage, wanted: &[u8]) -> Result<(), String> {
             .register(&format!("{}-value", scene.topic("youtube_videos")), tidewatch::avro::shipped("youtube_video").unwrap());
         if wanted.contains(&13) {
             for number in 0..BAD[column] {
-                bad_records(scene, id, number, &mut random)?;
-                if number % 4 == 1 {
-                    // In the middle of them.
-                    scene.instances[0].stop("KILL");
+                if number % 2 == 1 {
+                    // It dies with a letter in its transaction.
+                    scene.instances[0].stop("TERM");
                     drop(scene.tend());
-                    scene.instances[0].start(&plan);
+                    scene.order(0, 13, "LETTER");
+                    scene.instances[0].start(&format!("{plan},kill=LETTER@1"));
+                    scene.wait_until_running()?;
                 }
-                scene.watch_for(Duration::from_millis(300), 13);
+                bad_records(scene, id, number, &mut random)?;
+                let began = Instant::now();
+                while scene.ordered[0].is_some() && began.elapsed() < Duration::from_secs(5) {
+                    if !scene.tend().is_empty() {
+                        scene.instances[0].start(&plan);
+                    }
+                    // Only some of them are of its partitions.
+                    bad_records(scene, id, number, &mut random)?;
+                    nap(Duration::from_millis(200));
+                }
             }
             scene.monitor.wait_for_recovery(CAUGHT_UP)?;
         }
@@ -121,7 +131,7 @@ pub(crate) fn poison(stage: &Stage, wanted: &[u8]) -> Result<(), String> {
 fn bad_records(scene: &mut Scene<'_>, id: u32, number: u64, random: &mut Random) -> Result<(), String> {
     let good = value(id, "good", 1000, REST);
     let noise: Vec<u8> = (0..40).map(|_| u8::try_from(random.below(255)).unwrap() | 1).collect();
-    let key = format!("video-bad-{number}");
+    let key = format!("video-bad-{number}-{}", random.below(1_000_000));
     let kinds: [(&str, Option<&str>, Vec<u8>); 5] = [
         ("noise", Some(&key), noise),
         ("cut", Some(&key), good[..good.len() - REST - 2].to_vec()),
