@@ -47,6 +47,7 @@ class Cluster:
             "isolation.level": isolation,
             "check.crcs": True,
             "fetch.queue.backoff.ms": 10,
+            "fetch.wait.max.ms": 50,
             "topic.metadata.refresh.interval.ms": 5000,
             "log_level": 0,
         }
@@ -89,7 +90,7 @@ class Cluster:
             consumer.assign([TopicPartition(topic, partition, OFFSET_BEGINNING) for partition in partitions])
             found, unfinished, heard = {partition: [] for partition in partitions}, set(partitions), time.monotonic()
             while unfinished:
-                for message in consumer.consume(1000, 1.0):
+                for message in consumer.consume(1000, 0.05):
                     heard = time.monotonic()
                     error = message.error()
                     if error is None:

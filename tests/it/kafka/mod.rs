@@ -8,7 +8,9 @@ mod keeping;
 mod letters;
 mod outages;
 mod partitioner;
+mod restarts;
 mod secured;
+mod verified;
 mod whole;
 
 use std::fs;
