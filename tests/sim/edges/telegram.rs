@@ -27,9 +27,9 @@ pub(crate) enum Fate {
     UnderWay,
     /// The answer is at the desk, or recorded.
     Heard,
-    /// Whoever asked lost the partition before the answer was recorded: another one does not know it, and the same one does, should it come back.
+    /// Whoever asked lost the partition before the answer was recorded, and nobody has it yet: should it be the same one, it knows.
     Moved,
-    /// Whoever asked died before the answer was recorded.
+    /// Whoever asked died, or another one got its partition, before the answer was recorded.
     Lost,
 }
 
@@ -50,14 +50,9 @@ pub(crate) struct Ask {
 }
 
 impl Ask {
-    /// Whether this process cannot know if it was taken.
-    fn is_unknown_to(&self, session: u64) -> bool {
-        self.kind.is_unknown() || self.fate == Fate::Lost || self.fate == Fate::Moved && self.session != session
-    }
-
-    /// Whether there may be a process that cannot know if it was taken.
+    /// Whether nobody can know if it was taken.
     pub(crate) fn is_unknown(&self) -> bool {
-        self.kind.is_unknown() || matches!(self.fate, Fate::Moved | Fate::Lost)
+        self.kind.is_unknown() || self.fate == Fate::Lost
     }
 }
 
@@ -196,6 +191,20 @@ impl Telegram {
         let is_of = |book: &Book, ask: usize| book.asks[ask].session == session && is_lost(&book.events[book.asks[ask].event].chat);
         let asked: Vec<usize> = (0..book.asks.len()).filter(|ask| is_of(&book, *ask)).collect();
         asked.into_iter().for_each(|ask| book.lose(ask, Fate::Moved));
+    }
+
+    /// The process has got partitions, in which these chats are.
+    pub(crate) fn give(&self, session: u64, is_given: impl Fn(&str) -> bool) {
+        let mut book = self.book.lock();
+        let Book { asks, events, due, .. } = &mut *book;
+        for (place, ask) in asks.iter_mut().enumerate().filter(|(_, ask)| ask.fate == Fate::Moved && is_given(&events[ask.event].chat)) {
+            let is_open = due.values().any(|due| matches!(due, Due::Answer(of) if *of == place));
+            ask.fate = match (ask.session == session, is_open) {
+                (false, _) => Fate::Lost,
+                (true, true) => Fate::UnderWay,
+                (true, false) => Fate::Heard,
+            };
+        }
     }
 
     /// The wall clock was set forward: waits that go by it end earlier.
@@ -426,7 +435,7 @@ impl Book {
             if ask.event != event {
                 continue;
             }
-            let is_unknown = ask.is_unknown_to(session);
+            let is_unknown = ask.is_unknown();
             if ask.taken_ms.is_some() && !is_unknown {
                 self.violation(format!("event {event} is sent again although #{place} had sent it and that was known"));
             } else if is_unknown && !ask.edits && !edits && policy == OnUnknown::DeadLetter && said.replays == 0 {

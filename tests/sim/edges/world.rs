@@ -244,6 +244,7 @@ impl World {
         let ended = life.step();
         let (session, fired) = (life.session, life.hand.fired());
         let lost: Vec<i32> = before.difference(&life.partitions).copied().collect();
+        let got: Vec<i32> = life.partitions.difference(&before).copied().collect();
         let (status, is_stopped) = (life.desk.status(), life.desk.stopped().is_some());
         let recorded = life.counted.get("sent_total").copied().unwrap_or(0) > sent;
         let is_dead = life.hand.is_dead();
@@ -251,6 +252,9 @@ impl World {
             self.untold += 1;
             self.common.telegram.take_away(session, |chat| lost.contains(&partition_of(chat, self.common.partitions)));
             self.count("partition moved");
+        }
+        if !got.is_empty() && !is_dead {
+            self.common.telegram.give(session, |chat| got.contains(&partition_of(chat, self.common.partitions)));
         }
         for point in fired {
             self.count(match point {
