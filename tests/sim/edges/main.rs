@@ -11,7 +11,7 @@ fn main() {
     let mut counts: BTreeMap<&'static str, u64> = BTreeMap::new();
     let mut failed = 0;
     for seed in from..from + count {
-        let report = all::run(seed);
+        let report = if args.len() > 2 { all::poller::run(seed, args[2]) } else { all::run(seed) };
         for (name, count) in report.counts {
             *counts.entry(name).or_default() += count;
         }

@@ -3,6 +3,7 @@
 mod answers;
 mod events;
 mod oracle;
+pub(crate) mod poller;
 mod process;
 mod random;
 mod sent_log;
