@@ -172,7 +172,7 @@ impl StreamThread {
         self.resume_inputs(now)?;
         let rest = self.pace.rest(now.saturating_sub(self.last_commit));
         if !rest.is_zero() && !self.transaction.is_open() {
-            std::thread::park_timeout(rest);
+            self.parts.clock.rest(rest);
         }
         // Nothing may wait for the next record: neither what is uncommitted nor a task that is ready.
         let waiting = self.transaction.is_open() || !self.restoring.is_empty();

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use super::chunk::Builder;
 use super::keys::{self, Place};
-use super::partition::Bounds;
+use super::partition::{self, Bounds};
 use super::transaction::{self, End};
-use super::{Shared, State, take_batch, write};
+use super::{Shared, State, simulated, take_batch, write};
 use crate::streams::kv::{Batch, Durability};
 use crate::streams::log::{
     Class, CleanupPolicy, Committed, Error, GroupMetadata, Offset, Partition, Producer, ProducerOptions, ProducerRecord, Result,
@@ -145,9 +145,12 @@ impl LocalProducer {
         for &(topic, partition) in &self.queue {
             let Some(name) = self.options.topics.get(topic) else { continue };
             let at = TopicPartition::new(Arc::clone(name), i32::try_from(partition).unwrap_or(i32::MAX));
-            let (place, known) = state.partition(APPENDING, &at)?;
+            let (place, &mut partition::Partition { mut bounds, .. }) = state.partition(APPENDING, &at)?;
             let Some(buffer) = self.topics.get_mut(topic).and_then(|topic| topic.buffers.get_mut(partition)) else { continue };
-            let mut bounds = known.bounds;
+            let is_touched = state.transactions.get(&id).is_some_and(|transaction| transaction.touches(place));
+            if buffer.delivered.is_some() && !is_touched {
+                return Err(Error::new(Class::Abortable, APPENDING, "the transaction was ended by a request that came late"));
+            }
             let base = bounds.high;
             batch.put(&keys::chunk(place, base), buffer.builder.finish(self.producer));
             bounds.append(buffer.builder.records(), buffer.builder.size_bytes());
@@ -156,6 +159,7 @@ impl LocalProducer {
             done.push((topic, partition, bounds.high));
         }
         let Some(transaction) = state.transactions.get_mut(&id) else { return Ok(done) };
+        transaction.is_open = true;
         let touched = transaction.touched.len();
         for &(place, base, _) in &moved {
             transaction.touch(place, base);
@@ -186,6 +190,16 @@ impl LocalProducer {
         if was_decided && how == End::Abort {
             return Err(Error::new(Class::Unknown, operation, "its commit was begun, and its outcome is open"));
         }
+        if !was_decided && let Some(ended) = transaction::ended(&mut state, &id) {
+            // A request that came late was quicker. The coordinator takes the same end for a repetition, another one for an error.
+            if ended != how {
+                return Err(Error::new(Class::Fatal, operation, "the transaction was ended otherwise by a request that came late"));
+            }
+            drop(state);
+            self.open = false;
+            self.forget();
+            return Ok(());
+        }
         let unsynced = was_decided || transaction::decide(&*self.shared.kv, &mut state, &id, how)?;
         drop(state);
         // An abort needs no sync: what is left open is aborted when the log is opened.
@@ -211,6 +225,7 @@ impl Producer for LocalProducer {
         let id = Arc::clone(&self.options.transactional_id);
         let mut guard = self.shared.state.lock();
         let state = &mut *guard;
+        simulated::settle(state, &id);
         if state.transactions.get(&id).is_some_and(|transaction| transaction.is_open) {
             transaction::complete(&*self.shared.kv, state, &id)?;
         }
@@ -243,8 +258,9 @@ impl Producer for LocalProducer {
             return Err(Error::new(Class::Fatal, operation, "one is open already"));
         }
         let mut state = self.shared.state.lock();
+        simulated::settle(&mut state, &self.options.transactional_id);
         let transaction = transaction::undecided(&mut state, operation, &self.options.transactional_id, epoch)?;
-        (transaction.is_open, transaction.began) = (true, None);
+        (transaction.is_open, transaction.began, transaction.ended) = (true, None, None);
         drop(state);
         self.open = true;
         Ok(())
@@ -308,9 +324,13 @@ impl Producer for LocalProducer {
         let state = &mut *guard;
         transaction::undecided(state, operation, &self.options.transactional_id, epoch)?;
         let known = state.groups.entry(Arc::clone(&group.group)).or_default();
-        known.check_member(operation, group)?;
+        // A broker asks nobody who does not say who it is, though the group has members.
+        if !(state.simulated.is_broker && group.member_id.is_empty()) {
+            known.check_member(operation, group)?;
+        }
         known.pending.entry(self.producer).or_default().extend(offsets.iter().map(|(partition, _)| partition.clone()));
         let transaction = transaction::held(state, operation, &self.options.transactional_id, epoch)?;
+        transaction.is_open = true;
         transaction.offsets.extend(offsets.iter().map(|(at, committed)| (Arc::clone(&group.group), at.clone(), committed.clone())));
         Ok(())
     }
