@@ -201,7 +201,8 @@ impl Restorer {
             // 2. The high watermark: the last stable offset may trail the last committed transaction.
             let (low, end) = self.admin.watermarks(&changelog, Isolation::ReadUncommitted).map_err(log_failed)?;
             let kept = || Ok(self.admin.describe(&changelog.topic)?.map(|topic| topic.config.delete_retention));
-            let start = start_of(&entry.task.stores, store, &changelog, (low, end), entry.committed.is_some(), now, kept)?;
+            let extent = Extent { changelog: &changelog, low, end };
+            let start = start_of(&entry.task.stores, store, extent, entry.committed.is_some(), now, kept)?;
             if start >= end {
                 continue;
             }
@@ -363,13 +364,22 @@ pub(super) fn fit(
     }
 }
 
+/// What there is of a changelog.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Extent<'a> {
+    pub(super) changelog: &'a TopicPartition,
+    /// The first offset still in the log.
+    pub(super) low: Offset,
+    /// The high watermark.
+    pub(super) end: Offset,
+}
+
 /// Where the restore of a store begins; none of its rows may be believed whose checkpoint is outside the changelog, or older than the changelog
 /// keeps tombstones (`kept`, asked for where it matters). Where something is `committed`, all of the changelog is needed.
 pub(super) fn start_of(
     stores: &TaskState,
     store: StoreId,
-    changelog: &TopicPartition,
-    (low, end): (Offset, Offset),
+    Extent { changelog, low, end }: Extent<'_>,
     committed: bool,
     now: Timestamp,
     kept: impl FnOnce() -> log::Result<Option<Duration>>,
