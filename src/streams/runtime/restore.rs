@@ -201,7 +201,8 @@ impl Restorer {
             // 2. The high watermark: the last stable offset may trail the last committed transaction.
             let (low, end) = self.admin.watermarks(&changelog, Isolation::ReadUncommitted).map_err(log_failed)?;
             let kept = || Ok(self.admin.describe(&changelog.topic)?.map(|topic| topic.config.delete_retention));
-            let start = start_of(&entry.task.stores, store, &changelog, (low, end), now, kept)?;
+            let extent = Extent { changelog: &changelog, low, end };
+            let start = start_of(&entry.task.stores, store, extent, entry.committed.is_some(), now, kept)?;
             if start >= end {
                 continue;
             }
@@ -363,18 +364,36 @@ pub(super) fn fit(
     }
 }
 
+/// What there is of a changelog.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Extent<'a> {
+    pub(super) changelog: &'a TopicPartition,
+    /// The first offset still in the log.
+    pub(super) low: Offset,
+    /// The high watermark.
+    pub(super) end: Offset,
+}
+
 /// Where the restore of a store begins; none of its rows may be believed whose checkpoint is outside the changelog, or older than the changelog
-/// keeps tombstones (`kept`, asked for where it matters).
+/// keeps tombstones (`kept`, asked for where it matters). Where something is `committed`, all of the changelog is needed.
 pub(super) fn start_of(
     stores: &TaskState,
     store: StoreId,
-    changelog: &TopicPartition,
-    (low, end): (Offset, Offset),
+    Extent { changelog, low, end }: Extent<'_>,
+    committed: bool,
     now: Timestamp,
     kept: impl FnOnce() -> log::Result<Option<Duration>>,
 ) -> Result<Offset, Outcome> {
-    let Some(checkpoint) = stores.checkpoint(store) else { return Ok(low) };
-    if checkpoint < low || checkpoint > end {
+    let checkpoint = stores.checkpoint(store);
+    let is_outside = checkpoint.is_some_and(|offset| offset < low || offset > end);
+    // Compaction keeps the log's beginning where it is. Where that has moved, or the end is before what the disk has, records are gone that
+    // nothing can bring back: a state without them would be wrong, and nobody would know.
+    if committed && (is_outside || checkpoint.is_none() && low.0 > 0) {
+        let needed = checkpoint.unwrap_or_default().0;
+        return Err(Outcome::Failed(Error::ChangelogLost { changelog: changelog.to_string(), needed, low: low.0, end: end.0 }));
+    }
+    let Some(checkpoint) = checkpoint else { return Ok(low) };
+    if is_outside {
         return Err(Outcome::Rebuild(format!("checkpoint {checkpoint} of {changelog} is outside its log ({low} to {end})")));
     }
     // One slot is the marker of the transaction at the checkpoint; a tombstone and its marker are two.

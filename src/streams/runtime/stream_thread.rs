@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::backend::StateBackend;
-use super::commit::{self, Failed, Outcome, Phase};
+use super::commit::{self, Failed, Outcome};
 use super::failure::{self, Action};
 use super::narrow::Narrow;
 use super::options::Options;
@@ -53,7 +53,7 @@ pub(crate) struct StreamThread {
     pub(super) tasks: BTreeMap<TaskId, StreamTask>,
     pub(super) restoring: BTreeMap<TaskId, TopicPartition>,
     pub(super) restorer: RestoreDriver,
-    batch: RecordBatch,
+    pub(super) batch: RecordBatch,
     /// Monotonic times of the last commit, store flush and housekeeping.
     last_commit: Duration,
     last_flush: Duration,
@@ -172,7 +172,7 @@ impl StreamThread {
         self.resume_inputs(now)?;
         let rest = self.pace.rest(now.saturating_sub(self.last_commit));
         if !rest.is_zero() && !self.transaction.is_open() {
-            std::thread::park_timeout(rest);
+            self.parts.clock.rest(rest);
         }
         // Nothing may wait for the next record: neither what is uncommitted nor a task that is ready.
         let waiting = self.transaction.is_open() || !self.restoring.is_empty();
@@ -181,7 +181,7 @@ impl StreamThread {
         match self.consumer.poll(timeout, &mut self.batch) {
             Ok(polled) => Ok(polled),
             Err(error) => {
-                let action = failure::of_log(Phase::Produce, error.class);
+                let action = failure::of_poll(error.class);
                 let error = self.placed(error);
                 self.handle(action, error)?;
                 Ok(Polled::Nothing)

@@ -8,8 +8,10 @@ mod keeping;
 mod letters;
 mod outages;
 mod partitioner;
+mod restarts;
 mod secured;
 mod standby;
+mod verified;
 mod whole;
 
 use std::fs;

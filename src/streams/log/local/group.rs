@@ -94,6 +94,11 @@ impl Group {
         true
     }
 
+    /// The members and their instance ids.
+    pub(super) fn members(&self) -> Vec<(Arc<str>, Option<Arc<str>>)> {
+        self.members.iter().map(|(id, member)| (Arc::clone(id), member.instance_id.clone())).collect()
+    }
+
     pub(super) fn has_members(&self) -> bool {
         !self.members.is_empty()
     }

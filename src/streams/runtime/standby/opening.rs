@@ -4,7 +4,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::super::restore::{self, Outcome};
+use super::super::restore::{self, Extent, Outcome};
 use super::super::stream_thread::Parts;
 use super::super::{Error, Result};
 use super::StandbyTask;
@@ -72,8 +72,8 @@ impl Opening<'_> {
         restore::fit(self.id, &stores, self.subtopology, self.partitions(), Some(self.committed))?;
         let mut starts = Vec::with_capacity(changelogs.len());
         for log in changelogs {
-            let bounds = (log.low, log.end);
-            starts.push(restore::start_of(&stores, log.store, &log.partition, bounds, self.now, || Ok(log.kept))?);
+            let extent = Extent { changelog: &log.partition, low: log.low, end: log.end };
+            starts.push(restore::start_of(&stores, log.store, extent, true, self.now, || Ok(log.kept))?);
         }
         stores.set_epoch(life);
         stores.tell_time(self.now);
