@@ -201,11 +201,19 @@ impl Restorer {
             let (low, end) = self.admin.watermarks(&changelog, Isolation::ReadUncommitted).map_err(log_failed)?;
             let checkpoint = entry.task.stores.checkpoint(store);
             let outside = checkpoint.filter(|&offset| offset < low || offset > end);
-            // Compaction keeps the log's beginning where it is. Where that has moved, or the end is before what the disk has, records are gone that
-            // nothing can bring back: a state without them would be wrong, and nobody would know.
-            if entry.committed.is_some() && (outside.is_some() || checkpoint.is_none() && low.0 > 0) {
+            // Compaction keeps the log's beginning where it is. Where that has moved, or the end is before what the disk has or the offsets ask for,
+            // records are gone that nothing can bring back: a state without them would be wrong, and nobody would know.
+            let asked = committed_end(entry.committed.as_ref(), subtopology, store).unwrap_or_default();
+            if entry.committed.is_some() && (outside.is_some() || checkpoint.is_none() && low.0 > 0 || asked > end) {
                 let needed = checkpoint.unwrap_or_default().0;
-                return Err(Outcome::Failed(Error::ChangelogLost { changelog: changelog.to_string(), needed, low: low.0, end: end.0 }));
+                let reaches = asked.max(checkpoint.unwrap_or_default()).0;
+                return Err(Outcome::Failed(Error::ChangelogLost {
+                    changelog: changelog.to_string(),
+                    needed,
+                    reaches,
+                    low: low.0,
+                    end: end.0,
+                }));
             }
             if let Some(offset) = outside {
                 return Err(Outcome::Rebuild(format!("checkpoint {offset} of {changelog} is outside its log ({low} to {end})")));
@@ -348,6 +356,11 @@ impl Restorer {
             }
         }
     }
+}
+
+/// Up to where the offsets say that the changelog of a store reaches.
+fn committed_end(committed: Option<&Committed>, subtopology: &Subtopology, store: StoreId) -> Option<Offset> {
+    layout::read(&committed?.metadata)?.end(&subtopology.stores.get(store.0)?.name)
 }
 
 fn log_failed(error: log::Error) -> Outcome {
