@@ -147,7 +147,6 @@ impl Cluster {
             nap(Duration::from_millis(200));
         }
     }
-
 }
 
 impl Node {
