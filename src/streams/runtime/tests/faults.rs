@@ -218,6 +218,26 @@ fn a_record_whose_results_the_log_refuses_at_the_flush_goes_where_the_policy_say
 }
 
 #[test]
+fn a_record_that_is_refused_in_each_of_two_tasks_is_found_in_both() {
+    let world = World::new(2);
+    let (log, _) = faulty(&world);
+    let mut driver = try_start(&world, &log, counting(ErrorPolicy::default())).unwrap();
+    *log.refuses.lock() = Some(":huge");
+    // The keys lie in one partition each.
+    for (key, value) in [("a", "x"), ("b", "x"), ("a", "huge"), ("b", "huge"), ("a", "x"), ("b", "x")] {
+        driver.append("input", Some(key.as_bytes()), Some(value.as_bytes()), Timestamp(1)).unwrap();
+    }
+    for _ in 0..5 {
+        driver.run().unwrap();
+    }
+    let mut found = outputs(&mut driver);
+    found.sort();
+    assert_eq!(found, ["a:1:x", "a:2:x", "b:1:x", "b:2:x"]);
+    assert_eq!(driver.read("app-dead-letters").unwrap().len(), 2);
+    assert!(driver.status().tasks.values().all(|task| task.counters.process_total > 0), "each task has its own");
+}
+
+#[test]
 fn a_policy_of_failing_names_the_record_that_is_refused_and_why() {
     let world = World::new(1);
     let (log, _) = faulty(&world);
