@@ -67,13 +67,24 @@ pub(crate) struct Settings {
     pub(crate) spec: Value,
     /// Of the kills, how many of a hundred have to meet an open transaction.
     pub(crate) open_percent: u32,
+    /// Whether somebody reads along.
+    pub(crate) follow: bool,
     /// Whether the verifier must find something: a control, in which a guard is off.
     pub(crate) breaks: bool,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { instances: 3, look: Look::default(), engine: String::new(), registry: None, spec: json!({}), open_percent: 0, breaks: false }
+        Self {
+            instances: 3,
+            look: Look::default(),
+            engine: String::new(),
+            registry: None,
+            spec: json!({}),
+            open_percent: 0,
+            follow: true,
+            breaks: false,
+        }
     }
 }
 
@@ -140,7 +151,9 @@ impl<'s> Scene<'s> {
         let mut scene =
             Self { stage, name, id, surroundings, instances, ordered, load, monitor, ledger, settings, follower: None, began, folder };
         scene.write_spec(&[]);
-        scene.follow()?;
+        if scene.settings.follow {
+            scene.follow()?;
+        }
         Ok(scene)
     }
 
@@ -384,7 +397,7 @@ impl<'s> Scene<'s> {
             },
             "latest": { "store": "changes", "changelog": self.changelog("changes"), "watch": ["title", "views", "likes", "comments"] },
             "rules": [rule("likes"), rule("comments"), views],
-            "follow": self.folder.path().join("seen.jsonl"),
+            "follow": self.settings.follow.then(|| self.folder.path().join("seen.jsonl")),
             "exports": exports,
             "faults": {
                 "planned": self.ledger.planned, "log": self.ledger.path(), "open_at_kills_percent": self.settings.open_percent,

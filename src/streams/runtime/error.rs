@@ -88,7 +88,7 @@ pub enum Error {
     },
     /// Records of a changelog are gone, so the state cannot be had from it.
     #[error(
-        "the changelog {changelog} has records {low} to {end}, but the state needs it from {needed} on: records were deleted, or the topic was \
+        "the changelog {changelog} has records {low} to {end}, but the state needs {needed} to {reaches}: records were deleted, or the topic was \
          made anew; `tidewatch reset` starts afresh from a place that you choose"
     )]
     ChangelogLost {
@@ -96,6 +96,8 @@ pub enum Error {
         changelog: String,
         /// From where it is needed.
         needed: i64,
+        /// Up to where it was, as far as is known.
+        reaches: i64,
         /// The first offset that is there.
         low: i64,
         /// Its end.

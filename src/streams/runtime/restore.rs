@@ -202,7 +202,8 @@ impl Restorer {
             let (low, end) = self.admin.watermarks(&changelog, Isolation::ReadUncommitted).map_err(log_failed)?;
             let kept = || Ok(self.admin.describe(&changelog.topic)?.map(|topic| topic.config.delete_retention));
             let extent = Extent { changelog: &changelog, low, end };
-            let start = start_of(&entry.task.stores, store, extent, entry.committed.is_some(), now, kept)?;
+            let reaches = entry.committed.as_ref().map(|committed| committed_end(committed, subtopology, store).unwrap_or_default());
+            let start = start_of(&entry.task.stores, store, extent, reaches, now, kept)?;
             if start >= end {
                 continue;
             }
@@ -330,6 +331,11 @@ impl Restorer {
     }
 }
 
+/// Up to where the offsets say that the changelog of a store reaches.
+fn committed_end(committed: &Committed, subtopology: &Subtopology, store: StoreId) -> Option<Offset> {
+    layout::read(&committed.metadata)?.end(&subtopology.stores.get(store.0)?.name)
+}
+
 pub(super) fn log_failed(error: log::Error) -> Outcome {
     Outcome::Failed(error.into())
 }
@@ -375,22 +381,26 @@ pub(super) struct Extent<'a> {
 }
 
 /// Where the restore of a store begins; none of its rows may be believed whose checkpoint is outside the changelog, or older than the changelog
-/// keeps tombstones (`kept`, asked for where it matters). Where something is `committed`, all of the changelog is needed.
+/// keeps tombstones (`kept`, asked for where it matters). Where something is committed, all of the changelog is needed, up to where it `reaches` at
+/// least.
 pub(super) fn start_of(
     stores: &TaskState,
     store: StoreId,
     Extent { changelog, low, end }: Extent<'_>,
-    committed: bool,
+    reaches: Option<Offset>,
     now: Timestamp,
     kept: impl FnOnce() -> log::Result<Option<Duration>>,
 ) -> Result<Offset, Outcome> {
     let checkpoint = stores.checkpoint(store);
     let is_outside = checkpoint.is_some_and(|offset| offset < low || offset > end);
-    // Compaction keeps the log's beginning where it is. Where that has moved, or the end is before what the disk has, records are gone that
-    // nothing can bring back: a state without them would be wrong, and nobody would know.
-    if committed && (is_outside || checkpoint.is_none() && low.0 > 0) {
-        let needed = checkpoint.unwrap_or_default().0;
-        return Err(Outcome::Failed(Error::ChangelogLost { changelog: changelog.to_string(), needed, low: low.0, end: end.0 }));
+    // Compaction keeps the log's beginning where it is. Where that has moved, or the end is before what the disk has or the offsets ask for, records
+    // are gone that nothing can bring back: a state without them would be wrong, and nobody would know.
+    if let Some(asked) = reaches
+        && (is_outside || checkpoint.is_none() && low.0 > 0 || asked > end)
+    {
+        let needed = checkpoint.unwrap_or_default();
+        let (changelog, reaches) = (changelog.to_string(), asked.max(needed).0);
+        return Err(Outcome::Failed(Error::ChangelogLost { changelog, needed: needed.0, reaches, low: low.0, end: end.0 }));
     }
     let Some(checkpoint) = checkpoint else { return Ok(low) };
     if is_outside {

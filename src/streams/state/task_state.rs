@@ -210,6 +210,11 @@ impl TaskState {
         self.rows.kv.flush().map_err(|error| self.failed(error))
     }
 
+    /// The stores with their names.
+    pub fn names(&self) -> impl Iterator<Item = (StoreId, &str)> {
+        self.stores.iter().enumerate().map(|(place, store)| (StoreId(place), &*store.spec.name))
+    }
+
     /// What the disk is complete up to: the next changelog offset to read. None: nothing.
     pub fn checkpoint(&self, id: StoreId) -> Option<Offset> {
         self.stores.get(id.0)?.checkpoint

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::time::{Duration, Instant};
 
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::admin::{AdminClient, AdminOptions, AlterConfig, NewTopic, ResourceSpecifier, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
@@ -23,7 +23,8 @@ const ROUNDS: [usize; 2] = [1, 5];
 type Content = BTreeMap<(i32, Vec<u8>), Option<Vec<u8>>>;
 
 pub(crate) fn play(stage: &Stage, _: &[u8]) -> Result<(), String> {
-    Scene::play(stage, "changelog", Settings { instances: 1, ..Settings::default() }, |scene| {
+    // Nobody follows: what a reader was given of a changelog that is made anew is not what is there in the end.
+    Scene::play(stage, "changelog", Settings { instances: 1, follow: false, ..Settings::default() }, |scene| {
         scene.start_all()?;
         for _ in 0..ROUNDS[usize::from(stage.long)] {
             held_open(scene)?;
@@ -137,6 +138,7 @@ fn made_anew(scene: &mut Scene<'_>) -> Result<(), String> {
     scene.watch_for(Duration::from_secs(1), 18);
     stop(scene);
     let content = STORES.map(|store| content(scene, store));
+    let before = STORES.map(|store| ends(scene, store)).into_iter().collect::<Result<Vec<_>, _>>()?;
     let admin: AdminClient<DefaultClientContext> = scene.stage.client.create().map_err(|error| error.to_string())?;
     let topics = STORES.map(|store| scene.changelog(store));
     let names: Vec<&str> = topics.iter().map(String::as_str).collect();
@@ -153,12 +155,9 @@ fn made_anew(scene: &mut Scene<'_>) -> Result<(), String> {
     drop(fs::remove_dir_all(scene.instances[0].state_dir().join("state")));
     is_refused(scene, "made anew, no disk", "changelog")?;
     drop(fs::remove_dir_all(scene.instances[0].state_dir().join("state")));
-    // What was in them is put back, from a copy: then all is as it was. More than there was, so that no position lies behind the end.
-    for (store, content) in STORES.iter().zip(&content) {
-        for _ in 0..2 {
-            write_back(scene, store, content)?;
-        }
-        pad(scene, store, content)?;
+    // What was in them is put back, from a copy, and as much of it as there was: then all is as it was.
+    for ((store, content), before) in STORES.iter().zip(&content).zip(&before) {
+        pad(scene, store, content, before)?;
     }
     goes_on(scene, "put back")
 }
@@ -183,7 +182,20 @@ fn delete_up_to_the_last(scene: &Scene<'_>, store: &str) -> Result<(), String> {
         before.add_partition_offset(&topic, partition, Offset::Offset((end - 3).max(0))).map_err(|error| error.to_string())?;
     }
     let admin: AdminClient<DefaultClientContext> = scene.stage.client.create().map_err(|error| error.to_string())?;
-    block_on(admin.delete_records(&before, &AdminOptions::new())).map(drop).map_err(|error| error.to_string())
+    // Brokers delete records by hand only where they would delete some by themselves.
+    set_policy(&admin, &topic, "compact,delete")?;
+    let deleted = block_on(admin.delete_records(&before, &AdminOptions::new())).map_err(|error| error.to_string())?;
+    deleted.elements().iter().try_for_each(|element| element.error().map_err(|error| format!("{topic}: {error}")))?;
+    set_policy(&admin, &topic, "compact")
+}
+
+fn set_policy(admin: &AdminClient<DefaultClientContext>, topic: &str, policy: &str) -> Result<(), String> {
+    let config = AlterConfig::new(ResourceSpecifier::Topic(topic)).set("cleanup.policy", policy).set("retention.ms", "-1");
+    let altered = block_on(admin.alter_configs([&config], &AdminOptions::new())).map_err(|error| error.to_string())?;
+    altered.into_iter().try_for_each(|result| result.map(drop).map_err(|(_, error)| error.to_string()))?;
+    // The leaders hear of it a moment later.
+    nap(Duration::from_secs(1));
+    Ok(())
 }
 
 fn write_back(scene: &Scene<'_>, store: &str, content: &Content) -> Result<(), String> {
@@ -199,16 +211,17 @@ fn write_back(scene: &Scene<'_>, store: &str, content: &Content) -> Result<(), S
     producer.flush(CAUGHT_UP).map_err(|error| error.to_string())
 }
 
-/// Writes the content again until the changelog is as long as it ever was.
-fn pad(scene: &Scene<'_>, store: &str, content: &Content) -> Result<(), String> {
-    let longest = scene.monitor.committed().into_iter().max().unwrap_or(0) * 3;
+/// Where each partition of a changelog ends.
+fn ends(scene: &Scene<'_>, store: &str) -> Result<Vec<i64>, String> {
     let consumer: BaseConsumer = scene.stage.client.create().map_err(|error| error.to_string())?;
     let topic = scene.changelog(store);
-    let short = |partition| {
-        let (_, end) = consumer.fetch_watermarks(&topic, partition, CAUGHT_UP).unwrap_or((0, 0));
-        end < longest
-    };
-    while (0..PARTITIONS).any(short) {
+    let end = |partition| consumer.fetch_watermarks(&topic, partition, CAUGHT_UP).map(|(_, end)| end).map_err(|error| error.to_string());
+    (0..PARTITIONS).map(end).collect()
+}
+
+/// Writes the content again and again until the changelog is as long as it was.
+fn pad(scene: &Scene<'_>, store: &str, content: &Content, before: &[i64]) -> Result<(), String> {
+    while ends(scene, store)?.iter().zip(before).any(|(now, before)| now < before) {
         write_back(scene, store, content)?;
     }
     Ok(())

@@ -111,10 +111,11 @@ pub(crate) fn poison(stage: &Stage, wanted: &[u8]) -> Result<(), String> {
             scene.monitor.wait_for_recovery(CAUGHT_UP)?;
         }
         if wanted.contains(&15) {
-            limit(stage, &scene.topic("youtube_changes"), 3000)?;
+            // More than a batch of the producer takes, or nothing would get through.
+            limit(stage, &scene.topic("youtube_changes"), 300_000)?;
             for number in 0..BAD[column] {
                 let planned = scene.ledger.plan(15, "large");
-                let title = format!("far too long {}", "x".repeat(2500));
+                let title = format!("far too long {}", "x".repeat(200_000));
                 let count = i64::try_from(number).unwrap() + 1;
                 // Seen before, so that it makes a change.
                 write(scene, Some("video-large"), &value(id, "short", count * 1000, REST))?;
@@ -182,12 +183,29 @@ pub(crate) fn registry(stage: &Stage, _: &[u8]) -> Result<(), String> {
                 drop(scene.tend());
                 scene.instances[0].start("");
             }
-            scene.watch_for(Duration::from_secs(4), 14);
+            restarting(scene, Duration::from_secs(4));
             gate.always(None);
+            restarting(scene, Duration::from_secs(2));
             scene.monitor.wait_for_recovery(CAUGHT_UP)?;
         }
         Ok(())
     })
+}
+
+/// Who starts without the registry ends and says so; a supervisor starts it again. Who was there before goes on.
+fn restarting(scene: &mut Scene<'_>, time: Duration) {
+    let began = Instant::now();
+    while began.elapsed() < time {
+        for ended in scene.tend() {
+            let said = scene.instances[ended.instance].last_said();
+            if ended.instance != 0 || ended.status.code() != Some(1) || !said.contains("the schema registry is unavailable") {
+                scene.ledger.broken(14, format!("{} ended ({})\n{said}", scene.instances[ended.instance].name, ended.status));
+            }
+            nap(Duration::from_millis(500));
+            scene.instances[ended.instance].start("");
+        }
+        nap(Duration::from_millis(10));
+    }
 }
 
 /// An input without any order: written twice, out of order, from clocks that are wrong, with many tombstones; and kills on top.

@@ -73,7 +73,7 @@ impl Opening<'_> {
         let mut starts = Vec::with_capacity(changelogs.len());
         for log in changelogs {
             let extent = Extent { changelog: &log.partition, low: log.low, end: log.end };
-            starts.push(restore::start_of(&stores, log.store, extent, true, self.now, || Ok(log.kept))?);
+            starts.push(restore::start_of(&stores, log.store, extent, Some(Offset(0)), self.now, || Ok(log.kept))?);
         }
         stores.set_epoch(life);
         stores.tell_time(self.now);
