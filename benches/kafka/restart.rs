@@ -36,7 +36,7 @@ pub(crate) fn measure(keys: u64) {
     println!("{keys} keys in {PARTITIONS} partitions, {RATE} observations a second");
 
     let outputs = Outputs::watch(&application);
-    let feeder = Feeder::start(&application, keys);
+    let feeder = Feeder::start(&application, keys, 0);
     let one = start(&application, "one");
     outputs.wait_for_all(Instant::now());
     let killed = kill_in_a_transaction(&application, one);
@@ -80,19 +80,24 @@ impl Drop for Running {
     }
 }
 
-/// Kills when a transaction is open: records beyond the last stable offset of the changes.
-fn kill_in_a_transaction(application: &Application, running: Running) -> Instant {
+/// Whether the changes of a partition have records beyond the last stable offset.
+pub(crate) fn open_transactions(application: &Application) -> impl Fn(i32) -> bool {
     let topic = application.topic("changes");
     let consumer = |level: &str| -> BaseConsumer { application.client().set("isolation.level", level).create().unwrap() };
     let (stable, all) = (consumer("read_committed"), consumer("read_uncommitted"));
-    let open = |partition: i32| {
+    move |partition| {
         let end = |consumer: &BaseConsumer| consumer.fetch_watermarks(&topic, partition, Duration::from_secs(5)).unwrap().1;
         end(&all) > end(&stable)
-    };
-    wait_until("a transaction is open", || (0..PARTITIONS).any(open));
+    }
+}
+
+/// Kills when a transaction is open: records beyond the last stable offset of the changes.
+fn kill_in_a_transaction(application: &Application, running: Running) -> Instant {
+    let open = open_transactions(application);
+    wait_until("a transaction is open", || (0..PARTITIONS).any(&open));
     let killed = Instant::now();
     drop(running);
-    assert!((0..PARTITIONS).any(open), "the transaction was committed before the kill");
+    assert!((0..PARTITIONS).any(&open), "the transaction was committed before the kill");
     killed
 }
 
@@ -130,7 +135,8 @@ pub(crate) struct Feeder {
 }
 
 impl Feeder {
-    pub(crate) fn start(application: &Application, keys: u64) -> Self {
+    /// The observations after the first `keys` and `from` more.
+    pub(crate) fn start(application: &Application, keys: u64, from: u64) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let (client, input, schema) = (application.client(), application.topic("videos"), application.schema());
         let stopped = Arc::clone(&stop);
@@ -148,7 +154,7 @@ impl Feeder {
                     producer.poll(Duration::ZERO);
                     std::thread::park_timeout(Duration::from_millis(1));
                 }
-                let index = keys + number;
+                let index = keys + from + number;
                 writer.write(index, keys, &mut value);
                 send(&producer, &input, &key(index, keys), &value, index);
             }

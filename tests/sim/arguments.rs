@@ -7,6 +7,7 @@ use clap::Parser;
 use tidewatch::streams::clock::{Clock, SystemClock};
 
 use crate::coverage;
+use crate::edges::command as edges;
 use crate::plan::Plan;
 use crate::run::{Total, run, run_many};
 use crate::shrink::{Kept, shrink};
@@ -51,6 +52,12 @@ pub(crate) struct Arguments {
     /// Ends after this time, however many seeds are left
     #[arg(long, value_name = "SECONDS")]
     seconds: Option<u64>,
+    /// Runs the sender instead, with a Telegram that answers from the seed
+    #[arg(long)]
+    edges: bool,
+    /// Runs so many simulated weeks of the poller instead, from --from on
+    #[arg(long, value_name = "N")]
+    weeks: Option<u64>,
     /// Ends at the first failure and does not make it smaller
     #[arg(long)]
     brief: bool,
@@ -99,15 +106,21 @@ struct Ignored {
 /// A test: its name, and what is wrong.
 type Test = (&'static str, fn(&Arguments) -> Vec<String>);
 
-const TESTS: [Test; 4] = [
+const TESTS: [Test; 7] = [
     ("every_promise_holds_whatever_fails", every_promise_holds),
     ("every_kind_of_fault_happens", every_kind_happens),
     ("one_seed_gives_one_trace", one_trace),
     ("without_the_guard_a_commit_that_is_sent_twice_does_damage", guard_is_needed),
+    ("the_sender_loses_nothing_and_repeats_only_what_is_unknown", |arguments| edges::sender_keeps_its_promises(arguments.jobs())),
+    ("one_seed_gives_one_trace_of_the_sender", |_| edges::one_trace()),
+    ("the_poller_keeps_within_its_quota_and_writes_what_was_there", |arguments| edges::poller_keeps_its_promises(arguments.jobs())),
 ];
 
 impl Arguments {
     pub(crate) fn run(&self) -> ExitCode {
+        if self.edges || self.weeks.is_some() {
+            return self.at_the_edges();
+        }
         if let Some(seed) = self.seed {
             return self.one(seed);
         }
@@ -115,6 +128,16 @@ impl Arguments {
             return self.many();
         }
         self.tests()
+    }
+
+    fn at_the_edges(&self) -> ExitCode {
+        let limit = self.seconds.map(Duration::from_secs);
+        let (run, count): (edges::Run, _) =
+            if let Some(weeks) = self.weeks { (edges::poller, weeks) } else { (edges::sender, self.seeds.unwrap_or(u64::MAX)) };
+        match self.seed {
+            Some(seed) => edges::one(run, seed),
+            None => edges::many(run, self.from, count, self.jobs(), limit),
+        }
     }
 
     fn jobs(&self) -> usize {

@@ -14,11 +14,14 @@ use crate::random::Random;
 use crate::real::PATIENCE;
 
 /// How many observations come at once, and how often.
-const BURST: u64 = 40;
+const BURST: u64 = 50;
 const EVERY: Duration = Duration::from_millis(500);
 
 /// So many videos there are.
-const VIDEOS: u64 = 2000;
+const VIDEOS: u64 = 4000;
+
+/// So long a title is, and another one each time: then write buffers are full within the warm-up, and what comes after is what stays.
+const TITLE_LENGTH: usize = 200;
 
 /// Counts what the brokers took.
 #[derive(Debug, Default)]
@@ -138,7 +141,7 @@ impl Videos {
         self.views[place] += i64::try_from(self.random.below(4)).unwrap();
         self.likes[place] += i64::from(self.random.below(400) == 0);
         let hidden = self.random.below(50) == 0;
-        self.row.values[0] = Value::String(format!("Video {number}"));
+        self.row.values[0] = Value::String(format!("{:.<TITLE_LENGTH$}", format!("Video {number} at {}", self.at)));
         self.row.values[1] = Value::Long(self.views[place]);
         self.row.values[2] = if hidden { Value::Null } else { Value::Long(self.likes[place]) };
         self.row.values[3] = Value::Long(self.views[place] / 100_000);

@@ -48,36 +48,6 @@ pub(crate) enum Kind {
     Unauthorized,
 }
 
-/// What the kinds are called where they are counted.
-pub(crate) const NAMES: [&str; 26] = [
-    "200",
-    "200 slowly",
-    "429 chat",
-    "429 all",
-    "429 header",
-    "500",
-    "502",
-    "504 taken",
-    "504 untaken",
-    "time-out taken",
-    "time-out untaken",
-    "no connection",
-    "reset taken",
-    "reset untaken",
-    "slow body",
-    "half a document",
-    "400 empty",
-    "400 markup",
-    "400 thread",
-    "400 unmodified",
-    "400 edit",
-    "403",
-    "400 chat",
-    "400 migrated",
-    "401",
-    "killed",
-];
-
 impl Kind {
     pub(crate) fn name(self) -> &'static str {
         match self {

@@ -1,11 +1,11 @@
 //! The sender in the simulation: processes that send for one outbox to a Telegram that answers from a seed, and die anywhere on a message's way.
 
 mod answers;
+pub(crate) mod command;
 mod events;
 mod oracle;
 pub(crate) mod poller;
 mod process;
-mod random;
 mod sent_log;
 mod telegram;
 mod time;
@@ -13,15 +13,15 @@ mod world;
 
 use std::collections::BTreeMap;
 
-use self::random::Random;
 use self::world::World;
+use crate::random::Random;
 
 const APPLICATION: &str = "app-sender";
 const OUTBOX: &str = "telegram_outbox";
 const DEAD_LETTERS: &str = "telegram_dead_letters";
 
 /// What came of a run.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Report {
     /// How often each fault was tried, and what it did.
     pub(crate) counts: BTreeMap<&'static str, u64>,
@@ -34,7 +34,7 @@ pub(crate) struct Report {
 /// One run.
 pub(crate) fn run(seed: u64) -> Report {
     let mut world = World::new(seed);
-    let mut plan = Random::new(seed, 3);
+    let mut plan = Random::of(seed, 3);
     let turns = plan.between(150, 500);
     let mut turn = 0;
     while turn < turns || !world.has_written_all() {
@@ -46,6 +46,7 @@ pub(crate) fn run(seed: u64) -> Report {
             world.disturb();
         }
         world.start();
+        world.evict_the_silent();
         let place = usize::try_from(plan.below(world.processes.len() as u64)).unwrap();
         world.step(place);
         let ms = match plan.below(100) {

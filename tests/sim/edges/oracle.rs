@@ -21,6 +21,7 @@ pub(crate) fn finish(world: &mut World) {
     let mut quiet = 0_u64;
     while !is_through(world) {
         world.start();
+        world.evict_the_silent();
         let mut busy = false;
         for place in 0..world.processes.len() {
             busy |= world.step(place);
@@ -161,6 +162,7 @@ fn judge_stores(world: &mut World) {
     world.common.time.pass(10_000);
     world.start();
     for _ in 0..200 {
+        world.evict_the_silent();
         for place in 0..world.processes.len() {
             world.step(place);
         }

@@ -13,12 +13,15 @@ use tidewatch::telegram::{Request, Tray};
 
 use super::answers::Kind;
 use super::events::Event;
-use super::random::Random;
 use super::sent_log::Committed;
 use super::time::Time;
+use crate::random::Random;
 
 /// A request waits so long for its answer.
 const TIMEOUT_MS: u64 = 10_000;
+
+/// Who stands still for longer may have lost its partitions, and begins nothing.
+const ALIVE_MS: u64 = 3_000;
 
 /// What a process knows of its request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,6 +94,8 @@ pub(crate) struct Book {
     /// When each process last asked, in all and for each chat.
     last: BTreeMap<(u64, String), u64>,
     lately: BTreeMap<u64, Vec<u64>>,
+    /// When each process had its last turn.
+    at_work: BTreeMap<u64, u64>,
     /// Events whose process died with their intent committed and their request not made.
     pub(crate) unmade: BTreeMap<usize, usize>,
     pub(crate) committed: Committed,
@@ -124,6 +129,7 @@ impl Telegram {
             told: BTreeMap::new(),
             last: BTreeMap::new(),
             lately: BTreeMap::new(),
+            at_work: BTreeMap::new(),
             unmade: BTreeMap::new(),
             committed,
             counts: BTreeMap::new(),
@@ -133,6 +139,12 @@ impl Telegram {
             rates,
         };
         Arc::new(Self { time, book: Mutex::new(book) })
+    }
+
+    /// A process is at work.
+    pub(crate) fn is_at_work(&self, session: u64) {
+        let now = self.time.passed_ms();
+        self.book.lock().at_work.insert(session, now);
     }
 
     /// A process begins to ask.
@@ -196,7 +208,15 @@ impl Telegram {
     /// The process has got partitions, in which these chats are.
     pub(crate) fn give(&self, session: u64, is_given: impl Fn(&str) -> bool) {
         let mut book = self.book.lock();
-        let Book { asks, events, due, .. } = &mut *book;
+        book.committed.refresh();
+        let Book { asks, events, due, committed, .. } = &mut *book;
+        for ask in asks.iter_mut().filter(|ask| ask.session != session && matches!(ask.fate, Fate::UnderWay | Fate::Heard)) {
+            let chat = &events[ask.event].chat;
+            // Its process does not know yet that it has lost the partition.
+            if is_given(chat) && committed.has_intent(chat, ask.session, ask.job) {
+                ask.fate = Fate::Lost;
+            }
+        }
         for (place, ask) in asks.iter_mut().enumerate().filter(|(_, ask)| ask.fate == Fate::Moved && is_given(&events[ask.event].chat)) {
             let is_open = due.values().any(|due| matches!(due, Due::Answer(of) if *of == place));
             ask.fate = match (ask.session == session, is_open) {
@@ -443,6 +463,10 @@ impl Book {
             }
         }
         self.judge_rate(session, to, now);
+        let still = now - self.at_work.get(&session).copied().unwrap_or(now);
+        if still > ALIVE_MS {
+            self.violation(format!("a request for event {event}, whose process has stood still for {still} ms"));
+        }
     }
 
     /// What came before it in its chat is through.

@@ -18,11 +18,14 @@ use tidewatch::telegram::Settings;
 
 use super::events::Event;
 use super::process::{Common, Hand, Life, POINTS, Point};
-use super::random::Random;
 use super::sent_log::Committed;
 use super::telegram::{Fate, Telegram};
 use super::time::Time;
 use super::{APPLICATION, DEAD_LETTERS, OUTBOX};
+use crate::random::Random;
+
+/// Whom its group does not hear of for so long is no member any more.
+const SESSION_MS: u64 = 10_000;
 
 /// Bytes that are no message.
 pub(crate) const POISON: &[u8] = b"no JSON";
@@ -38,6 +41,8 @@ pub(crate) struct Process {
     dies: Option<Moment>,
     /// It is not given a turn before this time, though its requests go on.
     stalls_until: u64,
+    /// When its group heard of it last.
+    heard_at: u64,
 }
 
 /// Where on a message's way a process dies.
@@ -77,9 +82,9 @@ fn of(count: u64) -> NonZeroU32 {
 
 impl World {
     pub(crate) fn new(seed: u64) -> Self {
-        let mut random = Random::new(seed, 1);
+        let mut random = Random::of(seed, 1);
         let partitions = i32::try_from(random.between(1, 3)).unwrap();
-        let log = LocalLog::in_memory();
+        let log = LocalLog::as_broker();
         for topic in [OUTBOX, DEAD_LETTERS] {
             log.admin().create_topic(topic, &TopicConfig::keep(partitions)).unwrap();
         }
@@ -104,7 +109,7 @@ impl World {
         };
         let time = Time::at(Timestamp(1_762_217_777_000));
         let committed = Committed::new(Arc::clone(&log), APPLICATION, partitions);
-        let telegram = Telegram::new(time.clone(), Random::new(seed, 2), committed, policies, rates);
+        let telegram = Telegram::new(time.clone(), Random::of(seed, 2), committed, policies, rates);
         telegram.book.lock().trouble = random.between(100, 500);
         let options = ProducerOptions {
             transactional_id: "writer".into(),
@@ -121,6 +126,7 @@ impl World {
             begins_at: 0,
             dies: None,
             stalls_until: 0,
+            heard_at: 0,
         });
         let processes = processes.collect();
         let shared: Arc<dyn Log> = Arc::<LocalLog>::clone(&log);
@@ -240,6 +246,8 @@ impl World {
             return false;
         }
         let Some(life) = &mut process.life else { return false };
+        process.heard_at = self.common.time.passed_ms();
+        self.common.telegram.is_at_work(life.session);
         let (before, sent) = (life.partitions.clone(), life.counted.get("sent_total").copied().unwrap_or(0));
         let ended = life.step();
         let (session, fired) = (life.session, life.hand.fired());
@@ -294,6 +302,26 @@ impl World {
             _ => {}
         }
         busy
+    }
+
+    /// The group gives the partitions of those that it has not heard of to others.
+    pub(crate) fn evict_the_silent(&mut self) {
+        let now = self.now();
+        for process in &mut self.processes {
+            if now < process.heard_at + SESSION_MS {
+                continue;
+            }
+            process.heard_at = now;
+            let instance = format!("{}-0", process.name);
+            let member = self.log.members(APPLICATION).into_iter().find(|(_, id)| id.as_deref() == Some(instance.as_str()));
+            if let Some((member, _)) = member
+                && self.log.evict(APPLICATION, &member)
+            {
+                let mut book = self.common.telegram.book.lock();
+                book.trace.push(format!("{now} the session of {} is over", process.name));
+                book.count(if process.life.is_some() { "zombie" } else { "session over" });
+            }
+        }
     }
 
     /// Those die that wait for a moment of their requests.
@@ -377,7 +405,7 @@ impl World {
             }
             15 => {
                 self.count("stalled");
-                self.processes[place].stalls_until = self.now() + self.random.between(1_000, 15_000);
+                self.processes[place].stalls_until = self.now() + self.random.between(1_000, 25_000);
             }
             16 => self.fence(place),
             17 => self.set_clock(),

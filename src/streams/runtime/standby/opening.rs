@@ -4,7 +4,6 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::super::layout;
 use super::super::restore::{self, Extent, Outcome};
 use super::super::stream_thread::Parts;
 use super::super::{Error, Result};
@@ -47,13 +46,6 @@ impl Opening<'_> {
             Ok(Changelog { store, partition, low, end, kept })
         };
         (0..self.subtopology.stores.len()).map(StoreId).map(changelog).collect()
-    }
-
-    /// The name that the owner has given to the life of the changelogs; none where it did not yet, or where nothing fits this topology.
-    pub(super) fn life(&self) -> Result<Option<String>> {
-        let Some(kept) = layout::read(&self.committed.metadata) else { return Ok(None) };
-        kept.check(self.id, self.subtopology, self.partitions())?;
-        Ok(kept.epoch().map(str::to_owned))
     }
 
     /// Opens the stores, wiped where they may not be believed, and says where to begin with each changelog.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::super::layout;
 use super::super::restore::{self, Outcome};
 use super::super::stream_thread::Parts;
 use super::super::{Error, Result};
@@ -213,9 +214,9 @@ impl StandbyReader {
         let source = TopicPartition::new(Arc::clone(&subtopology.topic), id.partition);
         let committed = consumer.committed(std::slice::from_ref(&source), patience)?.into_iter().next().flatten();
         let committed = committed.ok_or_else(|| waits("nothing is committed yet"))?;
-        let opening = Opening { parts: &self.parts, id, subtopology, committed: &committed, now };
         // Rows without it would be taken for rows of whatever life there is when they are found.
-        let life = opening.life()?.ok_or_else(|| waits("its owner has not yet named the life of its changelogs"))?;
+        let life = life_of(&committed).ok_or_else(|| waits("its owner has not yet named the life of its changelogs"))?;
+        let opening = Opening { parts: &self.parts, id, subtopology, committed: &committed, now };
         let changelogs = opening.changelogs(&*self.admin)?;
         let mut starts = Vec::new();
         let open = || {
@@ -330,11 +331,9 @@ impl StandbyReader {
         let sources: Vec<_> =
             followed.iter().map(|(id, subtopology)| TopicPartition::new(Arc::clone(&subtopology.topic), id.partition)).collect();
         let committed = consumer.committed(&sources, patience)?;
-        for ((&id, subtopology), committed) in followed.iter().zip(committed) {
-            let committed = committed.unwrap_or_else(|| Committed { offset: Offset(0), metadata: Arc::from("") });
-            let opening = Opening { parts: &self.parts, id, subtopology, committed: &committed, now: self.parts.clock.now() };
+        for (&id, committed) in followed.keys().zip(committed) {
             // Where it has no name, its owner is about to give it one.
-            let Ok(Some(life)) = opening.life() else { continue };
+            let Some(life) = committed.as_ref().and_then(life_of) else { continue };
             if self.parts.shared.standbys.with(id, |task| task.life != life) == Some(true) {
                 tracing::info!(task = %id, "the changelogs of a standby task have begun a new life");
                 self.parts.shared.standbys.forget(id);
@@ -381,4 +380,9 @@ impl StandbyReader {
         standbys.extend(free.map(|(id, aside)| (*id, StandbyStatus { waiting: Some(aside.cause.clone()), ..StandbyStatus::default() })));
         self.parts.shared.status.lock().standbys = standbys;
     }
+}
+
+/// The name that the owner has given to the life of the changelogs; none where it did not yet.
+fn life_of(committed: &Committed) -> Option<String> {
+    layout::read(&committed.metadata)?.epoch().map(str::to_owned)
 }

@@ -21,7 +21,7 @@ use self::clock::Passing;
 use self::youtube::{LIST, Video, World, YouTube, day, moment};
 use super::Report;
 use super::process::Hand;
-use super::random::Random;
+use crate::random::Random;
 
 const TOPIC: &str = "youtube_videos";
 const MINUTE: Duration = Duration::from_secs(60);
@@ -68,12 +68,12 @@ pub(crate) fn run(seed: u64, days: u64) -> Report {
 
 impl Scene {
     fn new(seed: u64) -> Self {
-        let mut random = Random::new(seed, 11);
+        let mut random = Random::of(seed, 11);
         let clock = Passing::at(moment(STARTS[usize::try_from(seed % 4).unwrap()]));
         let log = LocalLog::in_memory();
         log.admin().create_topic(TOPIC, &TopicConfig::keep(1)).unwrap();
         let registry = EmbeddedRegistry::open(Arc::<LocalLog>::clone(&log), Arc::new(clock.clone())).unwrap();
-        let mut world = World::new(Random::new(seed, 12));
+        let mut world = World::new(Random::of(seed, 12));
         world.trouble = random.below(60);
         for number in 0..random.between(3, 130) {
             world.videos.insert(format!("video{number:06}"), video(clock.now().0));

@@ -12,8 +12,8 @@ use serde_json::{Value, json};
 use tidewatch::streams::clock::Clock as _;
 
 use super::super::process::Hand;
-use super::super::random::Random;
 use super::clock::Passing;
+use crate::random::Random;
 
 pub(super) const LIST: &str = "PLsimulated";
 
