@@ -147,11 +147,6 @@ impl Cluster {
             nap(Duration::from_millis(200));
         }
     }
-
-    /// The process ids of the brokers that run.
-    pub(crate) fn process_ids(&self) -> Vec<u32> {
-        self.nodes.iter().filter_map(|node| node.process.as_ref().map(Process::id)).collect()
-    }
 }
 
 impl Node {

@@ -49,6 +49,8 @@ pub(crate) struct Instance {
     /// Where in the log the present run begins.
     log_begins: usize,
     pub(crate) started: Instant,
+    /// A command that runs it in surroundings of its own, such as with a small disk.
+    pub(crate) within: Vec<OsString>,
     folder: tempfile::TempDir,
 }
 
@@ -57,7 +59,7 @@ impl Instance {
         let folder = tempfile::Builder::new().prefix("tidewatch-fire-instance-").tempdir().unwrap();
         fs::write(folder.path().join("topology.toml"), &surroundings.topology).unwrap();
         let (name, surroundings) = (name.to_owned(), surroundings.clone());
-        Self { process: None, name, surroundings, seen_bytes: 0, log_begins: 0, started: Instant::now(), folder }
+        Self { process: None, name, surroundings, seen_bytes: 0, log_begins: 0, started: Instant::now(), within: Vec::new(), folder }
     }
 
     /// What brokers call it.
@@ -95,7 +97,8 @@ impl Instance {
     /// The same with more arguments.
     pub(crate) fn start_with(&mut self, faults: &str, more: &[&str]) {
         assert!(self.process.is_none(), "{} runs already", self.name);
-        let mut command = vec![self.surroundings.binary.clone().into()];
+        let mut command = self.within.clone();
+        command.push(self.surroundings.binary.clone().into());
         command.extend(self.arguments(&[&["run", "--only", "topology", "--log", "json"], more].concat()));
         let diary = self.diary().display().to_string();
         let environment = [
@@ -111,8 +114,11 @@ impl Instance {
 
     /// Runs another command of the binary to its end, as this instance; its output.
     pub(crate) fn command(&self, arguments: &[&str]) -> std::process::Output {
-        let mut command = Command::new(&self.surroundings.binary);
-        command.args(self.arguments(arguments)).env("TELEGRAM_CHAT_ID", crate::scene::CHAT).env("INSTANCE", &self.name);
+        let mut words = self.within.clone();
+        words.push(self.surroundings.binary.clone().into());
+        words.extend(self.arguments(arguments));
+        let mut command = Command::new(&words[0]);
+        command.args(&words[1..]).env("TELEGRAM_CHAT_ID", crate::scene::CHAT).env("INSTANCE", &self.name);
         command.stdin(Stdio::null()).output().unwrap()
     }
 

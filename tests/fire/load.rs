@@ -28,11 +28,13 @@ pub(crate) struct Look {
     pub(crate) out_of_order: u64,
     /// Of a thousand records, how many are written twice.
     pub(crate) twice: u64,
+    /// How much longer titles are than they have to be.
+    pub(crate) padding: usize,
 }
 
 impl Default for Look {
     fn default() -> Self {
-        Self { rate: 300, keys: 400, tombstones: 5, out_of_order: 0, twice: 0 }
+        Self { rate: 300, keys: 400, tombstones: 5, out_of_order: 0, twice: 0, padding: 0 }
     }
 }
 
@@ -182,8 +184,9 @@ impl Source {
         self.last = now_ms().max(self.last + 1);
         self.timestamp = self.last;
         if self.random.below(1000) < self.shape.out_of_order {
-            let back = i64::try_from(self.random.below(90_000_000)).unwrap();
-            self.timestamp = if self.random.below(4) == 0 { self.last + back } else { (self.last - back).max(1) };
+            // Brokers refuse what is more than an hour ahead.
+            let off = i64::try_from(self.random.below(90_000_000)).unwrap();
+            self.timestamp = if self.random.below(4) == 0 { self.last + off % 3_000_000 } else { (self.last - off).max(1) };
         }
         if self.random.below(1000) < self.shape.tombstones {
             self.value = None;
@@ -193,7 +196,7 @@ impl Source {
         // Some observations say nothing new, some fall back, a few counts are hidden.
         *views = (*views + i64::try_from(self.random.below(300)).unwrap() - 90).max(0);
         let count = |random: &mut Random, per: i64| if random.below(20) == 0 { Value::Null } else { Value::Long(*views / per) };
-        let title = format!("Video {number}, part {}", *views / 50_000);
+        let title = format!("Video {number}, part {}{}", *views / 50_000, "-".repeat(self.shape.padding));
         self.row.values[0] = if self.random.below(50) == 0 { Value::Null } else { Value::String(title) };
         self.row.values[1] = count(&mut self.random, 1);
         self.row.values[2] = count(&mut self.random, 20);

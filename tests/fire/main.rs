@@ -29,9 +29,13 @@ use std::process::ExitCode;
 use std::sync::Mutex;
 
 use cluster::Cluster;
+use faults::Play;
 use real::registry::Registry;
 use results::Results;
 use scene::Stage;
+
+const USAGE: &str =
+    "--long, --fault N,..., --seed S; --table prints what came out; --mutant NAME --binary FILE expects that the verifier finds something";
 
 /// What the command line says.
 #[derive(Debug)]
@@ -39,22 +43,36 @@ struct Arguments {
     long: bool,
     faults: Vec<u8>,
     seed: u64,
+    table: bool,
+    /// The name of a broken engine, which must be found out.
+    mutant: Option<String>,
+    binary: PathBuf,
 }
 
 impl Arguments {
     fn read() -> Result<Self, String> {
-        let mut arguments = Self { long: false, faults: (1..=20).collect(), seed: 1 };
+        let mut arguments = Self {
+            long: false,
+            faults: (1..=20).collect(),
+            seed: 1,
+            table: false,
+            mutant: None,
+            binary: PathBuf::from(env!("CARGO_BIN_EXE_tidewatch")),
+        };
         let mut given = std::env::args().skip(1);
         while let Some(argument) = given.next() {
             let mut value = || given.next().ok_or_else(|| format!("{argument} needs a value"));
             match argument.as_str() {
                 "--long" => arguments.long = true,
+                "--table" => arguments.table = true,
+                "--mutant" => arguments.mutant = Some(value()?),
+                "--binary" => arguments.binary = PathBuf::from(value()?),
                 "--fault" => {
                     let number = |text: &str| text.parse().map_err(|_| format!("{text:?} is no fault"));
                     arguments.faults = value()?.split(',').map(number).collect::<Result<_, String>>()?;
                 }
                 "--seed" => arguments.seed = value()?.parse().map_err(|_| "a seed is a number".to_owned())?,
-                other => return Err(format!("unknown argument {other}; there are --long, --fault N,..., --seed S")),
+                other => return Err(format!("unknown argument {other}; there are {USAGE}")),
             }
         }
         Ok(arguments)
@@ -75,6 +93,11 @@ fn main() -> ExitCode {
 /// Plays what was asked for; whether all of it was green.
 fn run(arguments: &Arguments) -> Result<bool, String> {
     let output = target_directory().join("fire");
+    let name = arguments.mutant.as_ref().map_or_else(|| "results.jsonl".to_owned(), |mutant| format!("mutant-{mutant}.jsonl"));
+    if arguments.table {
+        println!("{}", results::table(&Results::read_all(&output)?));
+        return Ok(true);
+    }
     println!("seed {}, {} run", arguments.seed, if arguments.long { "long" } else { "short" });
     let cluster = Cluster::start()?;
     let registry = Registry::start().ok_or("there is no registry")?;
@@ -85,24 +108,30 @@ fn run(arguments: &Arguments) -> Result<bool, String> {
         through_proxy: cluster.through_proxy(),
         cluster: Mutex::new(cluster),
         registry,
-        binary: PathBuf::from(env!("CARGO_BIN_EXE_tidewatch")),
+        binary: arguments.binary.clone(),
+        mutant: arguments.mutant.clone(),
         long: arguments.long,
         seed: arguments.seed,
-        results: Results::new(output.join("results.jsonl")),
+        results: Results::new(output.join(name)),
         kept: output,
     };
-    let mut complete = true;
-    for play in faults::PLAYS {
+    let play = |play: &Play| {
         let wanted: Vec<u8> = play.faults.iter().copied().filter(|fault| arguments.faults.contains(fault)).collect();
         if wanted.is_empty() {
-            continue;
+            return true;
         }
         println!("{}: faults {wanted:?}", play.name);
-        if let Err(error) = (play.run)(&stage, &wanted) {
-            println!("  {} broke off: {error}", play.name);
-            complete = false;
+        let outcome = (play.run)(&stage, &wanted);
+        if let Err(error) = &outcome {
+            println!("  {} BROKE OFF: {error}", play.name);
         }
-    }
+        outcome.is_ok()
+    };
+    let in_lanes = std::thread::scope(|scope| {
+        let lanes: Vec<_> = faults::LANES.iter().map(|lane| scope.spawn(|| lane.iter().map(play).filter(|done| !done).count())).collect();
+        lanes.into_iter().map(|lane| lane.join().unwrap_or(1)).sum::<usize>()
+    });
+    let complete = in_lanes + faults::ALONE.iter().map(play).filter(|done| !done).count() == 0;
     let rows = stage.results.rows();
     let red = rows.iter().filter(|row| !row.is_green()).count();
     println!("{} rows, {red} red", rows.len());

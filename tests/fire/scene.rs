@@ -45,6 +45,8 @@ pub(crate) struct Stage {
     pub(crate) through_proxy: String,
     pub(crate) registry: Registry,
     pub(crate) binary: PathBuf,
+    /// The name of a broken engine, which must be found out.
+    pub(crate) mutant: Option<String>,
     pub(crate) long: bool,
     pub(crate) seed: u64,
     pub(crate) results: Results,
@@ -65,11 +67,24 @@ pub(crate) struct Settings {
     pub(crate) spec: Value,
     /// Of the kills, how many of a hundred have to meet an open transaction.
     pub(crate) open_percent: u32,
+    /// Whether somebody reads along.
+    pub(crate) follow: bool,
+    /// Whether the verifier must find something: a control, in which a guard is off.
+    pub(crate) breaks: bool,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { instances: 3, look: Look::default(), engine: String::new(), registry: None, spec: json!({}), open_percent: 0 }
+        Self {
+            instances: 3,
+            look: Look::default(),
+            engine: String::new(),
+            registry: None,
+            spec: json!({}),
+            open_percent: 0,
+            follow: true,
+            breaks: false,
+        }
     }
 }
 
@@ -109,7 +124,7 @@ pub(crate) struct Scene<'s> {
 
 impl<'s> Scene<'s> {
     /// Sets an application up, and begins with the load. No instance runs yet.
-    pub(crate) fn open(stage: &'s Stage, name: &'static str, settings: Settings) -> Result<Self, String> {
+    fn open(stage: &'s Stage, name: &'static str, settings: Settings) -> Result<Self, String> {
         let began = Instant::now();
         let id = unique(&format!("fire-{name}"));
         let registry = settings.registry.clone().unwrap_or_else(|| stage.registry.url());
@@ -136,8 +151,28 @@ impl<'s> Scene<'s> {
         let mut scene =
             Self { stage, name, id, surroundings, instances, ordered, load, monitor, ledger, settings, follower: None, began, folder };
         scene.write_spec(&[]);
-        scene.follow()?;
+        if scene.settings.follow {
+            scene.follow()?;
+        }
         Ok(scene)
+    }
+
+    /// A whole scene: `body` is what happens in it. Whatever that comes to, there is a judgement.
+    pub(crate) fn play(
+        stage: &'s Stage,
+        name: &'static str,
+        settings: Settings,
+        body: impl FnOnce(&mut Self) -> Result<(), String>,
+    ) -> Result<(), String> {
+        let mut scene = Self::open(stage, name, settings)?;
+        if let Err(error) = body(&mut scene) {
+            let said: String = scene.instances.iter().map(|instance| format!("    {}:\n{}", instance.name, instance.last_said())).collect();
+            scene.whose_fault(&format!("broke off: {error}\n{said}"));
+            scene.instances.iter_mut().for_each(|instance| instance.signal("CONT"));
+            drop(scene.tend());
+            drop(scene.start_all());
+        }
+        scene.finish()
     }
 
     pub(crate) fn topic(&self, name: &str) -> String {
@@ -229,17 +264,20 @@ impl<'s> Scene<'s> {
     }
 
     /// Ends the scene: quiet, caught up, stopped, exported, verified. The rows of its faults go to the results.
-    pub(crate) fn finish(mut self) -> Result<(), String> {
+    fn finish(mut self) -> Result<(), String> {
         let outcome = self.wind_up();
         let (recoveries, regressions) = self.monitor.finish();
         let verdict = match &outcome {
             Ok(verdict) => verdict.clone(),
             Err(error) => json!({ "ok": false, "error": error }),
         };
-        let mut green = verdict["ok"] == true && regressions.is_empty();
+        let breaks = self.settings.breaks || self.stage.mutant.is_some();
+        let mut green = verdict["ok"] == !breaks && (breaks || regressions.is_empty());
+        let name = self.stage.mutant.as_deref().unwrap_or(self.name);
         for (fault, count) in &self.ledger.counts {
             let slowest = recoveries.iter().filter(|recovery| recovery.fault == *fault).map(|recovery| recovery.took).max();
-            let mut row = Row::new(*fault, self.name, count, slowest, &verdict, self.stage.seed);
+            let mut row = Row::new(*fault, name, count, slowest, &verdict, self.stage.seed);
+            row.breaks = breaks;
             row.broken.extend(regressions.iter().cloned());
             green &= row.is_green();
             println!("  {}", row.line());
@@ -359,7 +397,7 @@ impl<'s> Scene<'s> {
             },
             "latest": { "store": "changes", "changelog": self.changelog("changes"), "watch": ["title", "views", "likes", "comments"] },
             "rules": [rule("likes"), rule("comments"), views],
-            "follow": self.folder.path().join("seen.jsonl"),
+            "follow": self.settings.follow.then(|| self.folder.path().join("seen.jsonl")),
             "exports": exports,
             "faults": {
                 "planned": self.ledger.planned, "log": self.ledger.path(), "open_at_kills_percent": self.settings.open_percent,

@@ -17,6 +17,7 @@ use rustix::process::{Signal, getpid, kill_process};
 
 use crate::streams::log::{Log, Polled};
 use crate::streams::runtime::StateBackend;
+use crate::streams::task::ERROR_HEADERS;
 use crate::streams::testing::interposed::{Call, Client, Fault, InterposedBackend, InterposedLog, Interposer};
 use plan::{Deed, Plan, Point};
 
@@ -55,6 +56,8 @@ struct Counts {
     reached: HashMap<Point, u64>,
     /// The transactional ids with an open transaction.
     open: HashSet<Arc<str>>,
+    /// Whether a dead letter was sent since offsets were.
+    letter: bool,
 }
 
 /// Counts what happens, and does what is planned.
@@ -158,7 +161,12 @@ impl Interposer for Faults {
             (Client::Reader, Call::Poll(Some((Polled::Records, _)))) => Point::Restoring,
             (_, Call::Poll(Some((Polled::Revoked(_), _)))) => Point::Revoked,
             (_, Call::Poll(Some((Polled::Assigned(partitions), _)))) if !partitions.is_empty() => Point::Assigned,
-            (_, Call::Send(_)) => Point::Sent,
+            (_, Call::Send(record)) => {
+                if record.headers.iter().any(|(name, _)| name.starts_with(ERROR_HEADERS)) {
+                    self.counts.lock().letter = true;
+                }
+                Point::Sent
+            }
             (_, Call::Flush) => Point::Flushed,
             (_, Call::SendOffsets) => Point::OffsetsSent,
             (_, Call::Commit) => Point::Committed,
@@ -166,6 +174,9 @@ impl Interposer for Faults {
             _ => return Ok(()),
         };
         self.reach(point);
+        if point == Point::OffsetsSent && std::mem::take(&mut self.counts.lock().letter) {
+            self.reach(Point::LetterAndOffsetsSent);
+        }
         Ok(())
     }
 }

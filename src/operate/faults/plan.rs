@@ -24,6 +24,8 @@ pub(super) enum Point {
     Flushed,
     /// The offsets are in the transaction.
     OffsetsSent,
+    /// The same, of a transaction with a dead letter.
+    LetterAndOffsetsSent,
     /// The commit is about to go out; with a delay it is under way.
     Committing,
     /// The commit was answered, no store knows of it.
@@ -43,7 +45,7 @@ pub(super) enum Point {
 }
 
 impl Point {
-    const ALL: [(&str, Self); 13] = [
+    const ALL: [(&str, Self); 14] = [
         ("K1", Self::Polled),
         ("K2", Self::Sent),
         ("K3", Self::Produced),
@@ -56,6 +58,7 @@ impl Point {
         ("K10", Self::Restoring),
         ("K11", Self::Revoked),
         ("K12", Self::Assigned),
+        ("LETTER", Self::LetterAndOffsetsSent),
         ("ANY", Self::Any),
     ];
 
@@ -69,7 +72,7 @@ impl FromStr for Point {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let found = Self::ALL.iter().find(|(name, _)| *name == text);
-        found.map(|(_, point)| *point).ok_or_else(|| format!("there is no point {text:?}: K1 to K12, ANY"))
+        found.map(|(_, point)| *point).ok_or_else(|| format!("there is no point {text:?}: K1 to K12, LETTER, ANY"))
     }
 }
 

@@ -38,26 +38,27 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub(crate) fn play(stage: &Stage, wanted: &[u8]) -> Result<(), String> {
     let column = usize::from(stage.long);
     let mut random = Random::seeded(stage.seed);
-    let mut scene = Scene::open(stage, "kills", Settings { open_percent: 80, ..Settings::default() })?;
-    scene.instances[2].start_with("", &["--leave-on-stop"]);
-    if wanted.contains(&1) {
-        killed(&mut scene, &mut random, ROUNDS[column])?;
-        for _ in 0..REVOKED[column] {
-            killed_at_revoke(&mut scene)?;
+    Scene::play(stage, "kills", Settings { open_percent: 80, ..Settings::default() }, |scene| {
+        scene.instances[2].start_with("", &["--leave-on-stop"]);
+        if wanted.contains(&1) {
+            killed(scene, &mut random, ROUNDS[column])?;
+            for _ in 0..REVOKED[column] {
+                killed_at_revoke(scene)?;
+            }
         }
-    }
-    scene.start_all()?;
-    if wanted.contains(&2) {
-        for _ in 0..ALL_AT_ONCE[column] {
-            all_at_once(&mut scene, &mut random)?;
+        scene.start_all()?;
+        if wanted.contains(&2) {
+            for _ in 0..ALL_AT_ONCE[column] {
+                all_at_once(scene, &mut random)?;
+            }
         }
-    }
-    if wanted.contains(&3) {
-        for number in 0..STOPS[column] {
-            stopped(&mut scene, number % 2)?;
+        if wanted.contains(&3) {
+            for number in 0..STOPS[column] {
+                stopped(scene, number % 2)?;
+            }
         }
-    }
-    scene.finish()
+        Ok(())
+    })
 }
 
 /// What one victim is to die of.

@@ -73,13 +73,13 @@ impl Link {
             match deed {
                 Deed::Refuse(code) => {
                     let answer = wire::refusal(&request, code).ok_or_else(|| io::Error::other("there is no such refusal"))?;
-                    drop(tell.send(Told::Met));
+                    tell.send(Told::Met).unwrap_or_default();
                     (&self.client).write_all(&answer)?;
                 }
                 Deed::Late => {
                     self.expect(&request, deed, &tell);
                     self.client.shutdown(Shutdown::Both)?;
-                    drop(tell.send(Told::Met));
+                    tell.send(Told::Met).unwrap_or_default();
                     self.wait_for_release(order.number);
                     (&self.upstream).write_all(&frame)?;
                     return Ok(true);
@@ -87,7 +87,7 @@ impl Link {
                 Deed::KeepAnswer | Deed::LoseAnswer | Deed::Falsify(_) => {
                     self.expect(&request, deed, &tell);
                     (&self.upstream).write_all(&frame)?;
-                    drop(tell.send(Told::Met));
+                    tell.send(Told::Met).unwrap_or_default();
                 }
             }
         }
@@ -110,7 +110,7 @@ impl Link {
                 (&self.client).write_all(&frame)?;
                 continue;
             };
-            drop(tell.send(Told::Answered(wire::error_of(&frame, api, version))));
+            tell.send(Told::Answered(wire::error_of(&frame, api, version))).unwrap_or_default();
             match deed {
                 Deed::KeepAnswer | Deed::Refuse(_) => {}
                 Deed::LoseAnswer | Deed::Late => return Ok(()),

@@ -114,7 +114,10 @@ class Oracle:
             return True
         if record.value is None:
             return False
-        return any(text in (record.value.get(name) or "") for name, text in self.spec.poison)
+        def meets(name, text):
+            return record.key == text.encode() if name is None else text in (record.value.get(name) or "")
+
+        return any(meets(name, text) for name, text in self.spec.poison)
 
     def removed(self, record, before):
         values = {name: before.fields[name][0][0] if name in before.fields else None for name in self.spec.latest.watch}

@@ -96,6 +96,12 @@ def made(kind, table, where, **more):
         raise SpecError(f"{where}: {error}") from error
 
 
+def poisoned(rule):
+    """A field and what it contains; or no field, and the key itself."""
+    take(rule, ["key"] if "key" in rule else ["field", "contains"], "poison")
+    return (None, rule["key"]) if "key" in rule else (rule["field"], rule["contains"])
+
+
 def parse(table):
     keys = ["application", "group", "registry", "topics", "formats", "latest", "rules", "poison", "follow", "exports", "faults", "quiet_seconds"]
     take(table, keys, "the specification")
@@ -115,7 +121,7 @@ def parse(table):
             rules=rules,
             registry=table.get("registry"),
             formats=take(table.get("formats", {}), ["input", "changes", "outbox"], "formats"),
-            poison=tuple((take(rule, ["field", "contains"], "poison")["field"], rule["contains"]) for rule in table.get("poison", [])),
+            poison=tuple(poisoned(rule) for rule in table.get("poison", [])),
             follow=table.get("follow"),
             exports=tuple(table.get("exports", [])),
             faults=faults and made(Faults, faults, "faults", planned=tuple(faults["planned"])),

@@ -81,6 +81,9 @@ class TheOracle(unittest.TestCase):
         bad = oracle.Bad("torn")
         made = fold([video("A", 1, 1), bad, video("poison", 1, 2), video("A", 1, 1)], table=table)
         self.assertEqual((made.letters, made.changes), ({(0, 1), (0, 2)}, []))
+        by_key = spec(poison=[{"key": "panics"}])
+        self.assertEqual(fold([video("A"), video("B")], table=by_key, key=b"panics").letters, {(0, 0), (0, 1)})
+        self.assertEqual(fold([video("panics"), video("B")], table=by_key).letters, set())
         self.assertEqual(fold([video("A")], key=None).letters, {(0, 0)})
         self.assertEqual(fold([video("A")], key=b"\xff").letters, {(0, 0)})
 

@@ -320,12 +320,15 @@ impl Consumer for KafkaConsumer {
         }
         self.begin(partition, offset)?;
         self.assigned.push(Assigned { partition: partition.clone(), position: offset, paused: false });
-        // librdkafka knows of a pause for as long as it knows the partition, also when that was given up and is given back.
-        self.resume(partition)
+        Ok(())
     }
 
     fn unassign(&mut self, partition: &TopicPartition) -> Result<()> {
         self.drop_held(partition);
+        if self.entry(partition).is_some_and(|assigned| assigned.paused) {
+            // librdkafka keeps a pause beyond the assignment: taken up again, the partition would never be read.
+            self.resume(partition)?;
+        }
         let known = self.assigned.len();
         self.assigned.retain(|assigned| assigned.partition != *partition);
         if self.kept.remove(partition) {
