@@ -186,7 +186,7 @@ fn killed_at_revoke(scene: &mut Scene<'_>) -> Result<(), String> {
             let ended = scene.tend();
             let fired = ended.iter().any(|ended| ended.ordered.as_ref().is_some_and(|ordered| ordered.fired));
             if fired {
-                scene.ordered.iter_mut().for_each(|ordered| *ordered = None);
+                scene.ordered.fill(None);
                 // The other one is relieved of its order.
                 for place in 0..2 {
                     scene.instances[place].stop("TERM");
@@ -203,7 +203,7 @@ fn killed_at_revoke(scene: &mut Scene<'_>) -> Result<(), String> {
             nap(Duration::from_millis(10));
         }
     }
-    scene.ordered.iter_mut().for_each(|ordered| *ordered = None);
+    scene.ordered.fill(None);
     scene.ledger.broken(1, "nobody was asked for a partition");
     Ok(())
 }

@@ -82,7 +82,9 @@ pub(crate) fn poison(stage: &Stage, wanted: &[u8]) -> Result<(), String> {
     let settings = Settings { instances: 2, spec, ..Settings::default() };
     Scene::play(stage, "poison", settings, |scene| {
         let plan = format!("panic={PANICS}");
-        scene.instances.iter_mut().for_each(|instance| instance.start(&plan));
+        for instance in &mut scene.instances {
+            instance.start(&plan);
+        }
         scene.wait_until_running()?;
         let id = stage
             .registry
@@ -186,7 +188,11 @@ pub(crate) fn registry(stage: &Stage, _: &[u8]) -> Result<(), String> {
             restarting(scene, Duration::from_secs(4));
             gate.always(None);
             restarting(scene, Duration::from_secs(2));
-            scene.monitor.wait_for_recovery(CAUGHT_UP)?;
+            let began = Instant::now();
+            while scene.monitor.wait_for_recovery(Duration::from_millis(50)).is_err() && began.elapsed() < CAUGHT_UP {
+                restarting(scene, Duration::from_millis(50));
+            }
+            scene.monitor.wait_for_recovery(Duration::ZERO)?;
         }
         Ok(())
     })
