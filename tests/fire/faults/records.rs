@@ -60,12 +60,13 @@ fn long(value: i64, into: &mut Vec<u8>) {
 /// Fields of the shipped schema behind the four that are given here.
 const REST: usize = 7;
 
+/// Gives each record that is written beside the load a time that no other of its key has.
+static LATER: AtomicU64 = AtomicU64::new(0);
+
 /// Writes a record beside the load.
 fn write<K: ToBytes + ?Sized>(scene: &Scene<'_>, key: Option<&K>, value: &[u8]) -> Result<(), String> {
     let producer: BaseProducer =
         scene.stage.client.clone().set("partitioner", "murmur2_random").create().map_err(|error| error.to_string())?;
-    // A time that no other record of its key has.
-    static LATER: AtomicU64 = AtomicU64::new(0);
     let time = now_ms() + 1_800_000 + i64::try_from(LATER.fetch_add(1, Ordering::Relaxed)).unwrap();
     let topic = scene.topic("youtube_videos");
     let mut record = BaseRecord::to(&topic).payload(value).timestamp(time);
