@@ -104,7 +104,9 @@ impl Cluster {
                 process.signal("KILL");
             }
         }
-        self.nodes.iter_mut().for_each(|node| drop(node.process.take()));
+        for node in &mut self.nodes {
+            drop(node.process.take());
+        }
     }
 
     /// Starts those that do not run, and waits until all know each other.
@@ -166,7 +168,9 @@ impl Node {
 
     fn command(&self, class: &str) -> Vec<OsString> {
         let mut command = java_command(&self.lib, self.folder.path(), class);
-        command.iter_mut().filter(|argument| argument.to_string_lossy().starts_with("-Xmx")).for_each(|heap| *heap = HEAP.into());
+        for heap in command.iter_mut().filter(|argument| argument.to_string_lossy().starts_with("-Xmx")) {
+            *heap = HEAP.into();
+        }
         command
     }
 

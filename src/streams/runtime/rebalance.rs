@@ -197,8 +197,8 @@ impl StreamThread {
             self.beat("rejoin");
             match self.consumer.poll(LOOK, &mut self.batch) {
                 Err(error) if error.class == Class::Fenced => return true,
-                Ok(Polled::Lost(_)) => return false,
-                _ => {}
+                Ok(Polled::Lost(_)) | Err(_) => return false,
+                Ok(_) => {}
             }
         }
         false
