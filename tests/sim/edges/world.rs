@@ -246,7 +246,6 @@ impl World {
             return false;
         }
         let Some(life) = &mut process.life else { return false };
-        process.heard_at = self.common.time.passed_ms();
         self.common.telegram.is_at_work(life.session);
         let (before, sent) = (life.partitions.clone(), life.counted.get("sent_total").copied().unwrap_or(0));
         let ended = life.step();
@@ -256,6 +255,7 @@ impl World {
         let (status, is_stopped) = (life.desk.status(), life.desk.stopped().is_some());
         let recorded = life.counted.get("sent_total").copied().unwrap_or(0) > sent;
         let is_dead = life.hand.is_dead();
+        self.common.telegram.is_at_work(session);
         if !lost.is_empty() && !is_dead {
             self.untold += 1;
             self.common.telegram.take_away(session, |chat| lost.contains(&partition_of(chat, self.common.partitions)));
@@ -308,6 +308,10 @@ impl World {
     pub(crate) fn evict_the_silent(&mut self) {
         let now = self.now();
         for process in &mut self.processes {
+            // Whoever lives and is not stalled is heard of, be there something to do or not.
+            if process.life.is_some() && now >= process.stalls_until {
+                process.heard_at = now;
+            }
             if now < process.heard_at + SESSION_MS {
                 continue;
             }
