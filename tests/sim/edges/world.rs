@@ -376,10 +376,13 @@ impl World {
         self.tell(format!("{name} is stopped"));
         self.untold += 1;
         self.take_down_counters(&life);
-        let session = life.session;
-        let closed = life.instance.close();
-        if let Err(error) = &closed {
-            self.tell(format!("{name} does not end well: {error}"));
+        let (session, told) = (life.session, self.now());
+        // Who stood still may have lost its partitions without knowing it.
+        let knows = self.processes[place].stalls_until <= told;
+        match life.instance.close() {
+            Ok(()) if knows && life.hand.fired().is_empty() => self.common.telegram.close_in_order(session, told),
+            Ok(()) => {}
+            Err(error) => self.tell(format!("{name} does not end well: {error}")),
         }
         self.common.telegram.close(session);
         self.count("stopped in order");
