@@ -2,6 +2,9 @@
 
 pub mod append;
 pub mod ends;
+pub mod export;
+#[cfg(feature = "faults")]
+mod faults;
 pub mod health;
 pub mod http;
 pub mod import;

@@ -21,6 +21,7 @@
 mod cache;
 pub mod directory;
 mod error;
+pub mod export;
 mod keys;
 pub mod layout;
 mod overlay;

@@ -114,7 +114,9 @@ fn a_service_that_does_not_answer_is_tried_by_one_request_at_a_time() {
     let fail = || tray.board.lock().heard(&Outcome::Retry { reason: "r".to_owned() }, clock.monotonic());
     let start = |ids: [u64; 2]| {
         tray.board.lock().jobs.clear();
-        ids.into_iter().for_each(|id| put(&tray, id));
+        for id in ids {
+            put(&tray, id);
+        }
         // The limits allow one a millisecond.
         (0..2)
             .flat_map(|_| {
