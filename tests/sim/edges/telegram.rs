@@ -20,6 +20,9 @@ use crate::random::Random;
 /// A request waits so long for its answer.
 const TIMEOUT_MS: u64 = 10_000;
 
+/// So long a process that ends waits for answers at least.
+const PATIENCE_MS: u64 = 7_000;
+
 /// Who stands still for longer may have lost its partitions, and begins nothing.
 const ALIVE_MS: u64 = 3_000;
 
@@ -49,6 +52,8 @@ pub(crate) struct Ask {
     pub(crate) kind: Kind,
     pub(crate) taken_ms: Option<u64>,
     message_id: i64,
+    /// When the answer comes.
+    answered_ms: u64,
     pub(crate) fate: Fate,
 }
 
@@ -197,6 +202,20 @@ impl Telegram {
         }
     }
 
+    /// The process has ended in good order, which it was told to do then: what was answered soon after is recorded.
+    pub(crate) fn close_in_order(&self, session: u64, told_ms: u64) {
+        let mut book = self.book.lock();
+        book.committed.refresh();
+        for place in 0..book.asks.len() {
+            let Ask { session: by, job, answered_ms, event, fate, .. } = book.asks[place];
+            let chat = &book.events[event].chat;
+            if by == session && fate != Fate::Lost && answered_ms <= told_ms + PATIENCE_MS && book.committed.has_intent(chat, session, job)
+            {
+                book.violation(format!("#{place} was answered at {answered_ms}, and its process ended in good order without recording it"));
+            }
+        }
+    }
+
     /// The process has lost partitions, in which these chats are.
     pub(crate) fn take_away(&self, session: u64, is_lost: impl Fn(&str) -> bool) {
         let mut book = self.book.lock();
@@ -338,7 +357,19 @@ impl Book {
             self.put(now + after, Due::Take(ask));
         }
         self.put(now + latency, Due::Answer(ask));
-        self.asks.push(Ask { session, job, to, event, request, edits, kind, taken_ms: None, message_id: 0, fate: Fate::UnderWay });
+        self.asks.push(Ask {
+            session,
+            job,
+            to,
+            event,
+            request,
+            edits,
+            kind,
+            taken_ms: None,
+            message_id: 0,
+            answered_ms: now + latency,
+            fate: Fate::UnderWay,
+        });
     }
 
     /// What is answered.

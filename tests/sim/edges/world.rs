@@ -246,7 +246,6 @@ impl World {
             return false;
         }
         let Some(life) = &mut process.life else { return false };
-        process.heard_at = self.common.time.passed_ms();
         self.common.telegram.is_at_work(life.session);
         let (before, sent) = (life.partitions.clone(), life.counted.get("sent_total").copied().unwrap_or(0));
         let ended = life.step();
@@ -256,6 +255,7 @@ impl World {
         let (status, is_stopped) = (life.desk.status(), life.desk.stopped().is_some());
         let recorded = life.counted.get("sent_total").copied().unwrap_or(0) > sent;
         let is_dead = life.hand.is_dead();
+        self.common.telegram.is_at_work(session);
         if !lost.is_empty() && !is_dead {
             self.untold += 1;
             self.common.telegram.take_away(session, |chat| lost.contains(&partition_of(chat, self.common.partitions)));
@@ -308,6 +308,10 @@ impl World {
     pub(crate) fn evict_the_silent(&mut self) {
         let now = self.now();
         for process in &mut self.processes {
+            // Whoever lives and is not stalled is heard of, be there something to do or not.
+            if process.life.is_some() && now >= process.stalls_until {
+                process.heard_at = now;
+            }
             if now < process.heard_at + SESSION_MS {
                 continue;
             }
@@ -372,10 +376,13 @@ impl World {
         self.tell(format!("{name} is stopped"));
         self.untold += 1;
         self.take_down_counters(&life);
-        let session = life.session;
-        let closed = life.instance.close();
-        if let Err(error) = &closed {
-            self.tell(format!("{name} does not end well: {error}"));
+        let (session, told) = (life.session, self.now());
+        // Who stood still may have lost its partitions without knowing it.
+        let knows = self.processes[place].stalls_until <= told;
+        match life.instance.close() {
+            Ok(()) if knows && life.hand.fired().is_empty() => self.common.telegram.close_in_order(session, told),
+            Ok(()) => {}
+            Err(error) => self.tell(format!("{name} does not end well: {error}")),
         }
         self.common.telegram.close(session);
         self.count("stopped in order");

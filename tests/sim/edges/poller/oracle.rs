@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use apache_avro::reader::datum::GenericDatumReader;
+use apache_avro::types::Value;
 use tidewatch::streams::clock::Clock as _;
 use tidewatch::streams::log::{ConsumerOptions, Isolation, Log, Offset, Polled, RecordBatch, TopicPartition};
 
@@ -150,25 +152,26 @@ fn rows(scene: &Scene) -> BTreeMap<String, Vec<Row>> {
     let options = ConsumerOptions { group: None, instance_id: None, isolation: Isolation::ReadCommitted };
     let mut consumer = scene.log.consumer(options).unwrap();
     consumer.assign(&TopicPartition::new(TOPIC, 0), Offset(0)).unwrap();
+    let reader = GenericDatumReader::builder(&schema).build().unwrap();
     let (mut batch, mut rows) = (RecordBatch::default(), BTreeMap::<String, Vec<Row>>::new());
     while consumer.poll(Duration::ZERO, &mut batch).unwrap() == Polled::Records {
         for record in batch.iter() {
             let id = String::from_utf8(record.key.unwrap().to_vec()).unwrap();
-            let views = record.value.map(|mut value| {
-                value = &value[5..];
-                let apache_avro::types::Value::Record(fields) = apache_avro::from_avro_datum(&schema, &mut value, None).unwrap() else {
-                    panic!("no record")
-                };
-                match fields.into_iter().find(|(name, _)| name == "views").unwrap().1 {
-                    apache_avro::types::Value::Union(_, value) => match *value {
-                        apache_avro::types::Value::Long(views) => views,
-                        other => panic!("{other:?}"),
-                    },
-                    other => panic!("{other:?}"),
-                }
-            });
+            // Behind the magic byte and the number of the schema.
+            let views = record.value.map(|value| views(&reader.read_value(&mut &value[5..]).unwrap()));
             rows.entry(id).or_default().push((record.timestamp.0, views));
         }
     }
     rows
+}
+
+fn views(row: &Value) -> i64 {
+    let Value::Record(fields) = row else { panic!("{row:?}") };
+    match fields.iter().find(|(name, _)| name == "views") {
+        Some((_, Value::Union(_, value))) => match **value {
+            Value::Long(views) => views,
+            ref other => panic!("{other:?}"),
+        },
+        other => panic!("{other:?}"),
+    }
 }
