@@ -2,6 +2,8 @@
 
 pub mod append;
 pub mod ends;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 pub mod health;
 pub mod http;
 pub mod import;

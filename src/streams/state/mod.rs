@@ -21,6 +21,8 @@
 mod cache;
 pub mod directory;
 mod error;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod keys;
 pub mod layout;
 mod overlay;
