@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::layout;
 use super::options::Options;
 use super::topics::TopicTable;
 use super::transaction::Transaction;
@@ -99,7 +100,9 @@ pub(super) fn commit(scope: &mut Scope<'_>) -> Result<Outcome, Failed> {
     let offsets: Vec<_> = advanced
         .iter()
         .map(|(task, source, offset)| {
-            let metadata = scope.tasks.get(task).map_or_else(|| std::sync::Arc::from(""), |task| std::sync::Arc::clone(&task.metadata));
+            let delivered = complete_up_to.get(task).map(Vec::as_slice).unwrap_or_default();
+            let metadata = |task: &StreamTask| layout::with_ends(&task.metadata, task.stores.ends(delivered));
+            let metadata = scope.tasks.get(task).map_or_else(|| std::sync::Arc::from(""), metadata);
             (source.clone(), Committed { offset: *offset, metadata })
         })
         .collect();

@@ -70,6 +70,19 @@ pub enum Error {
         /// The end of the log.
         high: i64,
     },
+    /// A changelog lacks records that the state of a task is made of.
+    #[error(
+        "the changelog {changelog} (offsets {low} to {end}) has lost records of the committed state; \
+         `tidewatch reset` starts afresh from a place that you choose"
+    )]
+    ChangelogLost {
+        /// The changelog partition.
+        changelog: String,
+        /// The first offset of the log.
+        low: i64,
+        /// The end of the log.
+        end: i64,
+    },
     /// The stored state was written by a topology that does not fit this one.
     #[error("the stored state of task {task} does not fit the topology: {faults}")]
     Layout {

@@ -4,6 +4,7 @@
 //! state of an earlier life, left on a machine that the reset did not see, is told from the present one.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -11,6 +12,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::{Error, Result};
 use crate::streams::clock::Timestamp;
+use crate::streams::log::Offset;
 use crate::streams::state::{LayoutFault, StoreLayout, StoreSpec, layout};
 use crate::streams::task::TaskId;
 use crate::streams::topology::Subtopology;
@@ -24,6 +26,9 @@ pub(super) struct Layout {
     /// None: too long to be kept here, only the disk knows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     stores: Option<BTreeMap<String, StoreLayout>>,
+    /// Up to where the changelog of each store reached when the offset was committed: one that ends before has lost something.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    ends: Option<BTreeMap<String, i64>>,
 }
 
 /// Brokers refuse offsets with longer metadata (Kafka's `offset.metadata.max.bytes`, by default).
@@ -32,7 +37,7 @@ const METADATA_BYTES_MAX: usize = 4096;
 /// The metadata for the offsets of a task. Stores whose layout is too long for it are left out: then only the disk knows it.
 pub(super) fn metadata(subtopology: &Subtopology, partitions: i32, epoch: &str) -> Arc<str> {
     let stores = subtopology.stores.iter().map(|store| (store.name.to_string(), store.layout.clone())).collect();
-    let mut layout = Layout { partitions, epoch: Some(epoch.to_owned()), stores: Some(stores) };
+    let mut layout = Layout { partitions, epoch: Some(epoch.to_owned()), stores: Some(stores), ends: None };
     let text = serde_json::to_string(&layout).unwrap_or_default();
     if text.len() <= METADATA_BYTES_MAX {
         return text.into();
@@ -42,12 +47,34 @@ pub(super) fn metadata(subtopology: &Subtopology, partitions: i32, epoch: &str) 
     serde_json::to_string(&layout).unwrap_or_default().into()
 }
 
+/// The metadata of a commit: with the changelogs' ends, as far as they are known.
+pub(super) fn with_ends<'a>(metadata: &Arc<str>, ends: impl Iterator<Item = (&'a str, Offset)>) -> Arc<str> {
+    let Some(head) = metadata.strip_suffix('}') else { return Arc::clone(metadata) };
+    // Put in by hand: this is done for each task at each commit.
+    let mut text = format!("{head},\"ends\":{{");
+    let empty = text.len();
+    for (store, end) in ends {
+        let comma = if text.len() == empty { "" } else { "," };
+        let name = serde_json::to_string(store).unwrap_or_default();
+        // Writing to a string cannot fail.
+        write!(text, "{comma}{name}:{end}").unwrap_or_default();
+    }
+    if text.len() == empty || text.len() + 2 > METADATA_BYTES_MAX {
+        return Arc::clone(metadata);
+    }
+    text.push_str("}}");
+    text.into()
+}
+
 /// The same metadata without one store: what is forgotten binds nobody, the others stay as they are. A new life begins, so no epoch.
 pub fn without_store(metadata: &str, store: &str) -> Arc<str> {
     let Ok(mut layout) = serde_json::from_str::<Layout>(metadata) else { return Arc::from("") };
     layout.epoch = None;
     if let Some(stores) = &mut layout.stores {
         stores.remove(store);
+    }
+    if let Some(ends) = &mut layout.ends {
+        ends.remove(store);
     }
     serde_json::to_string(&layout).unwrap_or_default().into()
 }
@@ -65,6 +92,11 @@ pub(super) fn read(metadata: &str) -> Option<Layout> {
 impl Layout {
     pub(super) fn epoch(&self) -> Option<&str> {
         self.epoch.as_deref()
+    }
+
+    /// Up to where the changelog of a store reached at least.
+    pub(super) fn end(&self, store: &str) -> Option<Offset> {
+        self.ends.as_ref()?.get(store).copied().map(Offset)
     }
 
     /// Whether it says what the stores are.

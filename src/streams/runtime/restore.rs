@@ -8,6 +8,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::failure::{self, Action};
 use super::options::Options;
 use super::shared::{RestoreProgress, Shared};
 use super::topics::TopicTable;
@@ -21,6 +22,9 @@ use crate::streams::topology::{Blueprint, Start, Subtopology};
 /// How long one question for committed offsets may take, on a thread that has time for it: long enough to reach the group's coordinator, short
 /// enough to be there when a partition is taken away.
 const COMMITTED_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// How long a restore stands still before it tries again what a full disk forbade; short enough to be there when a partition is taken away.
+const SPACE_PAUSE: Duration = Duration::from_millis(100);
 
 /// What a restore found out.
 #[derive(Debug)]
@@ -124,7 +128,12 @@ impl Restorer {
         if self.entries.values().any(|entry| !entry.stores.is_empty())
             && let Err((task, outcome)) = self.read(timeout)
         {
-            self.finish(task, outcome, &mut finished);
+            match outcome {
+                Outcome::Failed(Error::Stores { source, .. }) if failure::of_store(&*source) == Action::Pause => {
+                    self.wait_for_space(task, &*source)
+                }
+                outcome => self.finish(task, outcome, &mut finished),
+            }
         }
         let done: Vec<_> =
             self.entries.values().filter(|entry| entry.planned && entry.stores.is_empty()).map(|entry| entry.task.id()).collect();
@@ -174,6 +183,20 @@ impl Restorer {
         }
     }
 
+    /// A full disk is waited for: what could not be written is read once more.
+    fn wait_for_space(&mut self, id: TaskId, error: &(dyn std::error::Error + 'static)) {
+        let Some(entry) = self.entries.get_mut(&id) else { return };
+        if !std::mem::replace(&mut entry.told, true) {
+            tracing::warn!(task = %id, error = task::chain(error), "the restore waits until there is space");
+        }
+        for (changelog, (_, progress, _)) in &entry.stores {
+            if let Err(error) = self.consumer.seek(changelog, progress.position) {
+                tracing::debug!(%error, "restore consumer");
+            }
+        }
+        self.clock.rest(SPACE_PAUSE);
+    }
+
     fn plan_task(&mut self, id: TaskId, timeout: Duration) -> Result<(), Outcome> {
         let Some(entry) = self.entries.get_mut(&id) else { return Ok(()) };
         let Some(subtopology) = self.topology.subtopologies().get(id.subtopology) else { return Ok(()) };
@@ -190,6 +213,7 @@ impl Restorer {
             }
         }
         let life = fit(&entry.task, subtopology, partitions, committed.as_ref())?;
+        let kept = committed.as_ref().and_then(|committed| layout::read(&committed.metadata));
         let epoch = life.unwrap_or_else(|| layout::new_epoch(id, &self.options.instance_id, now));
         entry.task.metadata = layout::metadata(subtopology, partitions, &epoch);
         entry.task.stores.set_epoch(&epoch);
@@ -200,6 +224,12 @@ impl Restorer {
             // 2. The high watermark: the last stable offset may trail the last committed transaction.
             let (low, end) = self.admin.watermarks(&changelog, Isolation::ReadUncommitted).map_err(log_failed)?;
             let checkpoint = entry.task.stores.checkpoint(store);
+            let needed = kept.as_ref().and_then(|kept| kept.end(&subtopology.stores.get(store.0)?.name));
+            let is_cut = kept.is_some() && low.0 > 0 && checkpoint.is_none_or(|offset| offset < low);
+            if is_cut || needed.is_some_and(|needed| needed > end) {
+                let (low, end) = (low.0, end.0);
+                return Err(Outcome::Failed(Error::ChangelogLost { changelog: changelog.to_string(), low, end }));
+            }
             if let Some(offset) = checkpoint.filter(|&offset| offset < low || offset > end) {
                 return Err(Outcome::Rebuild(format!("checkpoint {offset} of {changelog} is outside its log ({low} to {end})")));
             }
@@ -253,8 +283,8 @@ impl Restorer {
             if let Some(entry) = self.entries.get_mut(&id)
                 && let Some((store, progress, _)) = entry.stores.get_mut(&changelog)
             {
-                progress.records += self.batch.len() as u64;
                 entry.task.stores.restore(*store, &self.batch, position).map_err(|source| (id, store_failed(id, source)))?;
+                progress.records += self.batch.len() as u64;
             }
             self.batch.start(changelog);
         }
@@ -269,8 +299,10 @@ impl Restorer {
                 }
             }
             for (changelog, store) in done {
-                let Some((_, progress, _)) = entry.stores.remove(&changelog) else { continue };
+                let Some((_, progress, _)) = entry.stores.get(&changelog) else { continue };
+                // Order: what cannot be written now is still to be restored.
                 entry.task.stores.restore_done(store, progress.position).map_err(|source| (*id, store_failed(*id, source)))?;
+                let Some((_, progress, _)) = entry.stores.remove(&changelog) else { continue };
                 self.consumer.unassign(&changelog).map_err(|error| (*id, Outcome::Failed(error.into())))?;
                 self.shared.status.lock().restored_records_total += progress.records;
                 let (records, took) = (progress.records, progress.elapsed);
@@ -373,8 +405,8 @@ fn fit(task: &StreamTask, subtopology: &Subtopology, partitions: i32, committed:
 }
 
 fn store_failed(id: TaskId, source: crate::streams::state::Error) -> Outcome {
-    match super::failure::of_store(&source) {
-        super::failure::Action::Rebuild => Outcome::Rebuild(task::chain(&source)),
+    match failure::of_store(&source) {
+        Action::Rebuild => Outcome::Rebuild(task::chain(&source)),
         _ => Outcome::Failed(Error::Stores { task: id, source: Box::new(source) }),
     }
 }

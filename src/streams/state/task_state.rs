@@ -240,6 +240,14 @@ impl TaskState {
         self.stores.get(id.0)?.complete_up_to
     }
 
+    /// The stores' names with the ends of their changelogs, as far as they are known; `delivered` is what is about to be committed.
+    pub fn ends<'a>(&'a self, delivered: &'a [(StoreId, Offset)]) -> impl Iterator<Item = (&'a str, Offset)> {
+        self.stores.iter().enumerate().filter_map(|(index, store)| {
+            let new = delivered.iter().find(|(id, _)| id.0 == index).map(|&(_, offset)| offset);
+            Some((&*store.spec.name, store.complete_up_to.max(new)?))
+        })
+    }
+
     /// The next input offset to read, as of the last flush.
     pub fn stored_input(&self) -> Option<Offset> {
         self.stored.input

@@ -94,6 +94,35 @@ fn a_committed_offset_outside_the_log_is_refused_with_the_remedy() {
 }
 
 #[test]
+fn a_changelog_that_was_made_anew_or_cut_is_refused_and_never_taken_for_the_state() {
+    for cut in [false, true] {
+        let mut world = World::new(1);
+        let mut driver = world.driver();
+        for value in ["x", "y", "z"] {
+            pipe(&mut driver, "a", value);
+        }
+        driver.close().unwrap();
+        // What the disk has is complete, so nothing is missed there.
+        let changelog = TopicPartition::new("app-counts-changelog", 0);
+        if cut {
+            world.log.truncate(&changelog, Offset(3)).unwrap();
+            world.driver().close().unwrap();
+        } else {
+            let admin = world.log.admin();
+            let config = admin.describe(&changelog.topic).unwrap().unwrap().config;
+            admin.delete_topic(&changelog.topic).unwrap();
+            admin.create_topic(&changelog.topic, &config).unwrap();
+            assert!(world.try_driver(counting(ErrorPolicy::default())).is_err());
+        }
+        world.backend = Arc::default();
+        let error = world.try_driver(counting(ErrorPolicy::default())).unwrap_err().to_string();
+        let offsets = if cut { "3 to 6" } else { "0 to 0" };
+        let expected = format!("the changelog app-counts-changelog-0 (offsets {offsets}) has lost records of the committed state");
+        assert!(error.starts_with(&expected), "{error}");
+    }
+}
+
+#[test]
 fn latest_begins_at_the_end_and_remembers_it() {
     let world = World::new(1);
     let topology = || {
