@@ -8,6 +8,7 @@ use tidewatch::streams::clock::{Clock, SystemClock};
 
 use crate::coverage;
 use crate::edges::command as edges;
+use crate::mutants;
 use crate::plan::Plan;
 use crate::run::{Total, run, run_many};
 use crate::shrink::{Kept, shrink};
@@ -106,10 +107,11 @@ struct Ignored {
 /// A test: its name, and what is wrong.
 type Test = (&'static str, fn(&Arguments) -> Vec<String>);
 
-const TESTS: [Test; 7] = [
+const TESTS: [Test; 8] = [
     ("every_promise_holds_whatever_fails", every_promise_holds),
     ("every_kind_of_fault_happens", every_kind_happens),
     ("one_seed_gives_one_trace", one_trace),
+    ("the_patches_of_the_mutants_fit", |_| mutants::faults()),
     ("without_the_guard_a_commit_that_is_sent_twice_does_damage", guard_is_needed),
     ("the_sender_loses_nothing_and_repeats_only_what_is_unknown", |arguments| edges::sender_keeps_its_promises(arguments.jobs())),
     ("one_seed_gives_one_trace_of_the_sender", |_| edges::one_trace()),
@@ -237,7 +239,7 @@ impl Arguments {
 }
 
 fn violated(seed: u64, violation: &Violation) -> String {
-    format!("seed {seed} breaks `{}`: {}", violation.invariant, violation.text)
+    format!("seed {seed} breaks \"{}\": {}", violation.invariant, violation.text)
 }
 
 fn every_promise_holds(arguments: &Arguments) -> Vec<String> {

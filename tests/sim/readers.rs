@@ -49,6 +49,7 @@ pub(crate) struct Readers {
     /// What dead processes left on their disks, until the changelogs were read as far as that.
     left: Vec<Snapshot>,
     pub(crate) inspected: u64,
+    pub(crate) forgotten: bool,
 }
 
 fn violation(invariant: &'static str, text: String) -> Violation {
@@ -92,12 +93,22 @@ impl Readers {
             changelogs: BTreeMap::new(),
             left: Vec::new(),
             inspected: 0,
+            forgotten: false,
         }
+    }
+
+    /// The changelogs are not what they were: from now on nothing is compared with them.
+    pub(crate) fn forget_changelogs(&mut self) {
+        self.readers.retain(|reader| !reader.at.topic.ends_with("-changelog"));
+        self.forgotten = true;
+        self.left.clear();
     }
 
     /// A process has died and left this; looked at when the changelogs were read.
     pub(crate) fn left_behind(&mut self, snapshots: Vec<Snapshot>) {
-        self.left.extend(snapshots);
+        if !self.forgotten {
+            self.left.extend(snapshots);
+        }
     }
 
     pub(crate) fn read(&mut self, log: &LocalLog) -> Result<(), Violation> {
