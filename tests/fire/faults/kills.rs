@@ -33,7 +33,7 @@ const ALL_AT_ONCE: [usize; 2] = [2, 20];
 const STOPS: [usize; 2] = [4, 30];
 
 /// So long is waited for a point to be reached.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 pub(crate) fn play(stage: &Stage, wanted: &[u8]) -> Result<(), String> {
     let column = usize::from(stage.long);
