@@ -28,6 +28,7 @@ const FAILURES_MAX: usize = 10;
 /// Whole installations with faults at every call, from seeds.
 #[derive(Debug, Parser)]
 #[command(name = "sim", disable_help_subcommand = true)]
+#[expect(clippy::struct_excessive_bools, reason = "each is an argument of its own")]
 pub(crate) struct Arguments {
     /// Runs so many seeds instead of the tests
     #[arg(long, value_name = "N")]
@@ -89,9 +90,9 @@ struct Ignored {
     #[arg(long, hide = true)]
     exact: bool,
     #[arg(long = "ignored", hide = true)]
-    only_ignored: bool,
-    #[arg(long, hide = true)]
-    include_ignored: bool,
+    only_left_out: bool,
+    #[arg(long = "include-ignored", hide = true)]
+    left_out_too: bool,
     #[arg(long, hide = true)]
     test_threads: Option<usize>,
     #[arg(long, hide = true)]
@@ -212,11 +213,13 @@ impl Arguments {
     fn tests(&self) -> ExitCode {
         let chosen = |name: &str| {
             let fits = |filter: &String| if self.ignored.exact { name == *filter } else { name.contains(filter.as_str()) };
-            (self.filters.is_empty() || self.filters.iter().any(fits)) && !self.ignored.skip.iter().any(fits) && !self.ignored.only_ignored
+            (self.filters.is_empty() || self.filters.iter().any(fits)) && !self.ignored.skip.iter().any(fits) && !self.ignored.only_left_out
         };
         let tests: Vec<&Test> = TESTS.iter().filter(|(name, _)| chosen(name)).collect();
         if self.ignored.list {
-            tests.iter().for_each(|(name, _)| println!("{name}: test"));
+            for (name, _) in &tests {
+                println!("{name}: test");
+            }
             return ExitCode::SUCCESS;
         }
         println!("\nrunning {} tests", tests.len());
@@ -225,7 +228,9 @@ impl Arguments {
         for (name, test) in &tests {
             let faults = test(self);
             println!("test {name} ... {}", if faults.is_empty() { "ok" } else { "FAILED" });
-            faults.iter().for_each(|fault| println!("{fault}"));
+            for fault in &faults {
+                println!("{fault}");
+            }
             failed += usize::from(!faults.is_empty());
         }
         let (passed, left_out) = (tests.len() - failed, TESTS.len() - tests.len());
