@@ -7,6 +7,7 @@ use clap::Parser;
 use tidewatch::streams::clock::{Clock, SystemClock};
 
 use crate::coverage;
+use crate::edges::command as edges;
 use crate::mutants;
 use crate::plan::Plan;
 use crate::run::{Total, run, run_many};
@@ -27,6 +28,7 @@ const FAILURES_MAX: usize = 10;
 /// Whole installations with faults at every call, from seeds.
 #[derive(Debug, Parser)]
 #[command(name = "sim", disable_help_subcommand = true)]
+#[expect(clippy::struct_excessive_bools, reason = "each is an argument of its own")]
 pub(crate) struct Arguments {
     /// Runs so many seeds instead of the tests
     #[arg(long, value_name = "N")]
@@ -52,6 +54,12 @@ pub(crate) struct Arguments {
     /// Ends after this time, however many seeds are left
     #[arg(long, value_name = "SECONDS")]
     seconds: Option<u64>,
+    /// Runs the sender instead, with a Telegram that answers from the seed
+    #[arg(long)]
+    edges: bool,
+    /// Runs so many simulated weeks of the poller instead, from --from on
+    #[arg(long, value_name = "N")]
+    weeks: Option<u64>,
     /// Ends at the first failure and does not make it smaller
     #[arg(long)]
     brief: bool,
@@ -82,9 +90,9 @@ struct Ignored {
     #[arg(long, hide = true)]
     exact: bool,
     #[arg(long = "ignored", hide = true)]
-    only_ignored: bool,
-    #[arg(long, hide = true)]
-    include_ignored: bool,
+    only_left_out: bool,
+    #[arg(long = "include-ignored", hide = true)]
+    left_out_too: bool,
     #[arg(long, hide = true)]
     test_threads: Option<usize>,
     #[arg(long, hide = true)]
@@ -100,16 +108,22 @@ struct Ignored {
 /// A test: its name, and what is wrong.
 type Test = (&'static str, fn(&Arguments) -> Vec<String>);
 
-const TESTS: [Test; 5] = [
+const TESTS: [Test; 8] = [
     ("every_promise_holds_whatever_fails", every_promise_holds),
     ("every_kind_of_fault_happens", every_kind_happens),
     ("one_seed_gives_one_trace", one_trace),
     ("the_patches_of_the_mutants_fit", |_| mutants::faults()),
     ("without_the_guard_a_commit_that_is_sent_twice_does_damage", guard_is_needed),
+    ("the_sender_loses_nothing_and_repeats_only_what_is_unknown", |arguments| edges::sender_keeps_its_promises(arguments.jobs())),
+    ("one_seed_gives_one_trace_of_the_sender", |_| edges::one_trace()),
+    ("the_poller_keeps_within_its_quota_and_writes_what_was_there", |arguments| edges::poller_keeps_its_promises(arguments.jobs())),
 ];
 
 impl Arguments {
     pub(crate) fn run(&self) -> ExitCode {
+        if self.edges || self.weeks.is_some() {
+            return self.at_the_edges();
+        }
         if let Some(seed) = self.seed {
             return self.one(seed);
         }
@@ -117,6 +131,16 @@ impl Arguments {
             return self.many();
         }
         self.tests()
+    }
+
+    fn at_the_edges(&self) -> ExitCode {
+        let limit = self.seconds.map(Duration::from_secs);
+        let (run, count): (edges::Run, _) =
+            if let Some(weeks) = self.weeks { (edges::poller, weeks) } else { (edges::sender, self.seeds.unwrap_or(u64::MAX)) };
+        match self.seed {
+            Some(seed) => edges::one(run, seed),
+            None => edges::many(run, self.from, count, self.jobs(), limit),
+        }
     }
 
     fn jobs(&self) -> usize {
@@ -189,11 +213,13 @@ impl Arguments {
     fn tests(&self) -> ExitCode {
         let chosen = |name: &str| {
             let fits = |filter: &String| if self.ignored.exact { name == *filter } else { name.contains(filter.as_str()) };
-            (self.filters.is_empty() || self.filters.iter().any(fits)) && !self.ignored.skip.iter().any(fits) && !self.ignored.only_ignored
+            (self.filters.is_empty() || self.filters.iter().any(fits)) && !self.ignored.skip.iter().any(fits) && !self.ignored.only_left_out
         };
         let tests: Vec<&Test> = TESTS.iter().filter(|(name, _)| chosen(name)).collect();
         if self.ignored.list {
-            tests.iter().for_each(|(name, _)| println!("{name}: test"));
+            for (name, _) in &tests {
+                println!("{name}: test");
+            }
             return ExitCode::SUCCESS;
         }
         println!("\nrunning {} tests", tests.len());
@@ -202,7 +228,9 @@ impl Arguments {
         for (name, test) in &tests {
             let faults = test(self);
             println!("test {name} ... {}", if faults.is_empty() { "ok" } else { "FAILED" });
-            faults.iter().for_each(|fault| println!("{fault}"));
+            for fault in &faults {
+                println!("{fault}");
+            }
             failed += usize::from(!faults.is_empty());
         }
         let (passed, left_out) = (tests.len() - failed, TESTS.len() - tests.len());

@@ -145,7 +145,7 @@ impl World {
 
     fn open_foreign(&self, store: usize, until: u64) {
         let name = changelog_topic(APPLICATION, STORES[store].1);
-        let transaction_timeout = Duration::from_hours(24);
+        let transaction_timeout = Duration::from_secs(24 * 60 * 60);
         let transactional_id = format!("foreign-{}", self.time.now()).into();
         let options = ProducerOptions { transactional_id, topics: vec![name.into()], transaction_timeout };
         let mut producer = self.log.producer(options).unwrap();

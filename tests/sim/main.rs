@@ -10,6 +10,7 @@ mod checks;
 mod clock;
 mod coverage;
 mod disk;
+mod edges;
 mod events;
 mod mutants;
 mod nemesis;

@@ -1,7 +1,7 @@
 //! Stands between an instance and everything outside of it, and lets happen what is planned.
 
-use std::sync::Weak;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Weak};
 
 use tidewatch::streams::kv;
 use tidewatch::streams::log::{Class, Error, Polled};
@@ -145,7 +145,7 @@ impl Post {
     fn resend(&self, world: &World, client: &Client, commits: bool, site: Site) {
         let Client::Producer(id) = client else { return };
         let Some(epoch) = world.log.epoch(id) else { return };
-        let fault = Fault::Arrives { site, id: id.clone(), epoch, commits };
+        let fault = Fault::Arrives { site, id: Arc::clone(id), epoch, commits };
         world.slots[self.slot].armed.lock().push(Armed { fault, left: 1 });
     }
 

@@ -24,6 +24,21 @@ impl Random {
         from + self.next().checked_rem(to.saturating_sub(from)).unwrap_or(0)
     }
 
+    /// A number below `bound`.
+    pub(crate) fn below(&mut self, bound: u64) -> u64 {
+        self.range(0, bound)
+    }
+
+    /// A number of `from..=to`.
+    pub(crate) fn between(&mut self, from: u64, to: u64) -> u64 {
+        self.range(from, to + 1)
+    }
+
+    /// True in so many of a thousand cases.
+    pub(crate) fn permille(&mut self, part: u64) -> bool {
+        self.below(1_000) < part
+    }
+
     pub(crate) fn index(&mut self, count: usize) -> usize {
         usize::try_from(self.range(0, count as u64)).unwrap()
     }

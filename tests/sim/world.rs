@@ -1,6 +1,6 @@
 //! The world of one simulation: instances, their disks, the log and time; one thread, and every choice from the seed.
 
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -79,8 +79,8 @@ pub(crate) struct World {
     pub(crate) registry_down_until: AtomicU64,
     pub(crate) markers_held_until: AtomicU64,
     pub(crate) disk_full_until: Vec<AtomicU64>,
-    next_batch: AtomicU64,
-    next_event: AtomicU64,
+    next_batch: AtomicUsize,
+    next_event: AtomicUsize,
     pub(crate) lives: AtomicU64,
     last_maintenance: AtomicU64,
     absent: Mutex<Vec<u64>>,
@@ -106,7 +106,7 @@ fn create_topics(log: &LocalLog, partitions: i32) {
 }
 
 fn producer(log: &LocalLog, id: &str, topics: Vec<Arc<str>>) -> Box<dyn Producer> {
-    let transaction_timeout = Duration::from_hours(24);
+    let transaction_timeout = Duration::from_secs(24 * 60 * 60);
     let mut producer = log.producer(ProducerOptions { transactional_id: id.into(), topics, transaction_timeout }).unwrap();
     producer.init_transactions(Duration::ZERO).unwrap();
     producer
@@ -160,8 +160,8 @@ impl World {
             registry_down_until: AtomicU64::new(0),
             markers_held_until: AtomicU64::new(0),
             disk_full_until: slots.iter().map(|_| AtomicU64::new(0)).collect(),
-            next_batch: AtomicU64::new(0),
-            next_event: AtomicU64::new(0),
+            next_batch: AtomicUsize::new(0),
+            next_event: AtomicUsize::new(0),
             lives: AtomicU64::new(1),
             last_maintenance: AtomicU64::new(0),
             absent: Mutex::new(vec![0; slots.len()]),
@@ -277,7 +277,7 @@ impl World {
 
     /// What the log is told to take in by others.
     fn give_input(&self) {
-        let place = usize::try_from(self.next_batch.load(Ordering::Relaxed)).unwrap();
+        let place = self.next_batch.load(Ordering::Relaxed);
         let Some(batch) = self.plan.batches.get(place).filter(|batch| batch.at <= self.time.now()) else { return };
         self.next_batch.fetch_add(1, Ordering::Relaxed);
         self.append(batch);
@@ -306,7 +306,7 @@ impl World {
         if self.peace.load(Ordering::Relaxed) {
             return;
         }
-        let place = usize::try_from(self.next_event.load(Ordering::Relaxed)).unwrap();
+        let place = self.next_event.load(Ordering::Relaxed);
         let Some(event) = self.plan.events.get(place).filter(|event| event.at <= self.time.now()) else { return };
         self.next_event.fetch_add(1, Ordering::Relaxed);
         self.begin(event.slot, &event.fault);
@@ -314,8 +314,8 @@ impl World {
 
     /// Whether everything that was planned has begun.
     pub(crate) fn is_over(&self) -> bool {
-        self.next_event.load(Ordering::Relaxed) as usize >= self.plan.events.len()
-            && self.next_batch.load(Ordering::Relaxed) as usize >= self.plan.batches.len()
+        self.next_event.load(Ordering::Relaxed) >= self.plan.events.len()
+            && self.next_batch.load(Ordering::Relaxed) >= self.plan.batches.len()
     }
 
     /// What brokers do by themselves.

@@ -70,19 +70,6 @@ pub enum Error {
         /// The end of the log.
         high: i64,
     },
-    /// A changelog lacks records that the state of a task is made of.
-    #[error(
-        "the changelog {changelog} (offsets {low} to {end}) has lost records of the committed state; \
-         `tidewatch reset` starts afresh from a place that you choose"
-    )]
-    ChangelogLost {
-        /// The changelog partition.
-        changelog: String,
-        /// The first offset of the log.
-        low: i64,
-        /// The end of the log.
-        end: i64,
-    },
     /// The stored state was written by a topology that does not fit this one.
     #[error("the stored state of task {task} does not fit the topology: {faults}")]
     Layout {
@@ -98,6 +85,23 @@ pub enum Error {
         task: task::TaskId,
         /// The cause.
         cause: String,
+    },
+    /// Records of a changelog are gone, so the state cannot be had from it.
+    #[error(
+        "the changelog {changelog} has records {low} to {end}, but the state needs {needed} to {reaches}: records were deleted, or the topic was \
+         made anew; `tidewatch reset` starts afresh from a place that you choose"
+    )]
+    ChangelogLost {
+        /// The changelog's partition.
+        changelog: String,
+        /// From where it is needed.
+        needed: i64,
+        /// Up to where it was, as far as is known.
+        reaches: i64,
+        /// The first offset that is there.
+        low: i64,
+        /// Its end.
+        end: i64,
     },
     /// Another process uses the same ids.
     #[error(

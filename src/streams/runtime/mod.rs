@@ -6,6 +6,8 @@ mod backend;
 mod commit;
 mod error;
 mod failure;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod layout;
 mod narrow;
 mod options;
@@ -14,6 +16,7 @@ mod rebalance;
 mod restore;
 mod restore_driver;
 mod shared;
+mod standby;
 mod stream_thread;
 mod streams;
 #[cfg(test)]
@@ -28,6 +31,7 @@ pub use layout::without_store;
 pub use options::Options;
 pub(crate) use shared::Shared;
 pub use shared::{RestoreProgress, Status, TaskStatus};
+pub use standby::{StandbyProgress, StandbyStatus};
 pub(crate) use stream_thread::{Parts, StreamThread};
 pub use streams::{ClientState, Streams};
 pub(crate) use topics::prepare;

@@ -317,6 +317,7 @@ impl Sender {
                 editable.filter(|editable| editable.moved_to == row.moved_to).map(|editable| editable.message_id)
             };
             row.intent = Some(Intent { session: self.desk.session(), job, edits: editable });
+            row.end_wait();
             book::put_chat(store, &chat, &row)?;
             self.pending.push((job, request(&chat, &row, message, editable)));
             self.view.set(&chat, row, Turn::Flying);

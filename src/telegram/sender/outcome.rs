@@ -122,7 +122,7 @@ impl Sender {
             book::put_editable(store, chat, &message.edit_key, Editable { message_id, at, moved_to: row.moved_to })?;
         }
         book::pop(store, chat, &mut row)?;
-        (row.failures, row.wait_until, row.wait_since) = (0, Timestamp(0), Timestamp(0));
+        row.failures = 0;
         context.count("sent_total", 1);
         tracing::debug!(chat = &**chat, event = message.event_id, message_id, "sent");
         self.go_on(chat, row, context)

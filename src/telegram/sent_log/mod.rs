@@ -156,6 +156,11 @@ impl ChatRow {
         self.wait_until = Timestamp(now.0.saturating_add(i64::try_from(by_ms).unwrap_or(i64::MAX)));
     }
 
+    /// Its wait is over: a clock that is set back from now on does not bring it back.
+    pub fn end_wait(&mut self) {
+        (self.wait_until, self.wait_since) = (Timestamp(0), Timestamp(0));
+    }
+
     /// Begins a wait anew that began at a time that is still to come; whether it did.
     pub fn obey_clock(&mut self, now: Timestamp) -> bool {
         let set_back = now < self.wait_since;

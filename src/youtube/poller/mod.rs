@@ -8,6 +8,8 @@
 //! A poll reads all lists and then asks for their videos, 50 a request: 2 * ceil(N / 50) units.
 
 mod error;
+#[cfg(any(test, fuzzing))]
+mod fuzz;
 mod lists;
 mod member;
 mod memory;
@@ -40,6 +42,8 @@ use crate::streams::log::{Class, Log, TopicConfig};
 use crate::streams::task::chain;
 
 pub use self::error::Error;
+#[cfg(any(test, fuzzing))]
+pub(super) use self::fuzz::memory as fuzz;
 pub use self::settings::{Settings, group, state_topic};
 pub use self::status::{Status, StatusHandle};
 pub use self::summary::Summary;
@@ -89,7 +93,7 @@ pub struct Parts {
 
 /// What a step of the poller was.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Step {
+pub enum Step {
     /// Another one is active, or the group does not answer yet.
     StandingBy,
     /// The next poll is due after this time.
@@ -169,6 +173,16 @@ impl Poller {
             rest: None,
             parts,
         })
+    }
+
+    /// A poller that never waits: whoever takes its [`turn`](Self::turn)s moves the clock between them.
+    pub fn stepped(parts: Parts) -> Result<Self, Error> {
+        Ok(Self { tick: Duration::ZERO, ..Self::new(parts)? })
+    }
+
+    /// One turn of what [`run`](Self::run) repeats.
+    pub fn turn(&mut self) -> Result<Step, Error> {
+        self.step(&|| false, false)
     }
 
     /// What the poller is at, also while it runs.

@@ -90,6 +90,7 @@ pub(super) fn passes(code: Code) -> bool {
     matches!(
         code,
         Code::BrokerTransportFailure
+            | Code::DestroyBroker
             | Code::AllBrokersDown
             | Code::Resolve
             | Code::OperationTimedOut

@@ -50,6 +50,8 @@ pub(super) struct LocalProducer {
     fenced: Arc<AtomicBool>,
     /// As in the options; without buffers until the first record for the topic.
     topics: Vec<Topic>,
+    /// Per topic of the options the first one of the same name: that has the buffers of both.
+    places: Vec<usize>,
     /// Buffers with records, in the order of their first one.
     queue: Vec<(usize, usize)>,
     buffered_bytes: usize,
@@ -59,8 +61,10 @@ pub(super) struct LocalProducer {
 impl LocalProducer {
     pub(super) fn new(shared: Arc<Shared>, options: ProducerOptions) -> Self {
         let topics = options.topics.iter().map(|_| Topic::default()).collect();
+        let first = |name: &Arc<str>| options.topics.iter().position(|other| other == name).unwrap_or_default();
+        let places = options.topics.iter().map(first).collect();
         let (epoch, open, queue, fenced) = (None, false, Vec::new(), Arc::default());
-        Self { shared, options, producer: 0, epoch, open, fenced, topics, queue, buffered_bytes: 0, next_sticky: 0 }
+        Self { shared, options, producer: 0, epoch, open, fenced, topics, places, queue, buffered_bytes: 0, next_sticky: 0 }
     }
 
     fn needs_open(&self, operation: &str) -> Result<u64> {
@@ -68,6 +72,11 @@ impl LocalProducer {
             Some(epoch) if self.open => Ok(epoch),
             _ => Err(Error::new(Class::Fatal, operation, "no transaction is open")),
         }
+    }
+
+    /// Where the buffers of a topic are: a topic that is named twice has them once.
+    fn place(&self, topic: usize) -> usize {
+        self.places.get(topic).copied().unwrap_or(topic)
     }
 
     /// Learns a topic's partitions at its first record.
@@ -266,10 +275,11 @@ impl Producer for LocalProducer {
         if self.fenced.load(Ordering::Relaxed) {
             return Err(transaction::fenced("producing", &self.options.transactional_id));
         }
-        if self.topics.get(record.topic).is_none_or(|topic| topic.buffers.is_empty()) {
-            self.learn(record.topic)?;
+        let place = self.place(record.topic);
+        if self.topics.get(place).is_none_or(|topic| topic.buffers.is_empty()) {
+            self.learn(place)?;
         }
-        let Some(topic) = self.topics.get_mut(record.topic) else { return Ok(()) };
+        let Some(topic) = self.topics.get_mut(place) else { return Ok(()) };
         if topic.needs_key && record.key.is_none() {
             return Err(Error::new(Class::Record, "producing", "a record of a compacted topic needs a key"));
         }
@@ -286,7 +296,7 @@ impl Producer for LocalProducer {
         };
         if !buffer.queued {
             buffer.queued = true;
-            self.queue.push((record.topic, index));
+            self.queue.push((place, index));
         }
         let before = buffer.builder.size_bytes();
         let delta = buffer.builder.records();
@@ -304,7 +314,7 @@ impl Producer for LocalProducer {
     }
 
     fn delivered(&self, topic: usize, partition: Partition) -> Option<Offset> {
-        self.topics.get(topic)?.buffers.get(usize::try_from(partition.0).ok()?)?.delivered
+        self.topics.get(self.place(topic))?.buffers.get(usize::try_from(partition.0).ok()?)?.delivered
     }
 
     fn send_offsets(&mut self, offsets: &[(TopicPartition, Committed)], group: &GroupMetadata, _timeout: Duration) -> Result<()> {

@@ -144,5 +144,7 @@ pub(super) fn settle(state: &mut State, id: &str) {
     let (own, others) = std::mem::take(&mut state.simulated.late).into_iter().partition(|late| *late.id == *id);
     state.simulated.late = others;
     let own: Vec<Late> = own;
-    own.into_iter().for_each(|Late { producer, end, at, .. }| transaction::arrive(state, producer, end, at));
+    for Late { producer, end, at, .. } in own {
+        transaction::arrive(state, producer, end, at);
+    }
 }

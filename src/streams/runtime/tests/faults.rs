@@ -91,6 +91,19 @@ fn fencing_again_and_again_ends_with_the_instance_id() {
 }
 
 #[test]
+fn the_newcomer_has_an_instance_id_and_the_former_holder_ends() {
+    let world = World::new(1);
+    let mut first = world.driver();
+    pipe(&mut first, "a", "1");
+    let mut second = world.driver();
+    pipe(&mut second, "a", "2");
+    let error = first.advance(std::time::Duration::from_secs(1)).unwrap_err();
+    assert!(error.to_string().starts_with("another process holds the instance id instance"), "{error:?}");
+    pipe(&mut second, "a", "3");
+    assert_eq!(outputs(&mut second), ["a:1:1", "a:2:2", "a:3:3"], "the former holder takes nothing back");
+}
+
+#[test]
 fn rebalances_and_full_disks_are_waited_for_however_often_they_come() {
     for class in [Class::Rebalanced, Class::DiskFull] {
         let world = World::new(1);

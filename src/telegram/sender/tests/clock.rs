@@ -52,3 +52,17 @@ fn a_wait_that_was_written_under_a_clock_that_was_ahead_is_no_longer_after_a_res
     bench.run_after(2);
     assert_eq!(world.fake.texts("busy"), ["one"], "it does not begin anew with each start");
 }
+
+#[test]
+fn a_wait_that_was_over_does_not_come_back_when_the_clock_is_set_back_while_a_request_is_under_way() {
+    let world = World::new();
+    world.fake.script("busy", [too_many(100), refusal(400, "Bad Request: can't parse entities: Unsupported start tag")]);
+    let mut bench = world.start();
+    bench.put_value("busy", &json!({"chat_id": "busy", "text": "<b>one</b>", "parse_mode": "HTML"}));
+    bench.run();
+    bench.driver.advance(Duration::from_secs(101)).unwrap();
+    assert_eq!(bench.desk.quiet(), 1, "its answer is not recorded yet");
+    world.clock.set(Timestamp(world.clock.now().0 - DAY_MS));
+    bench.run();
+    assert_eq!(world.fake.texts("busy"), ["one"], "as plain text, at once");
+}
