@@ -98,11 +98,10 @@ pub(crate) fn poison(stage: &Stage, wanted: &[u8]) -> Result<(), String> {
                     drop(scene.tend());
                     scene.order(0, 13, "LETTER");
                     scene.instances[0].start(&format!("{plan},kill=LETTER@1"));
-                    scene.wait_until_running()?;
                 }
                 bad_records(scene, id, number, &mut random)?;
                 let began = Instant::now();
-                while scene.ordered[0].is_some() && began.elapsed() < Duration::from_secs(5) {
+                while scene.ordered[0].is_some() && began.elapsed() < CAUGHT_UP {
                     if !scene.tend().is_empty() {
                         scene.instances[0].start(&plan);
                     }
