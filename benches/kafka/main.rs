@@ -1,6 +1,6 @@
 //! Against a real broker, side by side with a bare client that does the same reading and writing and nothing else.
 //!
-//! `./dev bench-kafka [throughput|latency|restart]`: starts a broker and a registry out of packages, runs both sides in turn, and prints
+//! `./dev bench-kafka [throughput|latency|restart|takeover]`: starts a broker and a registry out of packages, runs both sides in turn, and prints
 //! ratios. Figures of different runs are not to be compared: machines are noisy.
 #![expect(
     clippy::print_stdout,
@@ -22,6 +22,7 @@ mod process;
 #[expect(dead_code, reason = "the tests use more of it")]
 mod real;
 mod restart;
+mod takeover;
 mod throughput;
 
 fn main() {
@@ -34,12 +35,13 @@ fn main() {
         Some(passthrough::ARGUMENT) => passthrough::child(&arguments[1..]),
         Some("latency") => latency::measure(number("--rate", 1_000), number("--seconds", 20)),
         Some("restart") => restart::measure(number("--keys", 1_000_000)),
+        Some("takeover") => takeover::measure(number("--keys", 1_000_000)),
         None | Some("throughput") => throughput::measure(&throughput::Size {
             records: number("--records", 2_000_000),
             videos: number("--videos", 100_000),
             partitions: i32::try_from(number("--partitions", 4)).expect("few partitions"),
             runs: number("--runs", 3),
         }),
-        Some(other) => panic!("there is no measurement {other}: throughput, latency, restart"),
+        Some(other) => panic!("there is no measurement {other}: throughput, latency, restart, takeover"),
     }
 }

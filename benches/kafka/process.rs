@@ -38,6 +38,13 @@ fn peak(child: &Child) -> Option<u64> {
     line.split_whitespace().next()?.parse().ok()
 }
 
+/// The memory of a process.
+pub(crate) fn resident_kib(child: &Child) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    line.split_whitespace().next().unwrap().parse().unwrap()
+}
+
 /// The processor time of a process so far.
 pub(crate) fn cpu(child: &Child) -> Duration {
     let stat = fs::read_to_string(format!("/proc/{}/stat", child.id())).unwrap();

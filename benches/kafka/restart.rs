@@ -16,10 +16,10 @@ use crate::application::Application;
 use crate::load::{key, load, producer, send};
 use crate::observations::Writer;
 
-const PARTITIONS: i32 = 4;
+pub(crate) const PARTITIONS: i32 = 4;
 
 /// Observations a second while processes are killed.
-const RATE: u32 = 2_000;
+pub(crate) const RATE: u32 = 2_000;
 
 /// No part of this may take longer.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -36,7 +36,7 @@ pub(crate) fn measure(keys: u64) {
     println!("{keys} keys in {PARTITIONS} partitions, {RATE} observations a second");
 
     let outputs = Outputs::watch(&application);
-    let feeder = Feeder::start(&application, keys);
+    let feeder = Feeder::start(&application, keys, 0);
     let one = start(&application, "one");
     outputs.wait_for_all(Instant::now());
     let killed = kill_in_a_transaction(&application, one);
@@ -61,17 +61,17 @@ pub(crate) fn measure(keys: u64) {
     drop((feeder, two));
 }
 
-fn log(application: &Application, name: &str) -> File {
+pub(crate) fn log(application: &Application, name: &str) -> File {
     File::options().create(true).append(true).open(application.folder().join(format!("{name}.log"))).unwrap()
 }
 
-fn start(application: &Application, state: &str) -> Running {
+pub(crate) fn start(application: &Application, state: &str) -> Running {
     let mut command = application.command(&["run", "--only", "topology", "--state-dir", state]);
     Running(command.env("RUST_LOG", "info").stderr(log(application, state)).spawn().unwrap())
 }
 
 /// A process that ends with the measurement.
-struct Running(Child);
+pub(crate) struct Running(pub(crate) Child);
 
 impl Drop for Running {
     fn drop(&mut self) {
@@ -80,19 +80,24 @@ impl Drop for Running {
     }
 }
 
-/// Kills when a transaction is open: records beyond the last stable offset of the changes.
-fn kill_in_a_transaction(application: &Application, running: Running) -> Instant {
+/// Whether the changes of a partition have records beyond the last stable offset.
+pub(crate) fn open_transactions(application: &Application) -> impl Fn(i32) -> bool {
     let topic = application.topic("changes");
     let consumer = |level: &str| -> BaseConsumer { application.client().set("isolation.level", level).create().unwrap() };
     let (stable, all) = (consumer("read_committed"), consumer("read_uncommitted"));
-    let open = |partition: i32| {
+    move |partition| {
         let end = |consumer: &BaseConsumer| consumer.fetch_watermarks(&topic, partition, Duration::from_secs(5)).unwrap().1;
         end(&all) > end(&stable)
-    };
-    wait_until("a transaction is open", || (0..PARTITIONS).any(open));
+    }
+}
+
+/// Kills when a transaction is open: records beyond the last stable offset of the changes.
+fn kill_in_a_transaction(application: &Application, running: Running) -> Instant {
+    let open = open_transactions(application);
+    wait_until("a transaction is open", || (0..PARTITIONS).any(&open));
     let killed = Instant::now();
     drop(running);
-    assert!((0..PARTITIONS).any(open), "the transaction was committed before the kill");
+    assert!((0..PARTITIONS).any(&open), "the transaction was committed before the kill");
     killed
 }
 
@@ -101,16 +106,21 @@ fn said(application: &Application, name: &str, what: &str) -> bool {
 }
 
 /// What an instance says that it restored since its last start.
-fn restored(application: &Application, name: &str) -> String {
+pub(crate) fn restored(application: &Application, name: &str) -> String {
     let text = std::fs::read_to_string(application.folder().join(format!("{name}.log"))).unwrap_or_default();
     let since = text.rfind("starting").unwrap_or(0);
+    restored_in(&text[since..])
+}
+
+/// What a part of a log says that was restored.
+pub(crate) fn restored_in(text: &str) -> String {
     let value = |line: &str, key: &str| line.split_once(key).and_then(|(_, rest)| rest.split_whitespace().next()).unwrap_or("?").to_owned();
-    let lines = text[since..].lines().filter(|line| line.contains("store restored"));
+    let lines = text.lines().filter(|line| line.contains("store restored"));
     let lines: Vec<_> = lines.map(|line| format!("{} records in {}", value(line, "records="), value(line, "took="))).collect();
     if lines.is_empty() { "nothing".to_owned() } else { lines.join(", ") }
 }
 
-fn wait_until(what: &str, mut is: impl FnMut() -> bool) {
+pub(crate) fn wait_until(what: &str, mut is: impl FnMut() -> bool) {
     let deadline = Instant::now() + PATIENCE;
     while !is() {
         assert!(Instant::now() < deadline, "not within {PATIENCE:?}: {what}");
@@ -119,13 +129,14 @@ fn wait_until(what: &str, mut is: impl FnMut() -> bool) {
 }
 
 /// Appends observations until it is dropped.
-struct Feeder {
+pub(crate) struct Feeder {
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Feeder {
-    fn start(application: &Application, keys: u64) -> Self {
+    /// The observations after the first `keys` and `from` more.
+    pub(crate) fn start(application: &Application, keys: u64, from: u64) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let (client, input, schema) = (application.client(), application.topic("videos"), application.schema());
         let stopped = Arc::clone(&stop);
@@ -143,7 +154,7 @@ impl Feeder {
                     producer.poll(Duration::ZERO);
                     std::thread::park_timeout(Duration::from_millis(1));
                 }
-                let index = keys + number;
+                let index = keys + from + number;
                 writer.write(index, keys, &mut value);
                 send(&producer, &input, &key(index, keys), &value, index);
             }
@@ -161,10 +172,10 @@ impl Drop for Feeder {
 
 /// When committed changes became readable, by partition.
 #[derive(Clone)]
-struct Outputs(Arc<Mutex<Vec<Vec<Instant>>>>);
+pub(crate) struct Outputs(Arc<Mutex<Vec<Vec<Instant>>>>);
 
 impl Outputs {
-    fn watch(application: &Application) -> Self {
+    pub(crate) fn watch(application: &Application) -> Self {
         let seen = Self(Arc::new(Mutex::new(vec![Vec::new(); usize::try_from(PARTITIONS).unwrap()])));
         let (mut client, topic) = (application.client(), application.topic("changes"));
         client.set("group.id", "bench-reader").set("isolation.level", "read_committed").set("enable.auto.commit", "false");
@@ -188,7 +199,7 @@ impl Outputs {
     }
 
     /// Waits until each partition had a change after `since`, and how long that took; what was on its way at that moment does not count.
-    fn wait_for_all(&self, since: Instant) -> Vec<Duration> {
+    pub(crate) fn wait_for_all(&self, since: Instant) -> Vec<Duration> {
         let first = |arrivals: &Vec<Instant>| arrivals.iter().find(|at| **at > since + Duration::from_millis(300)).copied();
         let mut found = Vec::new();
         wait_until("changes in all partitions", || {

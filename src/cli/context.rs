@@ -162,7 +162,7 @@ fn refused_file(faults: &Diagnostics) -> Error {
 }
 
 /// An installation could not be opened: somebody else may have it.
-fn held(error: installation::Error) -> Error {
+pub(crate) fn held(error: installation::Error) -> Error {
     let held = error.is_held();
     let error = refused(error);
     if held {
@@ -173,7 +173,7 @@ fn held(error: installation::Error) -> Error {
 }
 
 /// What others are told about this process while it holds a directory.
-fn command_line() -> String {
+pub(crate) fn command_line() -> String {
     const CHARS_MAX: usize = 200;
     let line: Vec<String> = std::env::args_os().map(|argument| argument.to_string_lossy().into_owned()).collect();
     line.join(" ").chars().take(CHARS_MAX).collect()
@@ -194,13 +194,15 @@ pub(crate) fn refused(error: installation::Error) -> Error {
         | E::Registry(_)
         | E::Topology(config::Error::Register { source: RegistryError::Unavailable { .. }, .. }) => Error::unavailable(error),
         E::Directory(_) => Error::user(error),
+        #[cfg(feature = "faults")]
+        E::Faults(_) => Error::user(error),
         E::Topology(_) | E::YouTube(_) | E::Sender(_) | E::Desk(_) => Error::config(error),
         E::MissingTopics { .. } | E::Engine(R::MissingTopic { .. }) => Error::config(error).hinted(SETUP),
         E::Retention(too_short) => {
             let hint = too_short.hint();
             Error::config(error).hinted_if(hint)
         }
-        E::Engine(R::TopicPartitions { .. } | R::OffsetLost { .. } | R::OffsetOutOfRange { .. } | R::Layout { .. }) => {
+        E::Engine(R::TopicPartitions { .. } | R::OffsetLost { .. } | R::OffsetOutOfRange { .. } | R::ChangelogLost { .. } | R::Layout { .. }) => {
             Error::config(error).hinted("`tidewatch reset` says what it would do before it does anything.")
         }
         E::Engine(_) => Error::internal(error),

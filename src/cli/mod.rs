@@ -16,6 +16,7 @@ mod run;
 mod setup;
 mod shutdown;
 mod simulation;
+mod state;
 mod status;
 mod tap;
 mod telegram;
@@ -84,6 +85,8 @@ enum Command {
     Tap(tap::Args),
     DeadLetters(dead_letters::Args),
     Status(status::Args),
+    #[command(subcommand)]
+    State(state::Command),
     /// Find the ids of chats, try whether messages arrive, show what would be sent
     #[command(subcommand)]
     Telegram(telegram::Command),
@@ -122,6 +125,7 @@ fn execute(command: Command, context: &Context, shutdown: &Shutdown) -> Result {
         Command::Tap(args) => tap::execute(args, context, shutdown),
         Command::DeadLetters(args) => dead_letters::execute(args, context, shutdown),
         Command::Status(args) => status::execute(&args, context, shutdown),
+        Command::State(command) => state::execute(&command, context),
         Command::Telegram(command) => telegram::execute(&command, context, shutdown),
         // Answered before: it has an exit code of its own.
         Command::Check(_) => Ok(()),

@@ -200,6 +200,8 @@ impl Run<'_> {
 
     fn adjust(&self, options: &mut Options) {
         options.until_end = self.args.until_end || self.args.once;
+        // Whoever stops when there is nothing left to do takes nothing over.
+        options.standby &= !options.until_end;
         options.leave_on_stop = self.args.leave_on_stop;
     }
 

@@ -12,10 +12,10 @@ use crate::operate::socket::{self, Request, Response};
 /// Ask whether the process that owns the state directory is ready: exit code 0 if so, else 1
 ///
 /// Ready means that the engine is RUNNING: every partition that this instance has is restored and processed. A spare instance without partitions
-/// is ready as well. What is not ready is told with the reason: what is being restored, and how far it is; which input stands still, and for what.
+/// is ready as well, and how far its standby tasks are has no part in it. What is not ready is told with the reason: what is being restored, and how far it is; which input stands still, and for what.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// Print one JSON object: `ready`, `state`, `pid`, `commits`, `reasons`, `tasks`, and `sender` and `poller` where it has them
+    /// Print one JSON object: `ready`, `state`, `pid`, `commits`, `reasons`, `tasks`, and `standbys`, `sender` and `poller` where it has them
     #[arg(long)]
     json: bool,
 }
@@ -52,6 +52,9 @@ pub(super) fn execute(args: &Args, context: &Context, shutdown: &Shutdown) -> Re
         let word = if health.ready { "ready" } else { "not ready" };
         let count = health.tasks.len();
         out.line(&format!("{word}: {}, {count} {}, process {}", health.state, if count == 1 { "task" } else { "tasks" }, health.pid))?;
+        for standby in &health.standbys {
+            out.line(&standby.to_string())?;
+        }
         for reason in &health.reasons {
             out.line(&reason.to_string())?;
         }

@@ -29,6 +29,8 @@ pub(super) struct Document {
     pub(super) engine: Engine,
     /// `instance_id` of `[engine]`.
     pub(super) instance_id: Option<Spanned<External>>,
+    /// Where `standby = true` is, if it is.
+    pub(super) standby: Option<Range<usize>>,
     pub(super) kafka: Option<Kafka>,
     pub(super) telegram: Option<Telegram>,
     pub(super) youtube: Option<YouTube>,

@@ -89,6 +89,8 @@ impl Config {
             write_back_interval: engine.write_back_interval,
             endtxn_guard: engine.endtxn_guard,
             watchdog: engine.watchdog,
+            // The embedded log has no other instances.
+            standby: engine.standby && self.kafka.is_some(),
             ..runtime::Options::new(Arc::clone(&self.application_id), instance_id)
         }
     }
@@ -221,6 +223,8 @@ pub struct Engine {
     pub endtxn_guard: Duration,
     /// A thread that makes no step for this long stops the process.
     pub watchdog: Duration,
+    /// Whether the changelogs of the partitions of other instances are followed.
+    pub standby: bool,
 }
 
 impl Engine {
@@ -246,6 +250,7 @@ impl Default for Engine {
             write_back_interval: Duration::from_secs(30),
             endtxn_guard: Duration::from_millis(300),
             watchdog: Duration::from_secs(30),
+            standby: false,
         }
     }
 }

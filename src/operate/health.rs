@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
 use crate::config;
-use crate::streams::runtime::{ClientState, RestoreProgress, Status, Streams};
+use crate::streams::runtime::{ClientState, RestoreProgress, StandbyStatus, Status, Streams};
 use crate::telegram::Desk;
 use crate::youtube::poller::{self, StatusHandle};
 
@@ -88,6 +88,7 @@ impl Reported {
             sent: desk.sent_total,
             out_of_reach: desk.out_of_reach,
             stopped: desk.stopped,
+            standbys: standbys(status),
         });
         if desk.out_of_reach {
             reasons.push(Reason::Telegram);
@@ -109,6 +110,7 @@ impl Reported {
             commits: main.map_or(0, |(_, status)| status.commit_total),
             reasons,
             tasks,
+            standbys: main.map(|(_, status)| standbys(status)).unwrap_or_default(),
             sender,
             poller,
         }
@@ -122,6 +124,10 @@ fn counters(status: &Status) -> BTreeMap<String, u64> {
         *counters.entry((*name).to_owned()).or_default() += count;
     }
     counters
+}
+
+fn standbys(status: &Status) -> Vec<Standby> {
+    status.standbys.iter().map(|(id, standby)| Standby::of(id.to_string(), standby)).collect()
 }
 
 /// A process as its parts last reported.
@@ -139,6 +145,9 @@ pub struct Health {
     pub reasons: Vec<Reason>,
     /// Its tasks, by name.
     pub tasks: Vec<Task>,
+    /// Its standby tasks, by name; they have no part in whether it is ready.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub standbys: Vec<Standby>,
     /// The sender; none where this process does not send.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sender: Option<Sender>,
@@ -164,6 +173,9 @@ pub struct Sender {
     pub out_of_reach: bool,
     /// Why nothing is sent any more.
     pub stopped: Option<String>,
+    /// The standby tasks of its engine, by name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub standbys: Vec<Standby>,
 }
 
 /// A poller as it was last reported. Times are RFC 3339.
@@ -295,6 +307,34 @@ impl Task {
     }
 }
 
+/// A standby task as it was last reported: the state of somebody else's task, kept warm here.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Standby {
+    /// Its name.
+    pub task: String,
+    /// Offsets of its changelogs that are left to read; what a takeover now would restore. None while it follows nothing.
+    pub lag: Option<i64>,
+    /// Why it follows nothing, where it does not.
+    pub waiting: Option<String>,
+}
+
+impl Standby {
+    fn of(name: String, standby: &StandbyStatus) -> Self {
+        Self { task: name, lag: standby.waiting.is_none().then(|| standby.lag()), waiting: standby.waiting.clone() }
+    }
+}
+
+/// In one line.
+impl fmt::Display for Standby {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "standby task {}: ", self.task)?;
+        match (&self.waiting, self.lag) {
+            (Some(cause), _) => write!(f, "waits: {cause}"),
+            (None, lag) => write!(f, "{} behind", lag.unwrap_or_default()),
+        }
+    }
+}
+
 fn restoring(task: &str, store: &RestoreProgress) -> Reason {
     Reason::Restoring {
         task: task.to_owned(),
@@ -311,7 +351,7 @@ mod tests {
 
     use super::*;
     use crate::streams::log::{Offset, TopicPartition};
-    use crate::streams::runtime::TaskStatus;
+    use crate::streams::runtime::{StandbyProgress, TaskStatus};
     use crate::streams::task::{Counters, State, TaskId};
 
     fn task(restoring: Vec<RestoreProgress>, paused: Option<&str>) -> Status {
@@ -343,6 +383,25 @@ mod tests {
             reported.set(state, Status::default());
             assert_eq!((reported.health().ready, lines(&reported.health())), (false, vec![format!("the engine is {state}")]));
         }
+    }
+
+    #[test]
+    fn standby_tasks_are_told_of_and_make_nobody_unready() {
+        let log =
+            |position, end| StandbyProgress { changelog: TopicPartition::new("log", 1), position: Offset(position), end: Offset(end) };
+        // The end is asked for from time to time only: what was read since may be beyond it.
+        let follows = StandbyStatus { changelogs: vec![log(100, 160), log(70, 60)], waiting: None };
+        let waits = StandbyStatus { changelogs: vec![], waiting: Some("nothing is committed yet".to_owned()) };
+        let id = |partition| TaskId { subtopology: 0, partition };
+        let reported = Reported::default();
+        reported.set(ClientState::Running, Status { standbys: [(id(1), follows), (id(2), waits)].into(), ..Status::default() });
+        let health = reported.health();
+        let lines: Vec<_> = health.standbys.iter().map(ToString::to_string).collect();
+        assert_eq!(lines, ["standby task 0_1: 60 behind", "standby task 0_2: waits: nothing is committed yet"]);
+        assert_eq!((health.ready, health.reasons.len(), health.tasks.len()), (true, 0, 0));
+        let json = serde_json::to_value(&health).unwrap();
+        assert_eq!(json["standbys"][0], serde_json::json!({ "task": "0_1", "lag": 60, "waiting": null }));
+        assert_eq!(json["standbys"][1]["lag"], serde_json::Value::Null);
     }
 
     #[test]

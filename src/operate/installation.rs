@@ -72,6 +72,10 @@ pub enum Error {
     /// Telegram's client cannot be made.
     #[error("nothing can be sent to Telegram")]
     Desk(#[from] telegram::DeskError),
+    /// The faults on order cannot be read.
+    #[cfg(feature = "faults")]
+    #[error("{0}")]
+    Faults(String),
 }
 
 impl Error {
@@ -141,6 +145,8 @@ impl Installation {
         let budget = Budget::new(BLOCK_CACHE_BYTES, WRITE_BUFFER_BYTES);
         let instance = config.engine.instance_id_or(directory.instance_id());
         let connection = Connection::to(kafka, &format!("{}-{instance}", config.application_id))?;
+        #[cfg(feature = "faults")]
+        let connection = Connection { log: super::faults::log(connection.log).map_err(Error::Faults)?, ..connection };
         Ok(Self { connection, embedded: None, clock, budget, directory })
     }
 
@@ -214,6 +220,8 @@ impl Installation {
     fn engine_in(&self, path: &Path, topology: Arc<dyn Blueprint>, options: runtime::Options) -> Result<Streams, Error> {
         let stores = rocks::Options::new(Profile::State, self.budget.clone());
         let backend = Arc::new(RocksBackend::new(path, stores));
+        #[cfg(feature = "faults")]
+        let backend = super::faults::stores(backend).map_err(Error::Faults)?;
         Ok(Streams::new(topology, self.log(), backend, Arc::clone(&self.clock), options)?)
     }
 }

@@ -2,6 +2,9 @@
 
 pub mod append;
 pub mod ends;
+pub mod export;
+#[cfg(feature = "faults")]
+mod faults;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
 pub mod health;

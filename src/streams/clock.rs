@@ -25,6 +25,10 @@ pub trait Clock: Debug + Send + Sync {
     fn now(&self) -> Timestamp;
     /// Time since an arbitrary fixed point; never goes back. For intervals and deadlines.
     fn monotonic(&self) -> Duration;
+    /// Lets this much time pass, or a little less.
+    fn rest(&self, time: Duration) {
+        std::thread::park_timeout(time);
+    }
 }
 
 /// The machine's own clock.
@@ -91,6 +95,10 @@ impl Clock for ManualClock {
 
     fn monotonic(&self) -> Duration {
         Duration::from_millis(u64::try_from(self.now_ms.load(Ordering::SeqCst)).unwrap_or(0))
+    }
+
+    fn rest(&self, time: Duration) {
+        self.advance(time);
     }
 }
 

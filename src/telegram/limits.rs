@@ -39,8 +39,6 @@ pub struct Limits {
     groups: Chats,
     /// Held while all three are asked, so that none counts a message that another refuses.
     bot: Mutex<Bot>,
-    /// Who waits for the bot's turn waits in a line.
-    line: tokio::sync::Mutex<()>,
     bot_per_second: NonZeroU32,
     time: Time,
 }
@@ -55,8 +53,10 @@ struct Bot {
 
 /// Why a message has to wait, and how long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Wait {
+pub(super) enum Wait {
+    /// The chat has had one: others need not wait.
     Chat(Duration),
+    /// The bot has: all wait.
     Bot(Duration),
 }
 
@@ -75,7 +75,6 @@ impl Limits {
             chats: of_chats(SECOND, rates.chat_per_second),
             groups: of_chats(MINUTE, rates.group_per_minute),
             bot: Mutex::new(Bot::new(rates.bot_per_second, (1, 1), &time)),
-            line: tokio::sync::Mutex::new(()),
             bot_per_second: rates.bot_per_second,
             time,
         }
@@ -94,25 +93,13 @@ impl Limits {
 
     /// Waits until a message may be sent to `chat`, and counts it. Who is dropped while waiting is not counted.
     pub async fn ready(&self, chat: &str) {
-        loop {
-            while let Some(wait) = self.wait_for_chat(chat) {
-                tokio::time::sleep(wait.max(WAIT_MIN)).await;
-            }
-            let turn = self.line.lock().await;
-            loop {
-                match self.take(chat) {
-                    Ok(()) => return,
-                    Err(Wait::Bot(wait)) => tokio::time::sleep(wait.max(WAIT_MIN)).await,
-                    // Somebody else sent to this chat in the meantime.
-                    Err(Wait::Chat(_)) => break,
-                }
-            }
-            drop(turn);
+        while let Err(Wait::Chat(wait) | Wait::Bot(wait)) = self.take(chat) {
+            tokio::time::sleep(wait.max(WAIT_MIN)).await;
         }
     }
 
     /// Counts a message to `chat` if it may be sent now; otherwise says how long not, and counts nothing.
-    fn take(&self, chat: &str) -> Result<(), Wait> {
+    pub(super) fn take(&self, chat: &str) -> Result<(), Wait> {
         let bot = self.bot.lock();
         if let Some(wait) = self.wait_for_chat(chat) {
             return Err(Wait::Chat(wait));

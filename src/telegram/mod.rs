@@ -27,7 +27,7 @@ mod text;
 pub use application::{DEAD_LETTERS, DeskError, application_id, outboxes, runtime_options};
 pub use chats::{Chat, chats};
 pub use client::{BuildError, Client, Me, Message, Options, Request, Webhook};
-pub use desk::{Desk, Status};
+pub use desk::{Courier, Desk, Next, Service, Status, Tray};
 pub use failure::Failure;
 pub use limits::Limits;
 pub use outcome::Outcome;

@@ -1,5 +1,7 @@
 //! What became of a request, sorted by what must be done about it: a pure function of the answer, or of the error of the connection.
 
+use reqwest::header::HeaderMap;
+
 use super::answer::{Answer, Body, Document};
 use super::client::Request;
 use super::failure;
@@ -123,6 +125,11 @@ const THREAD_TAKES_NOTHING: [&str; 4] = ["message thread not found", "topic_dele
 const MARKUP_IS_WRONG: [&str; 4] = ["can't parse entities", "can't parse message text", "unsupported parse_mode", "entity_bounds_invalid"];
 
 impl Outcome {
+    /// What an answer of these parts means, for a courier that has no [`Client`](super::Client); a `body` that did not come whole is an error that says why.
+    pub fn of_response(status: u16, headers: &HeaderMap, body: Result<&[u8], String>, request: &Request) -> Self {
+        Self::of_answer(&Answer::new(status, headers, body), request)
+    }
+
     /// What an answer means for the message that was sent.
     pub(super) fn of_answer(answer: &Answer, request: &Request) -> Self {
         let outcome = match &answer.body {

@@ -22,7 +22,7 @@ fn refused(installation: &Installation, arguments: &[&str], code: i32) -> String
 fn help_goes_to_stdout_and_usage_errors_to_stderr() {
     let installation = Installation::new();
     let help = installation.succeed(&["--help"]);
-    for command in ["demo", "run", "import", "setup", "check", "reset", "tap", "dead-letters", "status", "telegram"] {
+    for command in ["demo", "run", "import", "setup", "check", "reset", "tap", "dead-letters", "status", "state", "telegram"] {
         assert!(help.stdout.contains(&format!("  {command} ")), "{}", help.stdout);
         let help = installation.succeed(&[command, "--help"]);
         assert!(["Usage: tidewatch ", "--state-dir"].iter().all(|it| help.stdout.contains(it)), "{}", help.stdout);

@@ -84,6 +84,27 @@ fn a_record_that_a_broker_refuses_is_told_with_the_topic_the_limit_and_the_remed
 }
 
 #[test]
+fn a_refused_record_is_told_by_the_calls_for_the_records_behind_it() {
+    let Some(broker) = Broker::shared() else { return };
+    let topic = unique("small-under-load");
+    broker.create_topic(&topic, 1, &[("max.message.bytes", "2000")]);
+    let log = log(broker);
+    let mut producer = producer(&log, &topic);
+    producer.send(&record(&[b'x'; 5000])).unwrap();
+    let deadline = Instant::now() + PATIENCE;
+    let error = loop {
+        assert!(Instant::now() < deadline, "all records behind it are taken");
+        if let Err(error) = producer.send(&record(b"x")) {
+            break error;
+        }
+        std::thread::park_timeout(Duration::from_millis(1));
+    };
+    assert_eq!(error.class, Class::Record, "{error}");
+    assert!(error.to_string().contains("max.message.bytes is 2000: raise"), "{error}");
+    producer.abort(PATIENCE).unwrap();
+}
+
+#[test]
 fn a_partition_that_is_taken_up_again_further_back_is_not_where_it_was() {
     let Some(broker) = Broker::shared() else { return };
     let topic = unique("again");

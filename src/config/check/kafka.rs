@@ -60,6 +60,10 @@ fn whole(code: &'static str, message: &str, hint: &str) -> Diagnostic {
 
 /// The command line alone turns Kafka on: then it must say everything.
 fn without_table(document: &Document, overrides: &Overrides, faults: &mut Vec<Diagnostic>) {
+    if let Some(place) = document.standby.clone().filter(|_| overrides.bootstrap_servers.is_empty()) {
+        let fault = Diagnostic::warning("unused-standby", place, "`standby` does nothing on the embedded log");
+        faults.push(fault.hinted("one process owns it: nobody else has partitions that could be taken over"));
+    }
     match (overrides.bootstrap_servers.is_empty(), &overrides.registry) {
         (true, Some(_)) => faults.push(whole(
             "missing-key",

@@ -1,6 +1,6 @@
 //! Reads `[errors]` and `[engine]`.
 
-use std::ops::RangeInclusive;
+use std::ops::{Range, RangeInclusive};
 use std::time::Duration;
 
 use toml::Spanned;
@@ -36,10 +36,10 @@ pub(super) fn errors(value: &Value<'_>, faults: &mut Vec<Diagnostic>) -> ErrorPo
     policy
 }
 
-/// `[engine]`, and the instance id, which is still to be resolved.
-pub(super) fn engine(value: &Value<'_>, faults: &mut Vec<Diagnostic>) -> (Engine, Option<Spanned<External>>) {
+/// `[engine]`, the instance id, which is still to be resolved, and where standby tasks are asked for.
+pub(super) fn engine(value: &Value<'_>, faults: &mut Vec<Diagnostic>) -> (Engine, Option<Spanned<External>>, Option<Range<usize>>) {
     let mut engine = Engine::default();
-    let Some(table) = as_table("engine", value, "[engine]", faults) else { return (engine, None) };
+    let Some(table) = as_table("engine", value, "[engine]", faults) else { return (engine, None, None) };
     let mut table = Reader::new("[engine]", value.span(), table, faults);
     set(&mut engine.threads, table.integer("threads", 1..257), |count| usize::try_from(count).unwrap_or(1));
     set(&mut engine.partitions, table.integer("partitions", 1..4097), |count| i32::try_from(count).unwrap_or(1));
@@ -56,8 +56,10 @@ pub(super) fn engine(value: &Value<'_>, faults: &mut Vec<Diagnostic>) -> (Engine
     set(&mut engine.write_back_interval, table.integer("write_back_interval_ms", 1..3_600_001), millis);
     set(&mut engine.endtxn_guard, table.integer("endtxn_guard_ms", 1..transaction_timeout_ms), millis);
     engine.watchdog = table.duration("watchdog", "30s", &WATCHDOG).unwrap_or(engine.watchdog);
+    let standby = table.set_at("standby");
+    engine.standby = standby.is_some();
     table.finish();
-    (engine, instance_id)
+    (engine, instance_id, standby)
 }
 
 fn set<T>(into: &mut T, number: Option<Spanned<i64>>, convert: fn(i64) -> T) {

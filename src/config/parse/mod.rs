@@ -51,7 +51,7 @@ pub(super) fn parse(file: &SourceFile, faults: &mut Vec<Diagnostic>) -> Document
         document.errors = engine::errors(value, faults);
     }
     if let Some((_, value)) = engine {
-        (document.engine, document.instance_id) = engine::engine(value, faults);
+        (document.engine, document.instance_id, document.standby) = engine::engine(value, faults);
     }
     if let Some((place, value)) = kafka {
         document.kafka = kafka::kafka(place, value, faults);

@@ -114,6 +114,12 @@ impl<'a, 'f> Reader<'a, 'f> {
         *seen
     }
 
+    /// Where `key` is, if it is true; as [`boolean`](Self::boolean) otherwise.
+    pub(super) fn set_at(&mut self, key: &'static str) -> Option<Range<usize>> {
+        let place = self.entries.iter().find(|entry| entry.key == key).map(|entry| entry.span.clone());
+        place.filter(|_| self.boolean(key))
+    }
+
     /// `true` or `false` under `key`; `default` where it is absent, and false where it is neither.
     pub(super) fn boolean_or(&mut self, key: &'static str, default: bool) -> bool {
         let is_there = self.has(key);

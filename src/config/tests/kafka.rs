@@ -328,6 +328,31 @@ fn the_instance_is_called_as_the_file_says() {
 }
 
 #[test]
+fn standby_tasks_are_for_a_cluster() {
+    let text = |line: &str| format!("{BASE}[engine]\n{line}\n");
+    let there = |line: &str, bootstrap_servers: &[&str]| {
+        let overrides = Overrides {
+            bootstrap_servers: bootstrap_servers.iter().map(ToString::to_string).collect(),
+            registry: Some("http://r:1".to_owned()),
+        };
+        let overrides = if bootstrap_servers.is_empty() { Overrides::default() } else { overrides };
+        load_text(&SourceFile::new("t.toml", text(line)), None, &options(&[], overrides)).unwrap()
+    };
+    assert!(!there("", &["b:1"]).runtime_options("i").standby, "off by default");
+    assert!(!there("standby = false", &["b:1"]).runtime_options("i").standby);
+    let on = there("standby = true", &["b:1"]);
+    assert_eq!((on.runtime_options("i").standby, on.warnings().iter().count()), (true, 0));
+    let embedded = there("standby = true", &[]);
+    assert!(!embedded.runtime_options("i").standby);
+    assert_eq!(
+        embedded.warnings().iter().map(|warning| warning.message.as_str()).collect::<Vec<_>>(),
+        ["`standby` does nothing on the embedded log"]
+    );
+    assert_eq!(there("standby = false", &[]).warnings().iter().count(), 0);
+    assert!(list(offline(&text("standby = 1")))[0].starts_with("21:11 `standby` must be true or false"));
+}
+
+#[test]
 fn transactions_have_settings() {
     let engine = |lines: &str| offline(&format!("{BASE}[engine]\n{lines}\n"));
     let options =

@@ -4,8 +4,10 @@
 //! after step 4 the changelog has what the disk lacks, and a restore reads it from there. The disk never leads.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
+use super::layout;
 use super::options::Options;
 use super::topics::TopicTable;
 use super::transaction::Transaction;
@@ -98,8 +100,9 @@ pub(super) fn commit(scope: &mut Scope<'_>) -> Result<Outcome, Failed> {
     // 3. The real group metadata: the log checks member and generation, and that check fences a zombie.
     let offsets: Vec<_> = advanced
         .iter()
-        .map(|(task, source, offset)| {
-            let metadata = scope.tasks.get(task).map_or_else(|| std::sync::Arc::from(""), |task| std::sync::Arc::clone(&task.metadata));
+        .map(|(id, source, offset)| {
+            let complete = complete_up_to.get(id).map(Vec::as_slice).unwrap_or_default();
+            let metadata = scope.tasks.get(id).map_or_else(|| Arc::from(""), |task| metadata(task, complete));
             (source.clone(), Committed { offset: *offset, metadata })
         })
         .collect();
@@ -170,6 +173,15 @@ fn delivered(scope: &Scope<'_>) -> BTreeMap<TaskId, Vec<(StoreId, Offset)>> {
             .collect()
     };
     scope.tasks.values().map(|task| (task.id(), offsets(task))).collect()
+}
+
+/// What goes with the offset of a task: its layout, and how far its changelogs reach with this transaction.
+fn metadata(task: &StreamTask, complete_up_to: &[(StoreId, Offset)]) -> Arc<str> {
+    let end = |(store, name)| {
+        let now = complete_up_to.iter().find(|(known, _)| *known == store).map(|(_, end)| *end);
+        Some((name, now.max(task.stores.complete_up_to(store))?))
+    };
+    layout::with_ends(&task.metadata, task.stores.names().filter_map(end))
 }
 
 /// Makes the same call again while it fails retriably, up to the deadline and a bounded number of times.

@@ -86,6 +86,23 @@ pub enum Error {
         /// The cause.
         cause: String,
     },
+    /// Records of a changelog are gone, so the state cannot be had from it.
+    #[error(
+        "the changelog {changelog} has records {low} to {end}, but the state needs {needed} to {reaches}: records were deleted, or the topic was \
+         made anew; `tidewatch reset` starts afresh from a place that you choose"
+    )]
+    ChangelogLost {
+        /// The changelog's partition.
+        changelog: String,
+        /// From where it is needed.
+        needed: i64,
+        /// Up to where it was, as far as is known.
+        reaches: i64,
+        /// The first offset that is there.
+        low: i64,
+        /// Its end.
+        end: i64,
+    },
     /// Another process uses the same ids.
     #[error(
         "another process holds the instance id {instance_id}; a copied state directory does that: give each instance a directory of its own"

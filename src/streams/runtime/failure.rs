@@ -6,7 +6,8 @@
 //! | `Pause` | aborted | dropped | kept | as `Rewind`, after a while |
 //! | `Restart` | aborted if possible | dropped | replaced | restored from their changelogs |
 //! | `RestartUnknown` | left alone | dropped | replaced | restored; the committed offsets decide |
-//! | `Rejoin` | left alone | dropped | replaced | closed; the group is joined anew |
+//! | `Rejoin` | left alone | dropped | replaced | closed; the group is joined anew, unless somebody else is in it under this name |
+//! | `Yield` | aborted if possible | dropped | dropped | closed: another process has the instance id |
 //! | `Rebuild` | aborted | dropped | kept | the store is wiped and restored |
 //! | `Narrow` | aborted if possible | dropped | replaced | as `Restart`, then fewer records at a time |
 //! | `Stop` | aborted if possible | dropped | dropped | closed |
@@ -23,6 +24,7 @@ pub(super) enum Action {
     Restart,
     RestartUnknown,
     Rejoin,
+    Yield,
     Rebuild,
     Narrow,
     Stop,
@@ -42,6 +44,15 @@ pub(super) fn of_log(phase: Phase, class: Class) -> Action {
         (_, Class::Record) => Action::Narrow,
         (_, Class::OutOfRange | Class::UnknownTopic | Class::Exists | Class::Denied) => Action::Stop,
         (_, Class::Retriable | Class::Abortable | Class::Fatal) => Action::Restart,
+    }
+}
+
+/// What to do about an error of a poll.
+pub(super) fn of_poll(class: Class) -> Action {
+    match class {
+        // Somebody else has joined under this name, later than this one: it is theirs. Only a holder of the same id can do that.
+        Class::Fenced => Action::Yield,
+        class => of_log(Phase::Produce, class),
     }
 }
 
@@ -81,6 +92,12 @@ mod tests {
         for phase in [Phase::Produce, Phase::SendOffsets, Phase::Commit] {
             assert_eq!(of_log(phase, Class::Fenced), Action::Rejoin);
         }
+    }
+
+    #[test]
+    fn a_member_that_is_fenced_yields() {
+        assert_eq!(of_poll(Class::Fenced), Action::Yield);
+        assert_eq!(of_poll(Class::Retriable), of_log(Phase::Produce, Class::Retriable));
     }
 
     #[test]

@@ -1,9 +1,11 @@
 //! The layout of the stored state, kept in the metadata of the committed offsets: it is there even when the disk is lost.
 //!
 //! Beside it lies the *epoch*: a name that the first start after a reset gives to the life of a task's changelogs. The disk has it too, so a
-//! state of an earlier life, left on a machine that the reset did not see, is told from the present one.
+//! state of an earlier life, left on a machine that the reset did not see, is told from the present one. And the *ends*: how far the changelogs
+//! must reach, so that one which lost records, or is another topic of the same name, is told from one that never had any.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -11,6 +13,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::{Error, Result};
 use crate::streams::clock::Timestamp;
+use crate::streams::log::Offset;
 use crate::streams::state::{LayoutFault, StoreLayout, StoreSpec, layout};
 use crate::streams::task::TaskId;
 use crate::streams::topology::Subtopology;
@@ -24,22 +27,44 @@ pub(super) struct Layout {
     /// None: too long to be kept here, only the disk knows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     stores: Option<BTreeMap<String, StoreLayout>>,
+    /// By store: up to where its changelog must reach for a state that belongs to this offset.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    ends: BTreeMap<String, i64>,
 }
 
 /// Brokers refuse offsets with longer metadata (Kafka's `offset.metadata.max.bytes`, by default).
 const METADATA_BYTES_MAX: usize = 4096;
 
+/// What the end of a store's changelog takes beside the store's name: quotes, colon, comma and the longest number.
+const END_BYTES: usize = 24;
+
 /// The metadata for the offsets of a task. Stores whose layout is too long for it are left out: then only the disk knows it.
 pub(super) fn metadata(subtopology: &Subtopology, partitions: i32, epoch: &str) -> Arc<str> {
     let stores = subtopology.stores.iter().map(|store| (store.name.to_string(), store.layout.clone())).collect();
-    let mut layout = Layout { partitions, epoch: Some(epoch.to_owned()), stores: Some(stores) };
+    let mut layout = Layout { partitions, epoch: Some(epoch.to_owned()), stores: Some(stores), ends: BTreeMap::new() };
     let text = serde_json::to_string(&layout).unwrap_or_default();
-    if text.len() <= METADATA_BYTES_MAX {
+    let ends: usize = subtopology.stores.iter().map(|store| store.name.len() + END_BYTES).sum();
+    if text.len() + ends + END_BYTES <= METADATA_BYTES_MAX {
         return text.into();
     }
     tracing::warn!(topic = %subtopology.topic, bytes = text.len(), "the layout of the stores is too long to be kept with the offsets");
     layout.stores = None;
     serde_json::to_string(&layout).unwrap_or_default().into()
+}
+
+/// The same metadata with the ends of the changelogs, by store. Text is put to text: this happens at every commit.
+pub(super) fn with_ends<'a>(metadata: &str, ends: impl Iterator<Item = (&'a str, Offset)>) -> Arc<str> {
+    let Some(head) = metadata.strip_suffix('}') else { return Arc::from(metadata) };
+    let mut text = String::with_capacity(metadata.len() + 64);
+    text.push_str(head);
+    text.push_str(",\"ends\":{");
+    for (place, (store, end)) in ends.enumerate() {
+        let comma = if place > 0 { "," } else { "" };
+        // Writing to a string cannot fail.
+        write!(text, "{comma}{}:{}", serde_json::Value::from(store), end.0).unwrap_or_default();
+    }
+    text.push_str("}}");
+    text.into()
 }
 
 /// The same metadata without one store: what is forgotten binds nobody, the others stay as they are. A new life begins, so no epoch.
@@ -49,6 +74,7 @@ pub fn without_store(metadata: &str, store: &str) -> Arc<str> {
     if let Some(stores) = &mut layout.stores {
         stores.remove(store);
     }
+    layout.ends.remove(store);
     serde_json::to_string(&layout).unwrap_or_default().into()
 }
 
@@ -63,6 +89,11 @@ pub(super) fn read(metadata: &str) -> Option<Layout> {
 }
 
 impl Layout {
+    /// Up to where the changelog of a store must reach; none where that was not said.
+    pub(super) fn end(&self, store: &str) -> Option<Offset> {
+        self.ends.get(store).copied().map(Offset)
+    }
+
     pub(super) fn epoch(&self) -> Option<&str> {
         self.epoch.as_deref()
     }

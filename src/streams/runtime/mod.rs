@@ -16,6 +16,7 @@ mod rebalance;
 mod restore;
 mod restore_driver;
 mod shared;
+mod standby;
 mod stream_thread;
 mod streams;
 #[cfg(test)]
@@ -30,6 +31,7 @@ pub use layout::without_store;
 pub use options::Options;
 pub(crate) use shared::Shared;
 pub use shared::{RestoreProgress, Status, TaskStatus};
+pub use standby::{StandbyProgress, StandbyStatus};
 pub(crate) use stream_thread::{Parts, StreamThread};
 pub use streams::{ClientState, Streams};
 pub(crate) use topics::prepare;

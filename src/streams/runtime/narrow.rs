@@ -4,6 +4,8 @@
 //! is the culprit, and goes where the production policy sends it. Halves that pass stay committed, so this takes about as many steps as the
 //! number of records has binary digits.
 
+use std::collections::BTreeMap;
+
 use super::Error;
 use super::failure::Action;
 use super::stream_thread::StreamThread;
@@ -15,8 +17,8 @@ use crate::streams::task::{StreamTask, TaskId, chain};
 pub(super) struct Narrow {
     /// So many input records are taken into one transaction at most.
     limit: Option<u64>,
-    /// The input record whose results are refused, with the log's words.
-    refused: Option<(TaskId, Offset, String)>,
+    /// The input records whose results are refused, with the log's words; one for each task that has come to one.
+    refused: BTreeMap<TaskId, (Offset, String)>,
 }
 
 impl Narrow {
@@ -33,23 +35,23 @@ impl Narrow {
 
     /// Why the results of this record are refused; none: they are not.
     pub(super) fn refused(&self, task: TaskId, offset: Offset) -> Option<&str> {
-        self.refused.as_ref().filter(|(id, at, _)| (*id, *at) == (task, offset)).map(|(_, _, cause)| cause.as_str())
+        self.refused.get(&task).filter(|(at, _)| *at == offset).map(|(_, cause)| cause.as_str())
     }
 
-    /// A transaction is committed: a culprit that is through is forgotten, and with it the search. Where none was found it was the number that
-    /// was refused, and the limit stays.
-    pub(super) fn committed<'a>(&mut self, mut tasks: impl Iterator<Item = &'a StreamTask>) {
-        if let Some((id, offset, _)) = &self.refused
-            && tasks.any(|task| task.id() == *id && task.committed > *offset)
-        {
-            *self = Self::default();
+    /// A transaction is committed: a culprit that is through is forgotten, and with the last one the search. Where none was found it was the number
+    /// that was refused, and the limit stays.
+    pub(super) fn committed<'a>(&mut self, tasks: impl Iterator<Item = &'a StreamTask>) {
+        for task in tasks {
+            if self.refused.get(&task.id()).is_some_and(|(offset, _)| task.committed > *offset) {
+                self.forget(task.id());
+            }
         }
     }
 
     /// A task goes to another member, which will find the culprit by itself.
     pub(super) fn forget(&mut self, task: TaskId) {
-        if self.refused.as_ref().is_some_and(|(id, ..)| *id == task) {
-            *self = Self::default();
+        if self.refused.remove(&task).is_some() && self.refused.is_empty() {
+            self.limit = None;
         }
     }
 
@@ -65,7 +67,7 @@ impl Narrow {
             return false;
         }
         self.limit = Some(1);
-        self.refused = Some((task, offset, cause.to_owned()));
+        self.refused.insert(task, (offset, cause.to_owned()));
         true
     }
 }

@@ -53,6 +53,8 @@ pub struct Options {
     pub create_internal_topics: bool,
     /// Whether restores run on a thread of their own; the test driver and a simulation step them instead.
     pub restore_thread: bool,
+    /// Whether the changelogs of the partitions that others have are followed, so that a takeover restores only their tails.
+    pub standby: bool,
 }
 
 impl Options {
@@ -82,6 +84,7 @@ impl Options {
             leave_on_stop: false,
             create_internal_topics: true,
             restore_thread: true,
+            standby: false,
         }
     }
 }

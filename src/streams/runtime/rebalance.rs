@@ -10,8 +10,12 @@ use super::stream_thread::{FAILURES_MAX, Parts, StreamThread};
 use super::transaction::Transaction;
 use super::watchdog::ENDED;
 use super::{Error, Result};
-use crate::streams::log::{self, Class, Consumer, ConsumerOptions, Isolation, ProducerOptions, TopicPartition};
+use crate::streams::log::{self, Class, Consumer, ConsumerOptions, Isolation, Polled, ProducerOptions, TopicPartition};
 use crate::streams::task::{State, StreamTask, TaskId};
+
+/// After it was fenced a member looks so often, and so long each time, whether somebody else joins under its name: that takes a heartbeat.
+const LOOKS: u32 = 30;
+const LOOK: Duration = Duration::from_millis(100);
 
 /// How long the engine stands still before it tries again what a full disk forbade.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -125,14 +129,15 @@ impl StreamThread {
             self.failures += 1;
         }
         let text = crate::streams::task::chain(&error);
-        if action != Action::Stop {
+        if !matches!(action, Action::Stop | Action::Yield) {
             tracing::warn!(thread = self.index, ?action, failures = self.failures, error = text, "recovering");
         }
         let hopeless = self.failures > FAILURES_MAX;
         match action {
             Action::Stop => self.stop_with(error),
             Action::Narrow => self.narrow(error),
-            Action::Rejoin if self.failures > 2 => self.stop_with(self.fenced(error)),
+            Action::Yield => self.stop_with(self.fenced(error)),
+            Action::Rejoin if self.failures > 2 || self.is_succeeded() => self.stop_with(self.fenced(error)),
             _ if hopeless => self.stop_with(match error {
                 Error::Log(source) => Error::TooManyFailures { failures: self.failures, source },
                 other => other,
@@ -181,9 +186,29 @@ impl StreamThread {
         Err(error)
     }
 
+    /// Whether somebody else is in the group under this member's name. A producer is fenced by the next holder of its id, which joins a moment later,
+    /// but by the log as well, when its transaction took too long. To fence the former back would be to take turns without end.
+    fn is_succeeded(&mut self) -> bool {
+        for task in self.tasks.values() {
+            // Whatever comes of it: this consumer reads nothing any more.
+            self.consumer.pause(task.source()).unwrap_or_default();
+        }
+        for _ in 0..LOOKS {
+            self.beat("rejoin");
+            match self.consumer.poll(LOOK, &mut self.batch) {
+                Err(error) if error.class == Class::Fenced => return true,
+                Ok(Polled::Lost(_)) => return false,
+                _ => {}
+            }
+        }
+        false
+    }
+
     fn fenced(&self, error: Error) -> Error {
         match error {
-            Error::Log(source) => Error::Fenced { instance_id: self.parts.options.instance_id.to_string(), source },
+            Error::Log(source) | Error::Task(crate::streams::task::Error::Log { source, .. }) => {
+                Error::Fenced { instance_id: self.parts.options.instance_id.to_string(), source }
+            }
             other => other,
         }
     }

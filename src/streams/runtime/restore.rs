@@ -12,9 +12,10 @@ use super::options::Options;
 use super::shared::{RestoreProgress, Shared};
 use super::topics::TopicTable;
 use super::{Error, Result, layout};
-use crate::streams::clock::Clock;
+use crate::streams::clock::{Clock, Timestamp};
 use crate::streams::log::{self, Admin, Class, Committed, Consumer, Isolation, Offset, RecordBatch, TopicPartition};
 use crate::streams::processor::StoreId;
+use crate::streams::state::TaskState;
 use crate::streams::task::{self, State, StreamTask, TaskId};
 use crate::streams::topology::{Blueprint, Start, Subtopology};
 
@@ -189,7 +190,7 @@ impl Restorer {
                 return Err(Outcome::Failed(Error::OffsetOutOfRange { partition: source.to_string(), offset, low, high }));
             }
         }
-        let life = fit(&entry.task, subtopology, partitions, committed.as_ref())?;
+        let life = fit(id, &entry.task.stores, subtopology, partitions, committed.as_ref())?;
         let epoch = life.unwrap_or_else(|| layout::new_epoch(id, &self.options.instance_id, now));
         entry.task.metadata = layout::metadata(subtopology, partitions, &epoch);
         entry.task.stores.set_epoch(&epoch);
@@ -199,22 +200,12 @@ impl Restorer {
             let changelog = TopicPartition::new(self.topics.changelog_name(id.subtopology, store), id.partition);
             // 2. The high watermark: the last stable offset may trail the last committed transaction.
             let (low, end) = self.admin.watermarks(&changelog, Isolation::ReadUncommitted).map_err(log_failed)?;
-            let checkpoint = entry.task.stores.checkpoint(store);
-            if let Some(offset) = checkpoint.filter(|&offset| offset < low || offset > end) {
-                return Err(Outcome::Rebuild(format!("checkpoint {offset} of {changelog} is outside its log ({low} to {end})")));
-            }
-            let start = checkpoint.unwrap_or(low);
+            let kept = || Ok(self.admin.describe(&changelog.topic)?.map(|topic| topic.config.delete_retention));
+            let extent = Extent { changelog: &changelog, low, end };
+            let reaches = entry.committed.as_ref().map(|committed| committed_end(committed, subtopology, store).unwrap_or_default());
+            let start = start_of(&entry.task.stores, store, extent, reaches, now, kept)?;
             if start >= end {
                 continue;
-            }
-            // One slot is the marker of the transaction at the checkpoint; a tombstone and its marker are two.
-            if let Some(as_of) = checkpoint.and(entry.task.stores.as_of(store)).filter(|_| end.0 - start.0 > 1) {
-                let kept = self.admin.describe(&changelog.topic).map_err(log_failed)?.map(|topic| topic.config.delete_retention);
-                let age = Duration::from_millis(u64::try_from(now.0.saturating_sub(as_of.0)).unwrap_or(0));
-                if let Some(kept) = kept.filter(|&kept| age > kept) {
-                    let cause = format!("checkpoint {start} of {changelog} is {age:?} old, tombstones after it may be gone");
-                    return Err(Outcome::Rebuild(format!("{cause} (delete.retention.ms is {})", kept.as_millis())));
-                }
             }
             let progress =
                 RestoreProgress { changelog: changelog.clone(), start, position: start, end, records: 0, elapsed: Duration::ZERO };
@@ -282,10 +273,7 @@ impl Restorer {
 
     /// The task whose changelog was cut where it is being read: the error of a poll names no partition.
     fn cut(&self) -> Option<TaskId> {
-        let is_cut = |changelog: &TopicPartition, position: Offset| {
-            let ends = self.admin.watermarks(changelog, Isolation::ReadUncommitted);
-            ends.is_ok_and(|(low, end)| position < low || position > end)
-        };
+        let is_cut = |changelog: &TopicPartition, position: Offset| is_cut(&*self.admin, changelog, position);
         let mut entries = self.entries.values();
         let found = entries.find(|entry| entry.stores.iter().any(|(changelog, (_, progress, _))| is_cut(changelog, progress.position)))?;
         Some(found.task.id())
@@ -343,15 +331,25 @@ impl Restorer {
     }
 }
 
-fn log_failed(error: log::Error) -> Outcome {
+/// Up to where the offsets say that the changelog of a store reaches.
+fn committed_end(committed: &Committed, subtopology: &Subtopology, store: StoreId) -> Option<Offset> {
+    layout::read(&committed.metadata)?.end(&subtopology.stores.get(store.0)?.name)
+}
+
+pub(super) fn log_failed(error: log::Error) -> Outcome {
     Outcome::Failed(error.into())
 }
 
 /// Whether what lies on the disk belongs to what is committed, and both to the topology; returns the life of the changelogs, where it has a name.
-fn fit(task: &StreamTask, subtopology: &Subtopology, partitions: i32, committed: Option<&Committed>) -> Result<Option<String>, Outcome> {
+pub(super) fn fit(
+    id: TaskId,
+    stores: &TaskState,
+    subtopology: &Subtopology,
+    partitions: i32,
+    committed: Option<&Committed>,
+) -> Result<Option<String>, Outcome> {
     // Nothing is committed: a state, if there is one, is refused when it is restored; otherwise a new life begins.
     let Some(committed) = committed else { return Ok(None) };
-    let (id, stores) = (task.id(), &task.stores);
     let kept = layout::read(&committed.metadata);
     if let Some(kept) = &kept {
         kept.check(id, subtopology, partitions).map_err(Outcome::Failed)?;
@@ -372,7 +370,60 @@ fn fit(task: &StreamTask, subtopology: &Subtopology, partitions: i32, committed:
     }
 }
 
-fn store_failed(id: TaskId, source: crate::streams::state::Error) -> Outcome {
+/// What there is of a changelog.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Extent<'a> {
+    pub(super) changelog: &'a TopicPartition,
+    /// The first offset still in the log.
+    pub(super) low: Offset,
+    /// The high watermark.
+    pub(super) end: Offset,
+}
+
+/// Where the restore of a store begins; none of its rows may be believed whose checkpoint is outside the changelog, or older than the changelog
+/// keeps tombstones (`kept`, asked for where it matters). Where something is committed, all of the changelog is needed, up to where it `reaches` at
+/// least.
+pub(super) fn start_of(
+    stores: &TaskState,
+    store: StoreId,
+    Extent { changelog, low, end }: Extent<'_>,
+    reaches: Option<Offset>,
+    now: Timestamp,
+    kept: impl FnOnce() -> log::Result<Option<Duration>>,
+) -> Result<Offset, Outcome> {
+    let checkpoint = stores.checkpoint(store);
+    let is_outside = checkpoint.is_some_and(|offset| offset < low || offset > end);
+    // Compaction keeps the log's beginning where it is. Where that has moved, or the end is before what the disk has or the offsets ask for, records
+    // are gone that nothing can bring back: a state without them would be wrong, and nobody would know.
+    if let Some(asked) = reaches
+        && (is_outside || checkpoint.is_none() && low.0 > 0 || asked > end)
+    {
+        let needed = checkpoint.unwrap_or_default();
+        let (changelog, reaches) = (changelog.to_string(), asked.max(needed).0);
+        return Err(Outcome::Failed(Error::ChangelogLost { changelog, needed: needed.0, reaches, low: low.0, end: end.0 }));
+    }
+    let Some(checkpoint) = checkpoint else { return Ok(low) };
+    if is_outside {
+        return Err(Outcome::Rebuild(format!("checkpoint {checkpoint} of {changelog} is outside its log ({low} to {end})")));
+    }
+    // One slot is the marker of the transaction at the checkpoint; a tombstone and its marker are two.
+    if let Some(as_of) = stores.as_of(store).filter(|_| end.0 - checkpoint.0 > 1) {
+        let age = Duration::from_millis(u64::try_from(now.0.saturating_sub(as_of.0)).unwrap_or(0));
+        if let Some(kept) = kept().map_err(log_failed)?.filter(|&kept| age > kept) {
+            let cause = format!("checkpoint {checkpoint} of {changelog} is {age:?} old, tombstones after it may be gone");
+            return Err(Outcome::Rebuild(format!("{cause} (delete.retention.ms is {})", kept.as_millis())));
+        }
+    }
+    Ok(checkpoint)
+}
+
+/// Whether a position lies outside of its changelog.
+pub(super) fn is_cut(admin: &dyn Admin, changelog: &TopicPartition, position: Offset) -> bool {
+    let ends = admin.watermarks(changelog, Isolation::ReadUncommitted);
+    ends.is_ok_and(|(low, end)| position < low || position > end)
+}
+
+pub(super) fn store_failed(id: TaskId, source: impl std::error::Error + Send + Sync + 'static) -> Outcome {
     match super::failure::of_store(&source) {
         super::failure::Action::Rebuild => Outcome::Rebuild(task::chain(&source)),
         _ => Outcome::Failed(Error::Stores { task: id, source: Box::new(source) }),

@@ -8,6 +8,7 @@ use std::time::Duration;
 use parking_lot::{Condvar, Mutex};
 
 use super::Error;
+use super::standby::{StandbyStatus, Standbys};
 use crate::streams::clock::Clock;
 use crate::streams::log::{Offset, TopicPartition};
 use crate::streams::task::{Counters, State, TaskId};
@@ -74,12 +75,16 @@ pub struct TaskStatus {
 pub struct Status {
     /// All tasks of this instance.
     pub tasks: BTreeMap<TaskId, TaskStatus>,
+    /// Its standby tasks: tasks of others, whose changelogs it follows.
+    pub standbys: BTreeMap<TaskId, StandbyStatus>,
     /// Whether the group has given this instance its partitions, be it none: more instances than partitions leave some without.
     pub member: bool,
     /// Transactions committed.
     pub commit_total: u64,
     /// Records applied by finished restores.
     pub restored_records_total: u64,
+    /// Records applied by standby tasks.
+    pub standby_records_total: u64,
 }
 
 /// A thread's sign of life for the watchdog.
@@ -121,6 +126,8 @@ pub(crate) struct Shared {
     pub(crate) progress: Mutex<Progress>,
     pub(crate) changed: Condvar,
     pub(crate) pulses: Vec<Pulse>,
+    /// The stores that are open for standby tasks, and those that are not theirs.
+    pub(crate) standbys: Standbys,
 }
 
 /// What [`Shared::changed`] tells of.
@@ -139,6 +146,7 @@ impl Shared {
             progress: Mutex::default(),
             changed: Condvar::new(),
             pulses: (0..threads).map(|_| Pulse::new(Arc::clone(clock))).collect(),
+            standbys: Standbys::default(),
         }
     }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::backend::StateBackend;
-use super::commit::{self, Failed, Outcome, Phase};
+use super::commit::{self, Failed, Outcome};
 use super::failure::{self, Action};
 use super::narrow::Narrow;
 use super::options::Options;
@@ -53,7 +53,7 @@ pub(crate) struct StreamThread {
     pub(super) tasks: BTreeMap<TaskId, StreamTask>,
     pub(super) restoring: BTreeMap<TaskId, TopicPartition>,
     pub(super) restorer: RestoreDriver,
-    batch: RecordBatch,
+    pub(super) batch: RecordBatch,
     /// Monotonic times of the last commit, store flush and housekeeping.
     last_commit: Duration,
     last_flush: Duration,
@@ -172,7 +172,7 @@ impl StreamThread {
         self.resume_inputs(now)?;
         let rest = self.pace.rest(now.saturating_sub(self.last_commit));
         if !rest.is_zero() && !self.transaction.is_open() {
-            std::thread::park_timeout(rest);
+            self.parts.clock.rest(rest);
         }
         // Nothing may wait for the next record: neither what is uncommitted nor a task that is ready.
         let waiting = self.transaction.is_open() || !self.restoring.is_empty();
@@ -181,7 +181,7 @@ impl StreamThread {
         match self.consumer.poll(timeout, &mut self.batch) {
             Ok(polled) => Ok(polled),
             Err(error) => {
-                let action = failure::of_log(Phase::Produce, error.class);
+                let action = failure::of_poll(error.class);
                 let error = self.placed(error);
                 self.handle(action, error)?;
                 Ok(Polled::Nothing)
@@ -401,7 +401,8 @@ impl StreamThread {
     fn try_open(&self, id: TaskId) -> Result<StreamTask> {
         let subtopology = self.parts.topology.subtopologies().get(id.subtopology).cloned();
         let subtopology = subtopology.ok_or_else(|| Error::MissingTopic { topic: format!("of task {id}") })?;
-        let kv = self.parts.backend.open(id).map_err(|error| Error::Stores { task: id, source: Box::new(error) })?;
+        let opened = self.parts.shared.standbys.claim(id, &*self.parts.backend);
+        let (kv, lease) = opened.map_err(|error| Error::Stores { task: id, source: Box::new(error) })?;
         // A task gets its share of the thread's memory: the number of its siblings is not known before all are assigned.
         let partitions = self.parts.partitions.get(&subtopology.topic).copied().unwrap_or(1);
         let share = usize::try_from(partitions).unwrap_or(1).div_ceil(self.parts.options.threads).max(1);
@@ -411,12 +412,13 @@ impl StreamThread {
         };
         let stores = TaskState::open(&id.to_string(), kv, subtopology.stores.clone(), limits);
         let stores = stores.map_err(|error| Error::Stores { task: id, source: Box::new(error) })?;
-        Ok(StreamTask::new(id, &subtopology, stores, &self.blueprints)?)
+        Ok(StreamTask::new(id, &subtopology, (stores, lease), &self.blueprints)?)
     }
 
     /// Removes the stores of a task that is closed.
     pub(super) fn destroy(&self, id: TaskId) -> Result<()> {
-        self.parts.backend.destroy(id).map_err(|error| Error::Stores { task: id, source: Box::new(error) })
+        let destroyed = self.parts.shared.standbys.destroy(id, &*self.parts.backend);
+        destroyed.map_err(|error| Error::Stores { task: id, source: Box::new(error) })
     }
 
     /// Remembers why a store is rebuilt; the second time in a row is the end.

@@ -15,7 +15,7 @@ use super::shared::{Shared, Status};
 use super::stream_thread::{Parts, StreamThread};
 use super::topics::{self, TopicTable};
 use super::watchdog;
-use super::{Error, Result};
+use super::{Error, Result, standby};
 use crate::streams::clock::Clock;
 use crate::streams::log::{Isolation, Log, Offset, TopicPartition};
 use crate::streams::task::panic_message;
@@ -149,6 +149,9 @@ impl Streams {
                 shared.changed.notify_all();
             };
             threads.push(std::thread::Builder::new().name(format!("stream-{index}")).spawn(body).map_err(Error::Thread)?);
+        }
+        if self.parts.options.standby {
+            threads.push(standby::spawn(self.parts.clone()).map_err(Error::Thread)?);
         }
         let (shared, limit) = (Arc::clone(&self.parts.shared), self.parts.options.watchdog);
         let watch = move || watchdog::watch(&shared, count, limit);

@@ -21,6 +21,7 @@
 mod cache;
 pub mod directory;
 mod error;
+pub mod export;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
 mod keys;

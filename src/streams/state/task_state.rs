@@ -210,6 +210,11 @@ impl TaskState {
         self.rows.kv.flush().map_err(|error| self.failed(error))
     }
 
+    /// The stores with their names.
+    pub fn names(&self) -> impl Iterator<Item = (StoreId, &str)> {
+        self.stores.iter().enumerate().map(|(place, store)| (StoreId(place), &*store.spec.name))
+    }
+
     /// What the disk is complete up to: the next changelog offset to read. None: nothing.
     pub fn checkpoint(&self, id: StoreId) -> Option<Offset> {
         self.stores.get(id.0)?.checkpoint
@@ -265,18 +270,24 @@ impl TaskState {
             }
             chunk.push(&record);
             if chunk.bytes() > limit {
-                self.write_chunk(id)?;
+                self.write_chunk(id, false)?;
             }
         }
         self.move_chunk(id, complete_up_to);
         Ok(())
     }
 
-    /// All changelog records up to here were given: writes what is left.
+    /// Writes what was given so far: the restore goes on from there, now or another time.
+    pub fn restore_so_far(&mut self, id: StoreId) -> Result<()> {
+        self.begin_restore(id)?;
+        self.write_chunk(id, false)
+    }
+
+    /// All changelog records up to here were given, and here was the changelog's end at the time last [told](Self::tell_time): writes what is left.
     pub fn restore_done(&mut self, id: StoreId, complete_up_to: Offset) -> Result<()> {
         self.begin_restore(id)?;
         self.move_chunk(id, complete_up_to);
-        self.write_chunk(id)?;
+        self.write_chunk(id, true)?;
         if let Some(store) = self.stores.get_mut(id.0) {
             store.chunk = None;
         }
@@ -350,21 +361,23 @@ impl TaskState {
         }
     }
 
-    /// Writes a chunk with its checkpoint. After an error it is still there.
-    fn write_chunk(&mut self, id: StoreId) -> Result<()> {
+    /// Writes a chunk with its checkpoint, which is the changelog's end or on the way to it. After an error it is still there.
+    fn write_chunk(&mut self, id: StoreId, at_end: bool) -> Result<()> {
         let mut batch = Batch::default();
         self.describe(&mut batch)?;
         let Some(store) = self.stores.get_mut(id.0) else { return Ok(()) };
         let Some(chunk) = &mut store.chunk else { return Ok(()) };
         let complete_up_to = store.complete_up_to.max(chunk.complete_up_to);
-        if chunk.is_empty() && complete_up_to == store.checkpoint {
+        // What rows from before the restore lack may lie beyond a checkpoint on the way: it is as old as they are. A restore that began with nothing
+        // saw every tombstone since: its age counts from its beginning.
+        let as_of = if at_end { self.now.or(store.as_of) } else { store.as_of.or(self.now) };
+        let is_confirmed = !at_end || !is_old(store.as_of, self.now);
+        if chunk.is_empty() && complete_up_to == store.checkpoint && is_confirmed {
             return Ok(());
         }
         if let Some(offset) = complete_up_to {
             batch.put(&keys::meta(Kind::Checkpoint, store.number), &keys::offset_bytes(offset));
         }
-        // Whoever read on from here then saw every tombstone that there was: the age counts from that time.
-        let as_of = self.now.or(store.as_of);
         if let Some(at) = as_of {
             batch.put(&keys::meta(Kind::AsOf, store.number), &keys::time_bytes(at));
         }
@@ -393,9 +406,8 @@ impl TaskState {
 
     /// Whether the disk should be told that its checkpoints are still the changelogs' ends.
     fn is_unconfirmed(&self, now: Option<Timestamp>) -> bool {
-        let Some(now) = now else { return false };
         let mut complete = self.stores.iter().filter(|store| store.complete_up_to.is_some());
-        complete.any(|store| store.as_of.is_none_or(|at| now.0 >= at.0.saturating_add(CONFIRM_MS)))
+        complete.any(|store| is_old(store.as_of, now))
     }
 
     /// Puts format and layouts into a batch where the disk has others; in key order.
@@ -452,6 +464,11 @@ impl TaskState {
     fn no_transaction(&self) -> Result<()> {
         if self.rows.overlay.is_empty() { Ok(()) } else { Err(Error::Uncommitted { task: self.rows.task.clone() }) }
     }
+}
+
+/// Whether a checkpoint that was the changelog's end `as_of` should be confirmed.
+fn is_old(as_of: Option<Timestamp>, now: Option<Timestamp>) -> bool {
+    now.is_some_and(|now| as_of.is_none_or(|at| now.0 >= at.0.saturating_add(CONFIRM_MS)))
 }
 
 /// Puts the epoch into a batch where the disk has another one; after the other rows that are not a user's, for the order of keys.

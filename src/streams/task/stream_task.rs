@@ -75,6 +75,8 @@ pub struct StreamTask {
     graph: Box<dyn Graph>,
     punctuations: PunctuationQueue,
     pub(crate) stores: TaskState,
+    /// Lives as long as the stores are open: who else wants them looks whether it does. Order: it goes after them.
+    _lease: Arc<()>,
     store_count: usize,
     collector: RecordCollector,
     headers: HeadersBuf,
@@ -93,7 +95,12 @@ pub struct StreamTask {
 }
 
 impl StreamTask {
-    pub(crate) fn new(id: TaskId, subtopology: &Subtopology, stores: TaskState, blueprints: &Blueprints) -> Result<Self> {
+    pub(crate) fn new(
+        id: TaskId,
+        subtopology: &Subtopology,
+        (stores, lease): (TaskState, Arc<()>),
+        blueprints: &Blueprints,
+    ) -> Result<Self> {
         let mut task = Self {
             id,
             source: TopicPartition::new(Arc::clone(&subtopology.topic), id.partition),
@@ -101,6 +108,7 @@ impl StreamTask {
             graph: blueprints.topology.graph(subtopology.id),
             punctuations: PunctuationQueue::default(),
             stores,
+            _lease: lease,
             store_count: subtopology.stores.len(),
             collector: RecordCollector::new(blueprints.record_bytes_max),
             headers: HeadersBuf::default(),

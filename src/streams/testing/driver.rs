@@ -10,11 +10,10 @@ use crate::streams::log::{
     ConsumerOptions, Headers, Isolation, Log, Offset, Partition, Polled, Producer, ProducerOptions, ProducerRecord, RecordBatch,
     TopicConfig, TopicPartition,
 };
-use crate::streams::processor::StoreId;
-use crate::streams::runtime::{
-    Error, MemoryBackend, Options, Parts, Result, Shared, StateBackend, Status, StreamThread, TopicTable, prepare,
-};
+use crate::streams::runtime::{Error, MemoryBackend, Options, Result, StateBackend, Status};
 use crate::streams::topology::Blueprint;
+
+use super::Instance;
 
 /// A record that came out of a topology.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,10 +35,9 @@ pub struct TestRecord {
 /// Runs a topology record by record.
 #[derive(Debug)]
 pub struct TopologyTestDriver {
-    thread: StreamThread,
+    instance: Instance,
     log: Arc<dyn Log>,
     clock: ManualClock,
-    shared: Arc<Shared>,
     inputs: Vec<Arc<str>>,
     producer: Box<dyn Producer>,
     /// How far each output topic was read.
@@ -72,30 +70,17 @@ impl TopologyTestDriver {
                 admin.create_topic(topic, &TopicConfig::keep(1))?;
             }
         }
-        let options =
-            Options { threads: 1, restore_thread: false, poll_timeout: Duration::ZERO, offsets_only_interval: Duration::ZERO, ..options };
-        let table = TopicTable::new(&options, &*topology);
-        let partitions = prepare(&*admin, &*topology, &table, true)?;
-        let shared_clock: Arc<dyn Clock> = Arc::new(clock.clone());
-        let shared = Arc::new(Shared::new(&shared_clock, 1));
+        let options = Options { offsets_only_interval: Duration::ZERO, ..options };
         let mut producer = log.producer(ProducerOptions {
             transactional_id: "test-driver-input".into(),
             topics: inputs.clone(),
             transaction_timeout: options.transaction_timeout,
         })?;
         producer.init_transactions(options.transaction_timeout)?;
-        let parts = Parts {
-            log: Arc::clone(&log),
-            topology,
-            topics: Arc::new(table),
-            partitions: Arc::new(partitions),
-            backend,
-            options: Arc::new(options),
-            clock: shared_clock,
-            shared: Arc::clone(&shared),
-        };
-        let thread = StreamThread::new(0, parts)?;
-        let mut driver = Self { thread, log, clock, shared, inputs, producer, read: BTreeMap::new() };
+        let shared_clock: Arc<dyn Clock> = Arc::new(clock.clone());
+        let options = Options { create_internal_topics: true, ..options };
+        let instance = Instance::new(topology, Arc::clone(&log), backend, shared_clock, options)?;
+        let mut driver = Self { instance, log, clock, inputs, producer, read: BTreeMap::new() };
         driver.run()?;
         Ok(driver)
     }
@@ -139,9 +124,9 @@ impl TopologyTestDriver {
         const TURNS_MAX: usize = 1_000_000;
         let mut quiet = 0;
         for _ in 0..TURNS_MAX {
-            quiet = if self.thread.run_once(Duration::ZERO)? { 0 } else { quiet + 1 };
+            quiet = if self.instance.step()? { 0 } else { quiet + 1 };
             // One quiet turn may only mean that a commit was not due yet.
-            if quiet > 1 && self.thread.is_settled() {
+            if quiet > 1 && self.instance.is_settled() {
                 break;
             }
         }
@@ -182,28 +167,24 @@ impl TopologyTestDriver {
 
     /// All rows of a store, in the order of their keys; committed and uncommitted.
     pub fn store(&mut self, name: &str) -> Vec<(Vec<u8>, Vec<u8>)> {
-        let mut rows = Vec::new();
-        for (names, task) in self.thread.tasks_mut() {
-            let Some(store) = names.iter().position(|known| known == name) else { continue };
-            let visited = task.stores.store(StoreId(store)).all(&mut |key, value| {
-                rows.push((key.to_vec(), value.to_vec()));
-                std::ops::ControlFlow::Continue(())
-            });
-            if let Err(error) = visited {
+        let mut rows: Vec<_> = match self.instance.rows(name) {
+            Ok(tasks) => tasks.into_values().flatten().collect(),
+            Err(error) => {
                 tracing::error!(error, "store {name}");
+                Vec::new()
             }
-        }
+        };
         rows.sort();
         rows
     }
 
     /// What the engine counted.
     pub fn status(&self) -> Status {
-        self.shared.status.lock().clone()
+        self.instance.status()
     }
 
     /// Commits, closes the stores and ends, as a SIGTERM would.
-    pub fn close(mut self) -> Result<()> {
-        self.thread.close()
+    pub fn close(self) -> Result<()> {
+        self.instance.close()
     }
 }

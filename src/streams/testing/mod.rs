@@ -2,6 +2,8 @@
 //! all that is outside of it.
 
 mod driver;
+mod instance;
 pub mod interposed;
 
 pub use driver::{TestRecord, TopologyTestDriver};
+pub use instance::{Instance, StoreRows};

@@ -93,7 +93,7 @@ pub struct Parts {
 
 /// What a step of the poller was.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Step {
+pub enum Step {
     /// Another one is active, or the group does not answer yet.
     StandingBy,
     /// The next poll is due after this time.
@@ -173,6 +173,16 @@ impl Poller {
             rest: None,
             parts,
         })
+    }
+
+    /// A poller that never waits: whoever takes its [`turn`](Self::turn)s moves the clock between them.
+    pub fn stepped(parts: Parts) -> Result<Self, Error> {
+        Ok(Self { tick: Duration::ZERO, ..Self::new(parts)? })
+    }
+
+    /// One turn of what [`run`](Self::run) repeats.
+    pub fn turn(&mut self) -> Result<Step, Error> {
+        self.step(&|| false, false)
     }
 
     /// What the poller is at, also while it runs.

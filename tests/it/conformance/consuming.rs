@@ -114,6 +114,23 @@ pub(super) fn a_paused_partition_keeps_its_position(log: &dyn Log, unique: &str)
     assert_eq!(read_to(&mut *consumer, &at, 4, show), ["0:a=1", "2:b=2"]);
 }
 
+pub(super) fn a_partition_that_was_given_up_paused_is_read_when_it_comes_back(log: &dyn Log, unique: &str) {
+    let scene = Scene::new(log, unique);
+    scene.topic("t", &TopicConfig::keep(1));
+    let at = scene.at("t", 0);
+    let mut producer = scene.producer("p", &["t"]);
+    commit(&mut *producer, &[("a", "1")]);
+    scene.settled(&at, 2);
+    let mut consumer = scene.reader(Isolation::ReadCommitted);
+    for _ in 0..3 {
+        consumer.assign(&at, Offset(0)).unwrap();
+        assert_eq!(read_to(&mut *consumer, &at, 2, show), ["0:a=1"]);
+        consumer.pause(&at).unwrap();
+        consumer.unassign(&at).unwrap();
+        assert_silent(&mut *consumer);
+    }
+}
+
 pub(super) fn assigning_again_is_a_seek_and_a_resume(log: &dyn Log, unique: &str) {
     let scene = Scene::new(log, unique);
     scene.topic("t", &TopicConfig::keep(1));

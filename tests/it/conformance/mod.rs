@@ -54,6 +54,7 @@ conformance! {
         a_commit_flushes,
         a_transaction_of_nothing_leaves_no_trace,
         calls_out_of_order_are_refused,
+        a_topic_that_is_named_twice_keeps_the_records_of_both_names,
         delivered_names_the_last_offset_of_this_transaction,
         a_large_transaction_is_read_whole_and_in_order;
     records:
@@ -72,6 +73,7 @@ conformance! {
         positions_begin_where_assigned_and_pass_over_markers,
         a_seek_reads_again_or_skips,
         a_paused_partition_keeps_its_position,
+        a_partition_that_was_given_up_paused_is_read_when_it_comes_back,
         assigning_again_is_a_seek_and_a_resume,
         an_unassigned_partition_is_not_read,
         an_abort_does_not_move_the_position,

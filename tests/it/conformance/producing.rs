@@ -34,6 +34,20 @@ pub(super) fn a_commit_flushes(log: &dyn Log, unique: &str) {
     assert_eq!(scene.committed_records(&at).len(), 100);
 }
 
+pub(super) fn a_topic_that_is_named_twice_keeps_the_records_of_both_names(log: &dyn Log, unique: &str) {
+    let scene = Scene::new(log, unique);
+    scene.topic("t", &TopicConfig::keep(1));
+    let at = scene.at("t", 0);
+    let mut producer = scene.producer("p", &["t", "t"]);
+    producer.begin().unwrap();
+    for (topic, value) in [(1, "1"), (0, "2"), (1, "3")] {
+        producer.send(&ProducerRecord { topic, ..record("a", Some(value)) }).unwrap();
+    }
+    producer.commit(PATIENCE).unwrap();
+    scene.settled(&at, 4);
+    assert_eq!(scene.committed_records(&at), ["0:a=1", "1:a=2", "2:a=3"]);
+}
+
 pub(super) fn a_transaction_of_nothing_leaves_no_trace(log: &dyn Log, unique: &str) {
     let scene = Scene::new(log, unique);
     scene.topic("t", &TopicConfig::keep(1));

@@ -15,6 +15,7 @@ pub(crate) mod python;
 pub(crate) mod records;
 pub(crate) mod registry;
 pub(crate) mod security;
+pub(crate) mod verifier;
 
 use std::collections::BTreeSet;
 use std::future::Future;

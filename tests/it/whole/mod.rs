@@ -1,5 +1,6 @@
 //! The whole way with the real binary: its poller at a simulated YouTube, the topology, its sender at a simulated Telegram.
 
+mod by_hand;
 pub(crate) mod kills;
 pub(crate) mod ledger;
 mod many;

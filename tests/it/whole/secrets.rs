@@ -38,3 +38,26 @@ pub(crate) fn assert_none(seen: &Seen, secrets: &[&str]) -> String {
     let bytes: usize = seen.iter().map(|(_, bytes)| bytes.len()).sum();
     format!("{} places, {bytes} bytes: no secret", seen.len())
 }
+
+/// Rows of which one is none.
+pub(crate) const ROWS: &str = "observed_at,video_id,likes\n1000,canary,1\n2000,canary,many\n";
+
+/// Commands that people give by hand, told to say all that they can; topics by what `topic` calls them. They follow a [`ROWS`] in `canary.csv`.
+pub(crate) fn by_hand(topic: &dyn Fn(&str) -> String) -> Vec<Vec<String>> {
+    let commands: [&[&str]; 12] = [
+        &["import", "canary.csv"],
+        &["status"],
+        &["tap", "*youtube_videos", "--until-end"],
+        &["tap", "*youtube_videos", "--until-end", "--json"],
+        &["tap", "*telegram_outbox", "--until-end", "--json"],
+        &["dead-letters", "list"],
+        &["dead-letters", "list", "--json"],
+        &["dead-letters", "replay", "--yes"],
+        &["telegram", "dry-run"],
+        &["reset", "--sender", "--to", "earliest", "--yes"],
+        &["reset", "--poller", "--yes"],
+        &["reset", "--to", "earliest", "--yes"],
+    ];
+    let word = |word: &&str| word.strip_prefix('*').map_or_else(|| (*word).to_owned(), topic);
+    commands.iter().map(|command| command.iter().map(word).chain(["-vvv".to_owned()]).collect()).collect()
+}

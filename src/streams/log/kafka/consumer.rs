@@ -325,6 +325,10 @@ impl Consumer for KafkaConsumer {
 
     fn unassign(&mut self, partition: &TopicPartition) -> Result<()> {
         self.drop_held(partition);
+        if self.entry(partition).is_some_and(|assigned| assigned.paused) {
+            // librdkafka keeps a pause beyond the assignment: taken up again, the partition would never be read.
+            self.resume(partition)?;
+        }
         let known = self.assigned.len();
         self.assigned.retain(|assigned| assigned.partition != *partition);
         if self.kept.remove(partition) {

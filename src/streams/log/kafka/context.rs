@@ -33,7 +33,7 @@ type LastOffsets = Vec<Vec<i64>>;
 pub(super) struct Deliveries {
     /// By topic index and partition; -1 where nothing is known.
     last: LastOffsets,
-    /// The first record that was not delivered: its topic index, its size and why.
+    /// The first record that was refused, else the first that was given up with it: its topic index, its size and why.
     pub(super) failed: Option<(usize, usize, KafkaError)>,
 }
 
@@ -46,6 +46,16 @@ impl Deliveries {
     pub(super) fn last(&self, topic: usize, partition: i32) -> Option<i64> {
         let offset = *self.last.get(topic)?.get(usize::try_from(partition).ok()?)?;
         (offset >= 0).then_some(offset)
+    }
+
+    /// A record was not delivered. With one that a broker refuses all others of its transaction are purged, some of which are told of before.
+    fn refused(&mut self, topic: usize, bytes: usize, cause: KafkaError) {
+        let is_purged =
+            |cause: &KafkaError| matches!(cause.rdkafka_error_code(), Some(RDKafkaErrorCode::PurgeQueue | RDKafkaErrorCode::PurgeInflight));
+        let replaces = self.failed.as_ref().is_none_or(|(_, _, known)| is_purged(known) && !is_purged(&cause));
+        if replaces {
+            self.failed = Some((topic, bytes, cause));
+        }
     }
 
     fn delivered(&mut self, topic: usize, partition: i32, offset: i64) {
@@ -187,7 +197,7 @@ impl ProducerContext for Ear {
             Ok(message) => deliveries.delivered(topic, message.partition(), message.offset()),
             Err((error, message)) => {
                 let bytes = message.key_len() + message.payload_len();
-                deliveries.failed.get_or_insert_with(|| (topic, bytes, error.clone()));
+                deliveries.refused(topic, bytes, error.clone());
             }
         }
     }
@@ -212,6 +222,19 @@ mod tests {
         assert_eq!(ear.reason(), Some(Reason { words: "b:9092: Connect failed".to_owned(), refusal: None }));
         ear.answered();
         assert_eq!(ear.reason(), None);
+    }
+
+    #[test]
+    fn the_record_that_was_refused_is_told_and_not_those_that_went_with_it() {
+        let cause = KafkaError::MessageProduction;
+        let mut deliveries = Deliveries::default();
+        for (topic, code) in
+            [(1, RDKafkaErrorCode::PurgeQueue), (2, RDKafkaErrorCode::MessageSizeTooLarge), (3, RDKafkaErrorCode::PurgeInflight)]
+        {
+            deliveries.refused(topic, topic * 10, cause(code));
+        }
+        deliveries.refused(4, 40, cause(RDKafkaErrorCode::InvalidRecord));
+        assert_eq!(deliveries.failed, Some((2, 20, cause(RDKafkaErrorCode::MessageSizeTooLarge))));
     }
 
     #[test]

@@ -25,6 +25,9 @@ const SERVE_EVERY: u32 = 256;
 /// looks without a rest for the remainder, which cost a sixth of the engine's processor time.
 const REST: Duration = Duration::from_micros(200);
 
+/// How long the reports of a transaction that has failed are waited for.
+const REPORTS_TIMEOUT: Duration = Duration::from_secs(1);
+
 /// Events that are served at a time; each is the answer to one request.
 const EVENTS_MAX: usize = 16;
 
@@ -145,6 +148,11 @@ impl Producer for KafkaProducer {
                 }
                 Err((cause, back)) => {
                     let bytes = back.key.map_or(0, <[u8]>::len) + back.payload.map_or(0, <[u8]>::len);
+                    if cause.rdkafka_error_code() == Some(RDKafkaErrorCode::State) {
+                        // The transaction has failed already, of an earlier record: the reports say of which.
+                        self.drain(REPORTS_TIMEOUT);
+                        self.undelivered()?;
+                    }
                     return Err(self.refusal(false, topic, bytes, cause));
                 }
             }

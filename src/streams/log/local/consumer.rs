@@ -257,6 +257,9 @@ impl Consumer for LocalConsumer {
 
 impl Drop for LocalConsumer {
     fn drop(&mut self) {
+        if self.shared.state.lock().simulated.is_broker {
+            return;
+        }
         self.leave();
     }
 }

@@ -23,9 +23,16 @@ pub(super) struct Member {
     told_to_revoke: BTreeSet<TopicPartition>,
     /// What the former holder of its instance id had: its own before anybody else's.
     inherited: BTreeSet<TopicPartition>,
+    /// Whether it has heard what it has, which may be nothing.
+    is_told: bool,
 }
 
 impl Member {
+    /// Whether it waits to hear that there is nothing for it.
+    fn is_spare(&self) -> bool {
+        !self.is_told && self.target.is_empty() && self.owned.is_empty()
+    }
+
     /// Partitions that it should rather have than others.
     fn claims(&self) -> impl Iterator<Item = &TopicPartition> {
         self.owned.iter().chain(&self.inherited).filter(|partition| !self.told_to_revoke.contains(*partition))
@@ -85,6 +92,11 @@ impl Group {
         self.lost.insert(id, member.owned.into_iter().collect());
         self.rebalance(partitions);
         true
+    }
+
+    /// The members and their instance ids.
+    pub(super) fn members(&self) -> Vec<(Arc<str>, Option<Arc<str>>)> {
+        self.members.iter().map(|(id, member)| (Arc::clone(id), member.instance_id.clone())).collect()
     }
 
     pub(super) fn has_members(&self) -> bool {
@@ -166,9 +178,10 @@ impl Group {
         }
         let assigned: Vec<_> =
             member.target.iter().filter(|partition| !member.owned.contains(*partition) && !taken.contains(*partition)).cloned().collect();
-        if assigned.is_empty() {
+        if assigned.is_empty() && !member.is_spare() {
             return Ok(News::Nothing);
         }
+        member.is_told = true;
         member.inherited.clear();
         member.owned.extend(assigned.iter().cloned());
         Ok(News::Event(Polled::Assigned(assigned)))
@@ -181,7 +194,8 @@ impl Group {
         }
         let Some(member) = self.members.get(id) else { return false };
         let taken = |partition| self.members.iter().any(|(other, member)| **other != *id && member.owned.contains(partition));
-        member.owned.iter().any(|partition| !member.target.contains(partition) && !member.told_to_revoke.contains(partition))
+        member.is_spare()
+            || member.owned.iter().any(|partition| !member.target.contains(partition) && !member.told_to_revoke.contains(partition))
             || member.target.iter().any(|partition| !member.owned.contains(partition) && !taken(partition))
     }
 

@@ -15,6 +15,7 @@ mod group;
 mod keys;
 mod partition;
 mod producer;
+mod simulated;
 #[cfg(test)]
 mod tests;
 mod transaction;
@@ -55,16 +56,6 @@ impl LocalLog {
     fn with(kv: Arc<dyn Kv>, state: State) -> Arc<Self> {
         let (changed, rewriting, compactor) = (Condvar::new(), RwLock::new(()), Mutex::default());
         Arc::new(Self { shared: Arc::new(Shared { kv, state: Mutex::new(state), changed, rewriting, compactor }) })
-    }
-
-    /// Takes a member's partitions away, as a broker does when its session times out; for tests and the simulation.
-    pub fn evict(&self, group: &str, member_id: &str) -> bool {
-        let mut state = self.shared.state.lock();
-        let partitions = consumer::partitions_of(&state, group, &[]);
-        let evicted = state.groups.get_mut(group).is_some_and(|group| group.evict(member_id, &partitions));
-        drop(state);
-        self.shared.changed.notify_all();
-        evicted
     }
 }
 
@@ -131,6 +122,7 @@ struct State {
     /// Bytes appended since the last [`Admin::maintain`]: housekeeping keeps pace with it.
     appended_bytes: u64,
     batch: Batch,
+    simulated: simulated::Simulated,
 }
 
 #[derive(Debug)]

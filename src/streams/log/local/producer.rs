@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use super::chunk::Builder;
 use super::keys::{self, Place};
-use super::partition::Bounds;
+use super::partition::{self, Bounds};
 use super::transaction::{self, End};
-use super::{Shared, State, take_batch, write};
+use super::{Shared, State, simulated, take_batch, write};
 use crate::streams::kv::{Batch, Durability};
 use crate::streams::log::{
     Class, CleanupPolicy, Committed, Error, GroupMetadata, Offset, Partition, Producer, ProducerOptions, ProducerRecord, Result,
@@ -50,6 +50,8 @@ pub(super) struct LocalProducer {
     fenced: Arc<AtomicBool>,
     /// As in the options; without buffers until the first record for the topic.
     topics: Vec<Topic>,
+    /// Per topic of the options the first one of the same name: that has the buffers of both.
+    places: Vec<usize>,
     /// Buffers with records, in the order of their first one.
     queue: Vec<(usize, usize)>,
     buffered_bytes: usize,
@@ -59,8 +61,10 @@ pub(super) struct LocalProducer {
 impl LocalProducer {
     pub(super) fn new(shared: Arc<Shared>, options: ProducerOptions) -> Self {
         let topics = options.topics.iter().map(|_| Topic::default()).collect();
+        let first = |name: &Arc<str>| options.topics.iter().position(|other| other == name).unwrap_or_default();
+        let places = options.topics.iter().map(first).collect();
         let (epoch, open, queue, fenced) = (None, false, Vec::new(), Arc::default());
-        Self { shared, options, producer: 0, epoch, open, fenced, topics, queue, buffered_bytes: 0, next_sticky: 0 }
+        Self { shared, options, producer: 0, epoch, open, fenced, topics, places, queue, buffered_bytes: 0, next_sticky: 0 }
     }
 
     fn needs_open(&self, operation: &str) -> Result<u64> {
@@ -68,6 +72,11 @@ impl LocalProducer {
             Some(epoch) if self.open => Ok(epoch),
             _ => Err(Error::new(Class::Fatal, operation, "no transaction is open")),
         }
+    }
+
+    /// Where the buffers of a topic are: a topic that is named twice has them once.
+    fn place(&self, topic: usize) -> usize {
+        self.places.get(topic).copied().unwrap_or(topic)
     }
 
     /// Learns a topic's partitions at its first record.
@@ -136,9 +145,12 @@ impl LocalProducer {
         for &(topic, partition) in &self.queue {
             let Some(name) = self.options.topics.get(topic) else { continue };
             let at = TopicPartition::new(Arc::clone(name), i32::try_from(partition).unwrap_or(i32::MAX));
-            let (place, known) = state.partition(APPENDING, &at)?;
+            let (place, &mut partition::Partition { mut bounds, .. }) = state.partition(APPENDING, &at)?;
             let Some(buffer) = self.topics.get_mut(topic).and_then(|topic| topic.buffers.get_mut(partition)) else { continue };
-            let mut bounds = known.bounds;
+            let is_touched = state.transactions.get(&id).is_some_and(|transaction| transaction.touches(place));
+            if buffer.delivered.is_some() && !is_touched {
+                return Err(Error::new(Class::Abortable, APPENDING, "the transaction was ended by a request that came late"));
+            }
             let base = bounds.high;
             batch.put(&keys::chunk(place, base), buffer.builder.finish(self.producer));
             bounds.append(buffer.builder.records(), buffer.builder.size_bytes());
@@ -147,6 +159,7 @@ impl LocalProducer {
             done.push((topic, partition, bounds.high));
         }
         let Some(transaction) = state.transactions.get_mut(&id) else { return Ok(done) };
+        transaction.is_open = true;
         let touched = transaction.touched.len();
         for &(place, base, _) in &moved {
             transaction.touch(place, base);
@@ -177,6 +190,16 @@ impl LocalProducer {
         if was_decided && how == End::Abort {
             return Err(Error::new(Class::Unknown, operation, "its commit was begun, and its outcome is open"));
         }
+        if !was_decided && let Some(ended) = transaction::ended(&mut state, &id) {
+            // A request that came late was quicker. The coordinator takes the same end for a repetition, another one for an error.
+            if ended != how {
+                return Err(Error::new(Class::Fatal, operation, "the transaction was ended otherwise by a request that came late"));
+            }
+            drop(state);
+            self.open = false;
+            self.forget();
+            return Ok(());
+        }
         let unsynced = was_decided || transaction::decide(&*self.shared.kv, &mut state, &id, how)?;
         drop(state);
         // An abort needs no sync: what is left open is aborted when the log is opened.
@@ -202,6 +225,7 @@ impl Producer for LocalProducer {
         let id = Arc::clone(&self.options.transactional_id);
         let mut guard = self.shared.state.lock();
         let state = &mut *guard;
+        simulated::settle(state, &id);
         if state.transactions.get(&id).is_some_and(|transaction| transaction.is_open) {
             transaction::complete(&*self.shared.kv, state, &id)?;
         }
@@ -234,8 +258,9 @@ impl Producer for LocalProducer {
             return Err(Error::new(Class::Fatal, operation, "one is open already"));
         }
         let mut state = self.shared.state.lock();
+        simulated::settle(&mut state, &self.options.transactional_id);
         let transaction = transaction::undecided(&mut state, operation, &self.options.transactional_id, epoch)?;
-        (transaction.is_open, transaction.began) = (true, None);
+        (transaction.is_open, transaction.began, transaction.ended) = (true, None, None);
         drop(state);
         self.open = true;
         Ok(())
@@ -250,10 +275,11 @@ impl Producer for LocalProducer {
         if self.fenced.load(Ordering::Relaxed) {
             return Err(transaction::fenced("producing", &self.options.transactional_id));
         }
-        if self.topics.get(record.topic).is_none_or(|topic| topic.buffers.is_empty()) {
-            self.learn(record.topic)?;
+        let place = self.place(record.topic);
+        if self.topics.get(place).is_none_or(|topic| topic.buffers.is_empty()) {
+            self.learn(place)?;
         }
-        let Some(topic) = self.topics.get_mut(record.topic) else { return Ok(()) };
+        let Some(topic) = self.topics.get_mut(place) else { return Ok(()) };
         if topic.needs_key && record.key.is_none() {
             return Err(Error::new(Class::Record, "producing", "a record of a compacted topic needs a key"));
         }
@@ -270,7 +296,7 @@ impl Producer for LocalProducer {
         };
         if !buffer.queued {
             buffer.queued = true;
-            self.queue.push((record.topic, index));
+            self.queue.push((place, index));
         }
         let before = buffer.builder.size_bytes();
         let delta = buffer.builder.records();
@@ -288,7 +314,7 @@ impl Producer for LocalProducer {
     }
 
     fn delivered(&self, topic: usize, partition: Partition) -> Option<Offset> {
-        self.topics.get(topic)?.buffers.get(usize::try_from(partition.0).ok()?)?.delivered
+        self.topics.get(self.place(topic))?.buffers.get(usize::try_from(partition.0).ok()?)?.delivered
     }
 
     fn send_offsets(&mut self, offsets: &[(TopicPartition, Committed)], group: &GroupMetadata, _timeout: Duration) -> Result<()> {
@@ -298,9 +324,13 @@ impl Producer for LocalProducer {
         let state = &mut *guard;
         transaction::undecided(state, operation, &self.options.transactional_id, epoch)?;
         let known = state.groups.entry(Arc::clone(&group.group)).or_default();
-        known.check_member(operation, group)?;
+        // A broker asks nobody who does not say who it is, though the group has members.
+        if !(state.simulated.is_broker && group.member_id.is_empty()) {
+            known.check_member(operation, group)?;
+        }
         known.pending.entry(self.producer).or_default().extend(offsets.iter().map(|(partition, _)| partition.clone()));
         let transaction = transaction::held(state, operation, &self.options.transactional_id, epoch)?;
+        transaction.is_open = true;
         transaction.offsets.extend(offsets.iter().map(|(at, committed)| (Arc::clone(&group.group), at.clone(), committed.clone())));
         Ok(())
     }

@@ -13,6 +13,7 @@ use super::chunk::{HEAD_BYTES, Kind, marker};
 use super::group::Group;
 use super::keys::{self, Place};
 use super::partition::{Aborted, Bounds};
+use super::simulated::{Destination, Late};
 use super::{State, stored, take_batch, write};
 use crate::streams::clock::Timestamp;
 use crate::streams::kv::{Batch, Durability, Kv};
@@ -40,6 +41,9 @@ pub(super) struct Transaction {
     /// Set when the present holder is fenced, for calls of its that take no lock.
     #[serde(skip)]
     pub(super) fenced: Arc<AtomicBool>,
+    /// How the last one ended, where none is open.
+    #[serde(skip)]
+    pub(super) ended: Option<End>,
 }
 
 #[derive(Clone, Debug)]
@@ -72,7 +76,7 @@ impl Transaction {
 
     /// Notes that a partition got its first record of this transaction.
     pub(super) fn touch(&mut self, place: Place, first: Offset) {
-        if !self.touched.iter().any(|&(topic, partition, _)| topic == place.topic && partition == place.partition.0) {
+        if !self.touches(place) {
             self.touched.push((place.topic, place.partition.0, first.0));
         }
     }
@@ -84,8 +88,18 @@ impl Transaction {
         std::mem::take(&mut self.fenced)
     }
 
+    /// Whether it has records in this partition.
+    pub(super) fn touches(&self, place: Place) -> bool {
+        self.touched.iter().any(|&(topic, partition, _)| topic == place.topic && partition == place.partition.0)
+    }
+
     pub(super) fn is_decided(&self) -> bool {
         self.decided.is_some()
+    }
+
+    /// Whether the coordinator knows of an open transaction: it hears of one with the first partition or offset.
+    pub(super) fn has_begun(&self) -> bool {
+        self.decided.is_none() && !(self.touched.is_empty() && self.offsets.is_empty())
     }
 }
 
@@ -157,20 +171,35 @@ pub(super) fn publish(state: &mut State, id: &str) {
     let Some(Decided { end, marked }) = transaction.decided.take() else { return };
     let offsets = std::mem::take(&mut transaction.offsets);
     let producer = transaction.producer;
-    (transaction.is_open, transaction.began) = (false, None);
-    for (place, first, last) in marked {
-        if let Some(known) = state.place(place) {
+    (transaction.is_open, transaction.began, transaction.ended) = (false, None, Some(end));
+    let records = marked.into_iter().map(|(place, first, last)| Destination::Records(place, first, last));
+    let markers = records.chain([Destination::Offsets(offsets)]);
+    if state.simulated.holds_markers {
+        let id: Arc<str> = Arc::from(id);
+        state.simulated.late.extend(markers.map(|at| Late { id: Arc::clone(&id), producer, end, at }));
+    } else {
+        markers.for_each(|at| arrive(state, producer, end, at));
+    }
+}
+
+/// A marker is there: what it decides counts.
+pub(super) fn arrive(state: &mut State, producer: u64, end: End, at: Destination) {
+    match at {
+        Destination::Records(place, first, last) => {
+            let Some(known) = state.place(place) else { return };
             known.open.remove(&producer);
             if end == End::Abort {
                 Arc::make_mut(&mut known.aborted).push(Aborted { producer, first, last });
             }
         }
-    }
-    for (group, partition, committed) in offsets {
-        let group = state.groups.entry(group).or_default();
-        group.pending.remove(&producer);
-        if end == End::Commit {
-            group.offsets.insert(partition, committed);
+        Destination::Offsets(offsets) => {
+            for (group, partition, committed) in offsets {
+                let group = state.groups.entry(group).or_default();
+                group.pending.remove(&producer);
+                if end == End::Commit {
+                    group.offsets.insert(partition, committed);
+                }
+            }
         }
     }
 }
@@ -209,6 +238,11 @@ pub(super) fn abort_left_open(kv: &dyn Kv, state: &mut State) -> Result<()> {
         complete(kv, state, &id)?;
     }
     Ok(())
+}
+
+/// How the transaction of `id` ended that its producer takes for open; none where it is open.
+pub(super) fn ended(state: &mut State, id: &str) -> Option<End> {
+    state.transactions.get(id).filter(|transaction| !transaction.is_open)?.ended
 }
 
 /// The holder of `id` with this epoch; anybody else is fenced.

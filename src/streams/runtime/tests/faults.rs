@@ -91,6 +91,19 @@ fn fencing_again_and_again_ends_with_the_instance_id() {
 }
 
 #[test]
+fn the_newcomer_has_an_instance_id_and_the_former_holder_ends() {
+    let world = World::new(1);
+    let mut first = world.driver();
+    pipe(&mut first, "a", "1");
+    let mut second = world.driver();
+    pipe(&mut second, "a", "2");
+    let error = first.advance(std::time::Duration::from_secs(1)).unwrap_err();
+    assert!(error.to_string().starts_with("another process holds the instance id instance"), "{error:?}");
+    pipe(&mut second, "a", "3");
+    assert_eq!(outputs(&mut second), ["a:1:1", "a:2:2", "a:3:3"], "the former holder takes nothing back");
+}
+
+#[test]
 fn rebalances_and_full_disks_are_waited_for_however_often_they_come() {
     for class in [Class::Rebalanced, Class::DiskFull] {
         let world = World::new(1);
@@ -202,6 +215,26 @@ fn a_record_whose_results_the_log_refuses_at_the_flush_goes_where_the_policy_say
             assert!(log.offsets.lock().len() < 5, "{:?}", log.offsets.lock());
         }
     }
+}
+
+#[test]
+fn a_record_that_is_refused_in_each_of_two_tasks_is_found_in_both() {
+    let world = World::new(2);
+    let (log, _) = faulty(&world);
+    let mut driver = try_start(&world, &log, counting(ErrorPolicy::default())).unwrap();
+    *log.refuses.lock() = Some(":huge");
+    // The keys lie in one partition each.
+    for (key, value) in [("a", "x"), ("b", "x"), ("a", "huge"), ("b", "huge"), ("a", "x"), ("b", "x")] {
+        driver.append("input", Some(key.as_bytes()), Some(value.as_bytes()), Timestamp(1)).unwrap();
+    }
+    for _ in 0..5 {
+        driver.run().unwrap();
+    }
+    let mut found = outputs(&mut driver);
+    found.sort();
+    assert_eq!(found, ["a:1:x", "a:2:x", "b:1:x", "b:2:x"]);
+    assert_eq!(driver.read("app-dead-letters").unwrap().len(), 2);
+    assert!(driver.status().tasks.values().all(|task| task.counters.process_total > 0), "each task has its own");
 }
 
 #[test]

@@ -19,6 +19,7 @@ mod faulty;
 mod hooks;
 mod records;
 mod restarts;
+mod standby;
 mod threads;
 
 /// Text in, text out.

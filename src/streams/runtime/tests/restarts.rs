@@ -49,6 +49,25 @@ fn lost_stores_are_restored_from_the_changelog() {
 }
 
 #[test]
+fn a_changelog_that_was_made_anew_is_refused_with_the_disk_and_without() {
+    for disk in [true, false] {
+        let mut world = World::new(1);
+        let mut driver = world.driver();
+        pipe(&mut driver, "a", "x");
+        driver.close().unwrap();
+        let changelog = "app-counts-changelog";
+        let admin = world.log.admin();
+        assert!(admin.describe(changelog).unwrap().is_some());
+        admin.delete_topic(changelog).unwrap();
+        if !disk {
+            world.backend = Arc::default();
+        }
+        let error = world.try_driver(counting(ErrorPolicy::default())).unwrap_err();
+        assert!(error.to_string().starts_with("the changelog app-counts-changelog-0 has records 0 to 0, but the state needs "), "{error}");
+    }
+}
+
+#[test]
 fn a_restore_goes_on_exactly_where_the_last_one_ended() {
     let mut world = World::new(1);
     let mut driver = world.driver();

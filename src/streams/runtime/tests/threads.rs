@@ -5,8 +5,10 @@ use std::time::Duration;
 
 use super::*;
 use crate::streams::clock::{Clock, SystemClock};
+use crate::streams::kv;
 use crate::streams::log::{Headers, Isolation, Offset, Polled, ProducerOptions, ProducerRecord, RecordBatch, TopicPartition};
 use crate::streams::runtime::{ClientState, Status, Streams};
+use crate::streams::task::TaskId;
 
 const TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -106,4 +108,67 @@ fn a_failure_of_one_thread_stops_the_engine_with_its_error() {
     let error = streams.join(|_| ()).unwrap_err();
     assert!(crate::streams::task::chain(&error).contains("poisoned"), "{error}");
     assert_eq!(streams.state(), ClientState::Error);
+}
+
+/// Stores that cannot be opened by a standby thread, which dies of it.
+#[derive(Debug)]
+struct Deadly(MemoryBackend);
+
+impl StateBackend for Deadly {
+    fn open(&self, task: TaskId) -> kv::Result<Arc<dyn kv::Kv>> {
+        assert_ne!(std::thread::current().name(), Some("standby"), "told to");
+        self.0.open(task)
+    }
+
+    fn destroy(&self, task: TaskId) -> kv::Result<()> {
+        self.0.destroy(task)
+    }
+}
+
+/// Two engines share the work, one stops when the other is as `ready` says, and that one takes over; its status before and in the end.
+fn takeover(backend: Arc<dyn StateBackend>, ready: impl Fn(&Status) -> bool) -> (Status, Status) {
+    let world = World::new(4);
+    let engine = |name: &str, backend| {
+        let options = Options { threads: 2, standby: true, leave_on_stop: true, ..Options::new("app", name) };
+        let (log, clock) = (Arc::<LocalLog>::clone(&world.log), Arc::new(SystemClock::new()));
+        Streams::new(counting(ErrorPolicy::default()), log, backend, clock, options).unwrap()
+    };
+    let (first, second) = (engine("first", Arc::<MemoryBackend>::default()), engine("second", backend));
+    fill(&world.log, 5_000);
+    first.start().unwrap();
+    second.start().unwrap();
+    let mut before = None;
+    let watch = |_: &Status| {
+        let status = second.status();
+        if before.is_none() && status.tasks.len() == 2 && ready(&status) {
+            before = Some(status);
+            first.stop();
+        }
+    };
+    first.join(watch).unwrap();
+    let watch = |status: &Status| {
+        if status.tasks.len() == 4 && second.state() == ClientState::Running {
+            second.stop();
+        }
+    };
+    second.join(watch).unwrap();
+    assert_eq!(by_key(&world.log, 4), expected(5_000));
+    (before.unwrap(), second.status())
+}
+
+#[test]
+fn a_standby_thread_makes_a_takeover_short() {
+    let is_warm = |status: &Status| {
+        let mut standbys = status.standbys.values();
+        status.standbys.len() == 2 && standbys.all(|standby| standby.waiting.is_none() && standby.lag() == 0)
+    };
+    let (before, status) = takeover(Arc::<MemoryBackend>::default(), |status| status.standby_records_total > 0 && is_warm(status));
+    assert_eq!(before.restored_records_total, status.restored_records_total, "{status:?}");
+    assert!(status.standbys.is_empty(), "{status:?}");
+}
+
+#[test]
+fn a_standby_thread_that_dies_takes_nothing_with_it() {
+    let (_, status) = takeover(Arc::new(Deadly(MemoryBackend::default())), |_| true);
+    assert_eq!((status.tasks.len(), status.standby_records_total), (4, 0), "{status:?}");
 }

@@ -13,6 +13,7 @@ use crate::streams::kv::{self, Batch, Direction, Durability, Kv, Visit};
 use crate::streams::log::{Headers, Offset, RecordBatch, RecordRef, TopicPartition};
 use crate::streams::processor::{BoxError, KeyValueStore, StoreId};
 
+mod age;
 mod model;
 
 /// What a [`Faulty`] store does wrong.

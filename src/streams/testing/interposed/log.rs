@@ -81,6 +81,10 @@ impl Consumer for InterposedConsumer {
 
     fn poll(&mut self, timeout: Duration, batch: &mut RecordBatch) -> Result<Polled> {
         self.post.interposer.before(&self.post.client, &Call::Poll(None)).map_err(Fault::into_log)?;
+        if self.post.interposer.is_silent(&self.post.client) {
+            batch.clear();
+            return Ok(Polled::Nothing);
+        }
         let polled = self.inner.poll(timeout, batch)?;
         self.post.interposer.after(&self.post.client, &Call::Poll(Some((&polled, batch)))).map_err(Fault::into_log)?;
         Ok(polled)
@@ -186,8 +190,10 @@ impl Admin for InterposedAdmin {
         self.post.log(&Call::Alter, || self.inner.alter_group_offsets(group, offsets))
     }
 
-    /// A broker's own work, which no client asks for.
     fn maintain(&self, now: Timestamp) -> Result<()> {
-        self.inner.maintain(now)
+        match self.post.interposer.before(&self.post.client, &Call::Maintain) {
+            Ok(()) => self.inner.maintain(now),
+            Err(_) => Ok(()),
+        }
     }
 }

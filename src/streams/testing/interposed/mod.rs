@@ -70,6 +70,8 @@ pub enum Call<'a> {
     Ask,
     /// The admin changes something.
     Alter,
+    /// The log is told to do what a broker does by itself. Whoever answers with an error does it in its place: nobody hears of it.
+    Maintain,
     /// The stores of a task are opened.
     Open,
     /// The stores of a task are removed.
@@ -117,6 +119,11 @@ pub trait Interposer: Debug + Send + Sync {
     fn before(&self, client: &Client, call: &Call<'_>) -> Result<(), Fault>;
     /// After it took effect, with success.
     fn after(&self, client: &Client, call: &Call<'_>) -> Result<(), Fault>;
+    /// Whether polls bring nothing now: a consumer that does not reach its broker hears of no error.
+    fn is_silent(&self, client: &Client) -> bool {
+        let _ = client;
+        false
+    }
 }
 
 /// What each interposed part has: who it is, and whom it asks.

@@ -1,3 +1,5 @@
+//! An interposer is asked before and after each call, and what it answers counts.
+
 use std::time::Duration;
 
 use parking_lot::Mutex;

@@ -15,6 +15,22 @@ fn markers_take_offsets_and_positions_pass_over_them() {
 }
 
 #[test]
+fn a_topic_that_is_named_twice_keeps_the_records_of_both_names_in_their_order() {
+    on_each(|log| {
+        topic(&log, "t", &TopicConfig::keep(1));
+        let mut producer = producer(&log, "p", &["t", "t"]);
+        producer.begin().unwrap();
+        for (number, topic) in [0, 1, 0].into_iter().enumerate() {
+            producer.send(&ProducerRecord { topic, ..record("a", Some(&number.to_string()), 0) }).unwrap();
+        }
+        producer.flush(ZERO).unwrap();
+        assert_eq!([0, 1].map(|topic| producer.delivered(topic, Partition(0))), [Some(Offset(2)); 2]);
+        producer.commit(ZERO).unwrap();
+        assert_eq!(read(&log, "t", Isolation::ReadCommitted).0, ["0:a=0", "1:a=1", "2:a=2"]);
+    });
+}
+
+#[test]
 fn an_open_transaction_holds_back_the_last_stable_offset() {
     on_each(|log| {
         topic(&log, "t", &TopicConfig::keep(1));

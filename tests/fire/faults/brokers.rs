@@ -1,0 +1,158 @@
+//! Faults 9 and 10: brokers that restart, and brokers that are away.
+
+use std::fs;
+use std::time::{Duration, Instant};
+
+use crate::cluster::NODES;
+use crate::scene::{CAUGHT_UP, Scene, Settings, Stage};
+use crate::time::nap;
+
+/// How often each broker is restarted, in good order and by a kill.
+const RESTARTS: [usize; 2] = [1, 5];
+
+/// How long all are away.
+const AWAY: [Duration; 2] = [Duration::from_secs(25), Duration::from_secs(180)];
+
+/// How much of a processor a process may use that can do nothing, and how much its memory may grow.
+const CPU_SHARE_MAX: f64 = 0.2;
+const GROWTH_KIB_MAX: u64 = 40 << 10;
+
+pub(crate) fn play(stage: &Stage, wanted: &[u8]) -> Result<(), String> {
+    let column = usize::from(stage.long);
+    Scene::play(stage, "brokers", Settings::default(), |scene| {
+        scene.start_all()?;
+        if wanted.contains(&9) {
+            for number in 0..RESTARTS[column] * NODES * 2 {
+                restart(scene, number / 2 % NODES, ["TERM", "KILL"][number % 2])?;
+            }
+        }
+        if wanted.contains(&10) {
+            away(scene, AWAY[column])?;
+            away_at_start(scene)?;
+        }
+        Ok(())
+    })
+}
+
+fn restart(scene: &mut Scene<'_>, node: usize, signal: &str) -> Result<(), String> {
+    let topics = ["youtube_videos", "youtube_changes", "telegram_outbox"].map(|name| scene.topic(name));
+    let mut topics: Vec<&str> = topics.iter().map(String::as_str).collect();
+    topics.extend(["__consumer_offsets", "__transaction_state"]);
+    let mut cluster = scene.stage.cluster.lock().unwrap();
+    cluster.wait_until_in_step(&topics)?;
+    let id = scene.ledger.plan(9, if signal == "TERM" { "clean" } else { "hard" });
+    scene.happened(9, &id, "broker", false);
+    cluster.stop(node, signal);
+    supervise(scene, 9, Duration::from_secs(2));
+    cluster.start_again()?;
+    drop(cluster);
+    supervise_until_recovered(scene, 9, CAUGHT_UP)
+}
+
+/// All brokers go at once, and come back after a while: memory does not grow, nobody is busy with nothing, and then it goes on by itself.
+fn away(scene: &mut Scene<'_>, time: Duration) -> Result<(), String> {
+    let id = scene.ledger.plan(10, "away");
+    let before: Vec<Option<Use>> = scene.instances.iter().map(|instance| instance.process_id().and_then(Use::of)).collect();
+    let mut cluster = scene.stage.cluster.lock().unwrap();
+    scene.happened(10, &id, "broker", false);
+    cluster.stop_all();
+    supervise(scene, 10, time);
+    for (place, before) in before.into_iter().enumerate() {
+        let now = scene.instances[place].process_id().and_then(Use::of);
+        let (Some(before), Some(now)) = (before, now) else { continue };
+        let Some(cpu) = now.cpu.checked_sub(before.cpu) else { continue };
+        let (share, growth) = (cpu.as_secs_f64() / time.as_secs_f64(), now.resident_kib.saturating_sub(before.resident_kib));
+        let remark = format!(
+            "{}: {:.1} % of a processor and {growth} KiB more in {} s without brokers",
+            scene.instances[place].name,
+            share * 100.0,
+            time.as_secs()
+        );
+        if share > CPU_SHARE_MAX || growth > GROWTH_KIB_MAX {
+            scene.ledger.broken(10, remark);
+        } else {
+            scene.ledger.remark(10, remark);
+        }
+    }
+    cluster.start_again()?;
+    let back = Instant::now();
+    drop(cluster);
+    supervise_until_recovered(scene, 10, CAUGHT_UP)?;
+    scene.ledger.remark(10, format!("caught up {} ms after the brokers were back", back.elapsed().as_millis()));
+    Ok(())
+}
+
+/// No broker is there when an instance starts.
+fn away_at_start(scene: &mut Scene<'_>) -> Result<(), String> {
+    let id = scene.ledger.plan(10, "start");
+    scene.instances[0].stop("TERM");
+    drop(scene.tend());
+    let mut cluster = scene.stage.cluster.lock().unwrap();
+    scene.happened(10, &id, "broker", false);
+    cluster.stop_all();
+    scene.instances[0].start("");
+    supervise(scene, 10, Duration::from_secs(15));
+    cluster.start_again()?;
+    drop(cluster);
+    supervise_until_recovered(scene, 10, CAUGHT_UP)?;
+    supervise(scene, 10, Duration::from_secs(2));
+    Ok(())
+}
+
+/// Who ends says why in good order, and is started again a second later, as a supervisor does.
+fn supervise(scene: &mut Scene<'_>, fault: u8, time: Duration) {
+    let began = Instant::now();
+    loop {
+        let ended = scene.tend();
+        for ended in &ended {
+            let instance = &scene.instances[ended.instance];
+            let (name, said) = (instance.name.clone(), instance.last_said());
+            if ended.status.code() == Some(1) {
+                scene.ledger.remark(fault, format!("{name} ended ({}) and was started again", ended.status));
+            } else {
+                scene.ledger.broken(fault, format!("{name} ended ({})\n{said}", ended.status));
+            }
+        }
+        if !ended.is_empty() {
+            nap(Duration::from_secs(1));
+            scene.instances.iter_mut().filter(|instance| !instance.runs()).for_each(|instance| instance.start(""));
+        }
+        if began.elapsed() >= time {
+            return;
+        }
+        nap(Duration::from_millis(20));
+    }
+}
+
+fn supervise_until_recovered(scene: &mut Scene<'_>, fault: u8, within: Duration) -> Result<(), String> {
+    let began = Instant::now();
+    loop {
+        supervise(scene, fault, Duration::ZERO);
+        match scene.monitor.wait_for_recovery(Duration::from_millis(50)) {
+            Ok(()) => return Ok(()),
+            Err(error) if began.elapsed() > within => {
+                let said: String = scene.instances.iter().map(|instance| format!("{}:\n{}", instance.name, instance.last_said())).collect();
+                return Err(format!("{error}\n{said}"));
+            }
+            Err(_) => {}
+        }
+    }
+}
+
+/// What a process has used.
+#[derive(Clone, Copy, Debug)]
+struct Use {
+    cpu: Duration,
+    resident_kib: u64,
+}
+
+impl Use {
+    fn of(process: u32) -> Option<Self> {
+        let stat = fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
+        let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
+        let ticks: u64 = fields[11].parse::<u64>().ok()? + fields[12].parse::<u64>().ok()?;
+        let status = fs::read_to_string(format!("/proc/{process}/status")).ok()?;
+        let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+        Some(Self { cpu: Duration::from_millis(ticks * 10), resident_kib: resident.split_whitespace().next()?.parse().ok()? })
+    }
+}

@@ -1,0 +1,49 @@
+//! The faults, by the number that they have in the table of docs/reliability.md.
+
+mod brokers;
+mod changelog;
+mod codes;
+mod disk;
+mod kills;
+mod network;
+mod records;
+mod storm;
+mod zombies;
+
+use crate::scene::Stage;
+
+/// A scene: which faults it is about, and how it goes.
+pub(crate) struct Play {
+    pub(crate) name: &'static str,
+    pub(crate) faults: &'static [u8],
+    pub(crate) run: fn(&Stage, &[u8]) -> Result<(), String>,
+}
+
+/// Scenes that do not disturb each other, in lanes: each lane is one after the other, all lanes at the same time. Most of their time they wait.
+pub(crate) const LANES: &[&[Play]] = &[
+    &[Play { name: "kills", faults: &[1, 2, 3], run: kills::play }, Play { name: "storm", faults: &[12, 20], run: storm::play }],
+    &[
+        Play { name: "zombies", faults: &[4], run: zombies::stopped },
+        Play { name: "stalls", faults: &[5], run: zombies::stalled },
+        Play { name: "overdue", faults: &[5], run: zombies::stalled_for_long },
+    ],
+    &[
+        Play { name: "network", faults: &[7, 11], run: network::play },
+        Play { name: "late", faults: &[6], run: network::late },
+        Play { name: "unguarded", faults: &[6], run: network::late_unguarded },
+    ],
+    &[
+        Play { name: "codes", faults: &[8], run: codes::play },
+        Play { name: "poison", faults: &[13, 15], run: records::poison },
+        Play { name: "registry", faults: &[14], run: records::registry },
+    ],
+    &[
+        Play { name: "disk", faults: &[16], run: disk::full },
+        Play { name: "damage", faults: &[17], run: disk::damaged },
+        Play { name: "changelog", faults: &[18], run: changelog::play },
+        Play { name: "disorder", faults: &[19], run: records::disorder },
+    ],
+];
+
+/// Scenes that concern the whole cluster, each by itself.
+pub(crate) const ALONE: &[Play] = &[Play { name: "brokers", faults: &[9, 10], run: brokers::play }];

@@ -1,0 +1,111 @@
+//! Faults 12 and 20: instances that come and go, and two where there may be one.
+
+use std::time::{Duration, Instant};
+
+use crate::instance::Instance;
+use crate::random::Random;
+use crate::scene::{CAUGHT_UP, Scene, Settings, Stage};
+use crate::time::nap;
+
+/// How often somebody comes or goes.
+const EVENTS: [usize; 2] = [25, 200];
+const TWINS: [usize; 2] = [2, 10];
+
+/// So long may a second holder of an id go on beside the first.
+const BESIDE: Duration = Duration::from_secs(30);
+
+pub(crate) fn play(stage: &Stage, wanted: &[u8]) -> Result<(), String> {
+    let column = usize::from(stage.long);
+    let mut random = Random::seeded(stage.seed + 12);
+    Scene::play(stage, "storm", Settings { instances: 4, ..Settings::default() }, |scene| {
+        scene.start_all()?;
+        if wanted.contains(&12) {
+            (0..EVENTS[column]).for_each(|_| come_or_go(scene, &mut random));
+            for instance in &mut scene.instances {
+                instance.stop("TERM");
+            }
+            drop(scene.tend());
+            scene.start_all()?;
+            scene.monitor.wait_for_recovery(CAUGHT_UP)?;
+        }
+        if wanted.contains(&20) {
+            for number in 0..TWINS[column] {
+                same_directory(scene, number % 2);
+                same_id(scene, number % 2)?;
+            }
+        }
+        Ok(())
+    })
+}
+
+fn come_or_go(scene: &mut Scene<'_>, random: &mut Random) {
+    scene.watch_for(Duration::from_millis(300 + random.below(1700)), 12);
+    let place = usize::try_from(random.below(4)).unwrap();
+    let (kind, signal) = match (scene.instances[place].runs(), random.below(3)) {
+        (false, 0) => ("stays", None),
+        (false, _) => ("leaves", None),
+        (true, 0) => ("kill", Some("KILL")),
+        (true, _) => ("stop", Some("TERM")),
+    };
+    let id = scene.ledger.plan(12, if signal.is_some() { kind } else { "start" });
+    let running = scene.instances.iter().filter(|instance| instance.runs()).count();
+    match signal {
+        None if kind == "leaves" => scene.instances[place].start_with("", &["--leave-on-stop"]),
+        None => scene.instances[place].start(""),
+        // One is always there, or nothing would be learnt of the hand-over.
+        Some(_) if running == 1 => {
+            let other = (place + 1) % 4;
+            scene.instances[other].start("");
+        }
+        Some(signal) => drop(scene.instances[place].stop(signal)),
+    }
+    scene.happened(12, &id, "come-or-go", false);
+    drop(scene.tend());
+}
+
+/// A second process on a directory that somebody holds ends at once, and says who holds it.
+fn same_directory(scene: &mut Scene<'_>, place: usize) {
+    let id = scene.ledger.plan(20, "directory");
+    let began = Instant::now();
+    let output = scene.instances[place].command(&["run", "--only", "topology"]);
+    let took = began.elapsed();
+    scene.happened(20, &id, "twin", false);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    let holder = scene.instances[place].process_id().map(|id| format!("process {id}")).unwrap_or_default();
+    if output.status.success() || took > Duration::from_secs(5) || !said.contains(&holder) {
+        scene.ledger.broken(20, format!("the second process ended after {took:?} with {} and said {said}", output.status));
+    }
+}
+
+/// Another directory with the id of one that runs: the newcomer has the work, the other ends and names the id.
+fn same_id(scene: &mut Scene<'_>, place: usize) -> Result<(), String> {
+    let id = scene.ledger.plan(20, "id");
+    let name = scene.instances[place].name.clone();
+    let mut twin = Instance::new(&name, &scene.surroundings);
+    twin.start("");
+    scene.happened(20, &id, "twin", false);
+    let began = Instant::now();
+    let survivor = loop {
+        if let Some(ended) = scene.tend().into_iter().find(|ended| ended.instance == place) {
+            let said = scene.instances[place].last_said();
+            if ended.status.code() == Some(0) || !said.contains(&name) {
+                scene.ledger.broken(20, format!("the first ended with {} and said\n{said}", ended.status));
+            }
+            break "the newcomer";
+        }
+        if let Some(status) = twin.ended() {
+            scene.ledger.broken(20, format!("the newcomer gave up ({status})\n{}", twin.last_said()));
+            break "the first";
+        }
+        if began.elapsed() > BESIDE {
+            scene.ledger.broken(20, "both go on");
+            break "both";
+        }
+        nap(Duration::from_millis(10));
+    };
+    scene.ledger.remark(20, format!("one id twice: {survivor} went on, after {} ms", began.elapsed().as_millis()));
+    scene.monitor.wait_for_recovery(CAUGHT_UP)?;
+    twin.stop("TERM");
+    scene.start_all()?;
+    scene.monitor.wait_for_recovery(CAUGHT_UP)
+}

@@ -1,0 +1,192 @@
+//! One instance of the real binary, with a state directory and a diary of the faults that were on order.
+
+use std::ffi::OsString;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use crate::real::process::Process;
+
+/// What all instances of an application have in common.
+#[derive(Clone, Debug)]
+pub(crate) struct Surroundings {
+    pub(crate) application: String,
+    pub(crate) topology: String,
+    pub(crate) bootstrap: String,
+    pub(crate) registry: String,
+    /// The binary.
+    pub(crate) binary: PathBuf,
+}
+
+/// A line of the diary.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Fired {
+    pub(crate) deed: String,
+    pub(crate) point: String,
+    pub(crate) count: u64,
+    pub(crate) open: bool,
+}
+
+impl Fired {
+    fn parse(line: &str) -> Option<Self> {
+        let mut words = line.strip_prefix("fault ")?.split(' ');
+        let (deed, point) = (words.next()?.to_owned(), words.next()?.to_owned());
+        let count = words.next()?.parse().ok()?;
+        Some(Self { deed, point, count, open: words.next()? == "transaction=open" })
+    }
+}
+
+/// An instance that runs or does not.
+#[derive(Debug)]
+pub(crate) struct Instance {
+    process: Option<Process>,
+    pub(crate) name: String,
+    surroundings: Surroundings,
+    seen_bytes: usize,
+    /// Where in the log the present run begins.
+    log_begins: usize,
+    pub(crate) started: Instant,
+    /// A command that runs it in surroundings of its own, such as with a small disk.
+    pub(crate) within: Vec<OsString>,
+    folder: tempfile::TempDir,
+}
+
+impl Instance {
+    pub(crate) fn new(name: &str, surroundings: &Surroundings) -> Self {
+        let folder = tempfile::Builder::new().prefix("tidewatch-fire-instance-").tempdir().unwrap();
+        fs::write(folder.path().join("topology.toml"), &surroundings.topology).unwrap();
+        let (name, surroundings) = (name.to_owned(), surroundings.clone());
+        Self { process: None, name, surroundings, seen_bytes: 0, log_begins: 0, started: Instant::now(), within: Vec::new(), folder }
+    }
+
+    /// What brokers call it.
+    pub(crate) fn client(&self) -> String {
+        format!("{}-{}", self.surroundings.application, self.name)
+    }
+
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    pub(crate) fn state_dir(&self) -> PathBuf {
+        self.folder.path().join("state")
+    }
+
+    fn diary(&self) -> PathBuf {
+        self.folder.path().join("diary")
+    }
+
+    fn arguments(&self, arguments: &[&str]) -> Vec<OsString> {
+        let Surroundings { bootstrap, registry, .. } = &self.surroundings;
+        let mut all: Vec<OsString> = arguments.iter().map(OsString::from).collect();
+        all.extend(["--bootstrap-servers", bootstrap, "--registry", registry, "--config"].map(OsString::from));
+        all.push(self.folder.path().join("topology.toml").into());
+        all.push("--state-dir".into());
+        all.push(self.state_dir().into());
+        all
+    }
+
+    /// Starts it with faults on order; it must not run.
+    pub(crate) fn start(&mut self, faults: &str) {
+        self.start_with(faults, &[]);
+    }
+
+    /// The same with more arguments.
+    pub(crate) fn start_with(&mut self, faults: &str, more: &[&str]) {
+        assert!(self.process.is_none(), "{} runs already", self.name);
+        let mut command = self.within.clone();
+        command.push(self.surroundings.binary.clone().into());
+        command.extend(self.arguments(&[&["run", "--only", "topology", "--log", "json"], more].concat()));
+        let diary = self.diary().display().to_string();
+        let environment = [
+            ("TELEGRAM_CHAT_ID", crate::scene::CHAT),
+            ("INSTANCE", &self.name),
+            ("TIDEWATCH_FAULTS", faults),
+            ("TIDEWATCH_FAULTS_LOG", &diary),
+        ];
+        self.log_begins = fs::read(self.folder.path().join("log")).map_or(0, |bytes| bytes.len());
+        self.started = Instant::now();
+        self.process = Some(Process::start_with(&self.name, self.folder.path(), &command, &environment));
+    }
+
+    /// Runs another command of the binary to its end, as this instance; its output.
+    pub(crate) fn command(&self, arguments: &[&str]) -> std::process::Output {
+        let mut words = self.within.clone();
+        words.push(self.surroundings.binary.clone().into());
+        words.extend(self.arguments(arguments));
+        let mut command = Command::new(&words[0]);
+        command.args(&words[1..]).env("TELEGRAM_CHAT_ID", crate::scene::CHAT).env("INSTANCE", &self.name);
+        command.stdin(Stdio::null()).output().unwrap()
+    }
+
+    pub(crate) fn runs(&self) -> bool {
+        self.process.is_some()
+    }
+
+    pub(crate) fn signal(&mut self, signal: &str) {
+        if let Some(process) = &mut self.process {
+            process.signal(signal);
+        }
+    }
+
+    /// How it ended, once.
+    pub(crate) fn ended(&mut self) -> Option<ExitStatus> {
+        let status = self.process.as_mut()?.ended()?;
+        self.process = None;
+        Some(status)
+    }
+
+    /// Sends a signal and waits for the end; how it ended, and how long that took. None where it does not run.
+    pub(crate) fn stop(&mut self, signal: &str) -> Option<(ExitStatus, Duration)> {
+        let process = self.process.take()?;
+        let began = Instant::now();
+        let status = process.stop(signal);
+        Some((status, began.elapsed()))
+    }
+
+    /// What the diary has that was not looked at yet.
+    pub(crate) fn fired(&mut self) -> Vec<Fired> {
+        let text = fs::read_to_string(self.diary()).unwrap_or_default();
+        let new = text.get(self.seen_bytes..).unwrap_or_default();
+        let whole = new.rfind('\n').map_or("", |end| &new[..=end]);
+        self.seen_bytes += whole.len();
+        whole.lines().filter_map(Fired::parse).collect()
+    }
+
+    /// What the present run has said, as JSON lines where they are.
+    pub(crate) fn said(&self) -> Vec<Value> {
+        let bytes = fs::read(self.folder.path().join("log")).unwrap_or_default();
+        let text = String::from_utf8_lossy(bytes.get(self.log_begins..).unwrap_or_default()).into_owned();
+        text.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|_| Value::String(line.to_owned()))).collect()
+    }
+
+    /// The same as text, the last lines only.
+    pub(crate) fn last_said(&self) -> String {
+        let said = self.said();
+        said.iter().skip(said.len().saturating_sub(12)).map(|line| format!("        {line}\n")).collect()
+    }
+
+    /// Whether a line of the present run has this message or text.
+    pub(crate) fn has_said(&self, message: &str) -> bool {
+        self.said().iter().any(|line| line.to_string().contains(message))
+    }
+
+    /// How many records the present run has restored so far.
+    pub(crate) fn restored(&self) -> u64 {
+        let said = self.said();
+        let restored = said.iter().filter(|line| message(line) == "store restored");
+        restored.filter_map(|line| line["fields"]["records"].as_u64().or_else(|| line["records"].as_u64())).sum()
+    }
+
+    /// The process's id.
+    pub(crate) fn process_id(&self) -> Option<u32> {
+        self.process.as_ref().map(Process::id)
+    }
+}
+
+fn message(line: &Value) -> &str {
+    line["fields"]["message"].as_str().or_else(|| line["message"].as_str()).unwrap_or_default()
+}

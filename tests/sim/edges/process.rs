@@ -1,0 +1,210 @@
+//! A process that sends: the production sender on the production engine, whose turns the run takes, and which can die between any two calls.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tidewatch::avro::NoRegistry;
+use tidewatch::config::Rates;
+use tidewatch::streams::clock::Clock;
+use tidewatch::streams::log::{Class, Error, Log};
+use tidewatch::streams::runtime::{self, MemoryBackend, Options, StateBackend};
+use tidewatch::streams::testing::Instance;
+use tidewatch::streams::testing::interposed::{Call, Client, Fault, InterposedBackend, InterposedLog, Interposer};
+use tidewatch::telegram::{Courier, Desk, Limits, Settings, Tray, topology};
+
+use super::APPLICATION;
+use super::telegram::Telegram;
+use super::time::Time;
+
+/// Where in the calls of a process something happens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Point {
+    /// It dies before it commits.
+    DiesBeforeCommit,
+    /// It dies when the commit has taken effect, before it hears of it.
+    DiesAfterCommit,
+    /// It dies with its results flushed and nothing committed.
+    DiesAfterFlush,
+    /// It dies when its offsets are in the transaction.
+    DiesAfterOffsets,
+    /// It dies while it reads a changelog.
+    DiesInRestore,
+    /// Its commit takes effect, and the answer is lost.
+    CommitAnswerLost,
+    /// Its commit comes to nothing, and the answer is lost.
+    CommitLost,
+}
+
+pub(crate) const POINTS: [Point; 7] = [
+    Point::DiesBeforeCommit,
+    Point::DiesAfterCommit,
+    Point::DiesAfterFlush,
+    Point::DiesAfterOffsets,
+    Point::DiesInRestore,
+    Point::CommitAnswerLost,
+    Point::CommitLost,
+];
+
+/// What stands between a process and its log and disk.
+#[derive(Debug, Default)]
+pub(crate) struct Hand {
+    dead: AtomicBool,
+    /// What happens at the so-manieth call of its kind from now on.
+    armed: Mutex<Option<(Point, u32)>>,
+    fired: Mutex<Vec<Point>>,
+}
+
+impl Hand {
+    pub(crate) fn arm(&self, point: Point, calls: u32) {
+        *self.armed.lock() = Some((point, calls));
+    }
+
+    pub(crate) fn kill(&self) {
+        self.dead.store(true, Ordering::SeqCst);
+    }
+
+    pub(crate) fn is_dead(&self) -> bool {
+        self.dead.load(Ordering::SeqCst)
+    }
+
+    /// What has happened since the last time.
+    pub(crate) fn fired(&self) -> Vec<Point> {
+        std::mem::take(&mut self.fired.lock())
+    }
+
+    fn fires(&self, among: &[Point]) -> Option<Point> {
+        let mut armed = self.armed.lock();
+        let (point, calls) = armed.as_mut().filter(|(point, _)| among.contains(point))?;
+        *calls -= 1;
+        if *calls > 0 {
+            return None;
+        }
+        let point = *point;
+        *armed = None;
+        self.fired.lock().push(point);
+        Some(point)
+    }
+
+    fn die(&self) -> Result<(), Fault> {
+        self.kill();
+        Err(Fault::Log(Error::new(Class::Fatal, "living", "it was killed")))
+    }
+}
+
+fn no_answer() -> Result<(), Fault> {
+    Err(Fault::Log(Error::new(Class::Unknown, "committing", "no answer came")))
+}
+
+impl Interposer for Hand {
+    fn before(&self, client: &Client, call: &Call<'_>) -> Result<(), Fault> {
+        if self.is_dead() {
+            return self.die();
+        }
+        let among: &[Point] = match (client, call) {
+            (_, Call::Commit) => &[Point::DiesBeforeCommit, Point::CommitLost],
+            (Client::Reader, Call::Poll(_)) => &[Point::DiesInRestore],
+            _ => return Ok(()),
+        };
+        match self.fires(among) {
+            None => Ok(()),
+            Some(Point::CommitLost) => no_answer(),
+            Some(_) => self.die(),
+        }
+    }
+
+    fn after(&self, _: &Client, call: &Call<'_>) -> Result<(), Fault> {
+        let among: &[Point] = match call {
+            Call::Commit => &[Point::DiesAfterCommit, Point::CommitAnswerLost],
+            Call::Flush => &[Point::DiesAfterFlush],
+            Call::SendOffsets => &[Point::DiesAfterOffsets],
+            _ => return Ok(()),
+        };
+        match self.fires(among) {
+            None => Ok(()),
+            Some(Point::CommitAnswerLost) => no_answer(),
+            Some(_) => self.die(),
+        }
+    }
+}
+
+/// The courier of a process in a run: requests go to the [`Telegram`] of the run.
+#[derive(Debug)]
+struct Runner(Arc<Telegram>);
+
+impl Courier for Runner {
+    fn call(&self) {}
+
+    fn wait(&self, _: u64) {
+        self.0.wait();
+    }
+}
+
+/// What the processes of a run have in common.
+#[derive(Clone, Debug)]
+pub(crate) struct Common {
+    pub(crate) log: Arc<dyn Log>,
+    pub(crate) time: Time,
+    pub(crate) telegram: Arc<Telegram>,
+    pub(crate) settings: Settings,
+    pub(crate) rates: Rates,
+    pub(crate) partitions: i32,
+}
+
+/// One life of a process.
+#[derive(Debug)]
+pub(crate) struct Life {
+    pub(crate) instance: Instance,
+    pub(crate) desk: Arc<Desk>,
+    pub(crate) hand: Arc<Hand>,
+    pub(crate) session: u64,
+    /// The partitions that it had after its last turn.
+    pub(crate) partitions: BTreeSet<i32>,
+    /// What its tasks have counted, and what each had counted when it was last looked at.
+    pub(crate) counted: BTreeMap<&'static str, u64>,
+    last: BTreeMap<(i32, &'static str), u64>,
+}
+
+impl Life {
+    pub(crate) fn begin(common: &Common, name: &str, backend: &Arc<MemoryBackend>, session: u64, hand: Arc<Hand>) -> runtime::Result<Self> {
+        let clock: Arc<dyn Clock> = Arc::new(common.time.clone());
+        let tray = Tray::new(Limits::new(&common.rates, Arc::clone(&clock)), Arc::clone(&clock));
+        let desk = Desk::new(Arc::clone(&tray), Box::new(Runner(Arc::clone(&common.telegram))), common.partitions, session);
+        let topology = topology(&common.settings, Arc::new(NoRegistry), Arc::clone(&desk)).unwrap();
+        let asked: Arc<dyn Interposer> = Arc::<Hand>::clone(&hand);
+        let log: Arc<dyn Log> = Arc::new(InterposedLog::new(Arc::clone(&common.log), Arc::clone(&asked)));
+        let backend: Arc<dyn StateBackend> = Arc::<MemoryBackend>::clone(backend);
+        let backend: Arc<dyn StateBackend> = Arc::new(InterposedBackend::new(backend, asked));
+        let options = Options {
+            dead_letter_topic: Arc::clone(&common.settings.dead_letters),
+            leave_on_stop: true,
+            write_back_interval: Duration::from_secs(1),
+            ..Options::new(APPLICATION, name)
+        };
+        let instance = Instance::new(Arc::new(topology), log, backend, clock, options)?;
+        common.telegram.open(session, tray);
+        Ok(Self { instance, desk, hand, session, partitions: BTreeSet::new(), counted: BTreeMap::new(), last: BTreeMap::new() })
+    }
+
+    /// One turn; what the engine then says of itself is noted.
+    pub(crate) fn step(&mut self) -> runtime::Result<bool> {
+        let busy = self.instance.step();
+        self.note();
+        busy
+    }
+
+    /// Notes its partitions and counters.
+    pub(crate) fn note(&mut self) {
+        let status = self.instance.status();
+        self.partitions = status.tasks.keys().map(|task| task.partition).collect();
+        for (id, task) in &status.tasks {
+            for ((_, name), count) in &task.counters.nodes {
+                let last = self.last.insert((id.partition, name), *count).unwrap_or(0);
+                // A task that was made anew begins with nothing.
+                *self.counted.entry(name).or_default() += if *count >= last { count - last } else { *count };
+            }
+        }
+    }
+}

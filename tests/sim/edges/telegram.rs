@@ -1,0 +1,502 @@
+//! A Telegram that answers from the seed, and the ledger of the run: who asked what and when, what was taken, what was heard of it.
+//!
+//! Each request is judged when it comes: whether its intent was committed, whether it is the chat's turn, whether it was asked to wait.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use tidewatch::config::{OnUnknown, Rates};
+use tidewatch::streams::clock::Clock as _;
+use tidewatch::telegram::sent_log::Event as Noted;
+use tidewatch::telegram::{Request, Tray};
+
+use super::answers::Kind;
+use super::events::Event;
+use super::sent_log::Committed;
+use super::time::Time;
+use crate::random::Random;
+
+/// A request waits so long for its answer.
+const TIMEOUT_MS: u64 = 10_000;
+
+/// Who stands still for longer may have lost its partitions, and begins nothing.
+const ALIVE_MS: u64 = 3_000;
+
+/// What a process knows of its request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fate {
+    /// No answer was given yet.
+    UnderWay,
+    /// The answer is at the desk, or recorded.
+    Heard,
+    /// Whoever asked lost the partition before the answer was recorded, and nobody has it yet: should it be the same one, it knows.
+    Moved,
+    /// Whoever asked died, or another one got its partition, before the answer was recorded.
+    Lost,
+}
+
+/// A request.
+#[derive(Clone, Debug)]
+pub(crate) struct Ask {
+    pub(crate) session: u64,
+    pub(crate) job: u64,
+    /// The id that was asked for; the chat's own is that of its event.
+    pub(crate) to: String,
+    pub(crate) event: usize,
+    request: Request,
+    pub(crate) edits: bool,
+    pub(crate) kind: Kind,
+    pub(crate) taken_ms: Option<u64>,
+    message_id: i64,
+    pub(crate) fate: Fate,
+}
+
+impl Ask {
+    /// Whether nobody can know if it was taken.
+    pub(crate) fn is_unknown(&self) -> bool {
+        self.kind.is_unknown() || self.fate == Fate::Lost
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Due {
+    Take(usize),
+    Answer(usize),
+}
+
+/// What Telegram knows of a chat.
+#[derive(Debug, Default)]
+struct Chat {
+    /// Its messages, by their numbers: which event each shows.
+    messages: BTreeMap<i64, usize>,
+    waits_until: u64,
+    blocked_until: u64,
+    moved_to: Option<i64>,
+}
+
+/// The ledger.
+#[derive(Debug)]
+pub(crate) struct Book {
+    random: Random,
+    pub(crate) events: Vec<Event>,
+    pub(crate) asks: Vec<Ask>,
+    due: BTreeMap<(u64, u64), Due>,
+    number: u64,
+    trays: BTreeMap<u64, Arc<Tray>>,
+    chats: BTreeMap<String, Chat>,
+    all_wait_until: u64,
+    pub(crate) revoked_until: u64,
+    /// How many of a thousand answers are no plain success.
+    pub(crate) trouble: u64,
+    /// Until when each chat was told to be left alone, and by which request.
+    told: BTreeMap<String, (u64, usize)>,
+    /// When each process last asked, in all and for each chat.
+    last: BTreeMap<(u64, String), u64>,
+    lately: BTreeMap<u64, Vec<u64>>,
+    /// When each process had its last turn.
+    at_work: BTreeMap<u64, u64>,
+    /// Events whose process died with their intent committed and their request not made.
+    pub(crate) unmade: BTreeMap<usize, usize>,
+    pub(crate) committed: Committed,
+    pub(crate) counts: BTreeMap<&'static str, u64>,
+    pub(crate) violations: Vec<String>,
+    pub(crate) trace: Vec<String>,
+    policies: BTreeMap<String, OnUnknown>,
+    rates: Rates,
+}
+
+/// Telegram.
+#[derive(Debug)]
+pub(crate) struct Telegram {
+    time: Time,
+    pub(crate) book: Mutex<Book>,
+}
+
+impl Telegram {
+    pub(crate) fn new(time: Time, random: Random, committed: Committed, policies: BTreeMap<String, OnUnknown>, rates: Rates) -> Arc<Self> {
+        let book = Book {
+            random,
+            events: Vec::new(),
+            asks: Vec::new(),
+            due: BTreeMap::new(),
+            number: 0,
+            trays: BTreeMap::new(),
+            chats: BTreeMap::new(),
+            all_wait_until: 0,
+            revoked_until: 0,
+            trouble: 0,
+            told: BTreeMap::new(),
+            last: BTreeMap::new(),
+            lately: BTreeMap::new(),
+            at_work: BTreeMap::new(),
+            unmade: BTreeMap::new(),
+            committed,
+            counts: BTreeMap::new(),
+            violations: Vec::new(),
+            trace: Vec::new(),
+            policies,
+            rates,
+        };
+        Arc::new(Self { time, book: Mutex::new(book) })
+    }
+
+    /// A process is at work.
+    pub(crate) fn is_at_work(&self, session: u64) {
+        let now = self.time.passed_ms();
+        self.book.lock().at_work.insert(session, now);
+    }
+
+    /// A process begins to ask.
+    pub(crate) fn open(&self, session: u64, tray: Arc<Tray>) {
+        self.book.lock().trays.insert(session, tray);
+    }
+
+    /// Gives the answers that are due, and takes the requests that may be made.
+    pub(crate) fn run(&self) {
+        let now = self.time.passed_ms();
+        let mut book = self.book.lock();
+        book.deliver(now);
+        for (session, tray) in book.trays.clone() {
+            for (job, request) in tray.next().requests {
+                book.begin(session, job, request, now, self.time.now().0);
+            }
+        }
+    }
+
+    /// A process waits for its requests: time passes meanwhile.
+    pub(crate) fn wait(&self) {
+        self.time.pass(25);
+        self.run();
+    }
+
+    /// The process is dead. What it had asked for and not recorded is unknown to its successor.
+    pub(crate) fn close(&self, session: u64) {
+        let now = self.time.passed_ms();
+        let mut book = self.book.lock();
+        book.trays.remove(&session);
+        let asked: Vec<usize> = (0..book.asks.len()).filter(|ask| book.asks[*ask].session == session).collect();
+        for ask in asked {
+            if book.asks[ask].fate == Fate::UnderWay {
+                // What is on its way is with Telegram, or it is nowhere.
+                if book.asks[ask].kind.takes() && book.asks[ask].taken_ms.is_none() && book.random.permille(500) {
+                    book.take(ask, now);
+                }
+                book.due.retain(|_, due| !matches!(due, Due::Take(place) | Due::Answer(place) if *place == ask));
+            }
+            book.lose(ask, Fate::Lost);
+        }
+        book.committed.refresh();
+        for (chat, job, event) in book.committed.intents(session) {
+            if !book.asks.iter().any(|ask| ask.session == session && ask.job == job) {
+                // Nobody can know that it was not made.
+                let number = book.events.iter().enumerate().position(|(number, said)| said.chat == chat && Event::id(number) == event);
+                *book.unmade.entry(number.unwrap()).or_default() += 1;
+                book.count("S1");
+            }
+        }
+    }
+
+    /// The process has lost partitions, in which these chats are.
+    pub(crate) fn take_away(&self, session: u64, is_lost: impl Fn(&str) -> bool) {
+        let mut book = self.book.lock();
+        let is_of = |book: &Book, ask: usize| book.asks[ask].session == session && is_lost(&book.events[book.asks[ask].event].chat);
+        let asked: Vec<usize> = (0..book.asks.len()).filter(|ask| is_of(&book, *ask)).collect();
+        asked.into_iter().for_each(|ask| book.lose(ask, Fate::Moved));
+    }
+
+    /// The process has got partitions, in which these chats are.
+    pub(crate) fn give(&self, session: u64, is_given: impl Fn(&str) -> bool) {
+        let mut book = self.book.lock();
+        book.committed.refresh();
+        let Book { asks, events, due, committed, .. } = &mut *book;
+        for ask in asks.iter_mut().filter(|ask| ask.session != session && matches!(ask.fate, Fate::UnderWay | Fate::Heard)) {
+            let chat = &events[ask.event].chat;
+            // Its process does not know yet that it has lost the partition.
+            if is_given(chat) && committed.has_intent(chat, ask.session, ask.job) {
+                ask.fate = Fate::Lost;
+            }
+        }
+        for (place, ask) in asks.iter_mut().enumerate().filter(|(_, ask)| ask.fate == Fate::Moved && is_given(&events[ask.event].chat)) {
+            let is_open = due.values().any(|due| matches!(due, Due::Answer(of) if *of == place));
+            ask.fate = match (ask.session == session, is_open) {
+                (false, _) => Fate::Lost,
+                (true, true) => Fate::UnderWay,
+                (true, false) => Fate::Heard,
+            };
+        }
+    }
+
+    /// The wall clock was set forward: waits that go by it end earlier.
+    pub(crate) fn wall_was_set(&self, forward_ms: u64) {
+        let mut book = self.book.lock();
+        for (until, _) in book.told.values_mut() {
+            *until = until.saturating_sub(forward_ms);
+        }
+    }
+
+    /// When the next answer is due.
+    pub(crate) fn next_due(&self) -> Option<u64> {
+        self.book.lock().due.keys().next().map(|(at, _)| *at)
+    }
+}
+
+impl Book {
+    fn violation(&mut self, what: String) {
+        self.trace.push(format!("VIOLATION {what}"));
+        self.violations.push(what);
+    }
+
+    pub(crate) fn count(&mut self, what: &'static str) {
+        *self.counts.entry(what).or_default() += 1;
+    }
+
+    fn put(&mut self, at: u64, due: Due) {
+        self.number += 1;
+        self.due.insert((at, self.number), due);
+    }
+
+    /// An ask whose outcome nobody recorded is lost, as its intent tells.
+    fn lose(&mut self, ask: usize, to: Fate) {
+        self.committed.refresh();
+        let Ask { session, job, fate, event, .. } = self.asks[ask];
+        if matches!(fate, Fate::Moved | Fate::Lost) && to == Fate::Moved
+            || !self.committed.has_intent(&self.events[event].chat, session, job)
+        {
+            return;
+        }
+        self.count(match (to, fate) {
+            (Fate::Moved, _) => "moved away",
+            (_, Fate::Heard) => "S3",
+            _ => "S2",
+        });
+        self.trace.push(format!("{to:?} #{ask}"));
+        self.asks[ask].fate = to;
+        let chat = self.events[event].chat.clone();
+        if self.told.get(&chat).is_some_and(|(_, by)| *by == ask) {
+            self.told.remove(&chat);
+        }
+    }
+
+    fn deliver(&mut self, now: u64) {
+        while let Some(entry) = self.due.first_entry().filter(|entry| entry.key().0 <= now) {
+            match entry.remove() {
+                Due::Take(ask) => self.take(ask, now),
+                Due::Answer(ask) => self.answer(ask, now),
+            }
+        }
+    }
+
+    fn take(&mut self, ask: usize, now: u64) {
+        let (event, to) = (self.asks[ask].event, self.asks[ask].to.clone());
+        let edited = match &self.asks[ask].request {
+            Request::Edit { message_id, .. } => Some(*message_id),
+            Request::Send(_) => None,
+        };
+        self.number += 1;
+        let message_id = edited.unwrap_or_else(|| i64::try_from(self.number).unwrap());
+        self.chats.entry(to).or_default().messages.insert(message_id, event);
+        let taken = &mut self.asks[ask];
+        (taken.taken_ms, taken.message_id) = (Some(now), message_id);
+        self.trace.push(format!("{now} takes #{ask}: event {event}"));
+    }
+
+    fn answer(&mut self, ask: usize, now: u64) {
+        let Ask { session, job, kind, message_id, fate, .. } = self.asks[ask];
+        let Some(tray) = self.trays.get(&session).map(Arc::clone) else { return };
+        if fate == Fate::UnderWay {
+            self.asks[ask].fate = Fate::Heard;
+        }
+        self.trace.push(format!("{now} answers #{ask}: {kind:?}"));
+        if let Some(seconds) = kind.seconds() {
+            let chat = self.events[self.asks[ask].event].chat.clone();
+            if self.asks[ask].fate == Fate::Heard {
+                self.told.insert(chat, (now + seconds * 1_000, ask));
+            }
+        }
+        let outcome = kind.outcome(&self.asks[ask].request, message_id);
+        tray.done(job, outcome);
+    }
+
+    /// A request comes.
+    fn begin(&mut self, session: u64, job: u64, request: Request, now: u64, wall: i64) {
+        let (Request::Send(message) | Request::Edit { message, .. }) = &request;
+        let (event, to) = (Event::number(&message.text), message.chat_id.clone());
+        let edits = matches!(request, Request::Edit { .. });
+        self.judge(session, job, event, &to, edits, now);
+        let kind = self.choose(&request, event, &to, now);
+        self.count(kind.name());
+        let ask = self.asks.len();
+        self.trace.push(format!("{now} ({wall}) #{ask} of {session:x}/{job}: event {event} to {to}, edits {edits}: {kind:?}"));
+        let latency = match kind {
+            Kind::TimedOut { .. } | Kind::SlowBody => TIMEOUT_MS,
+            Kind::TakenSlowly => self.random.between(1_000, TIMEOUT_MS - 1),
+            _ => self.random.between(5, 300),
+        };
+        if kind.takes() {
+            let after = self.random.below(latency.min(2_000));
+            self.put(now + after, Due::Take(ask));
+        }
+        self.put(now + latency, Due::Answer(ask));
+        self.asks.push(Ask { session, job, to, event, request, edits, kind, taken_ms: None, message_id: 0, fate: Fate::UnderWay });
+    }
+
+    /// What is answered.
+    fn choose(&mut self, request: &Request, event: usize, to: &str, now: u64) -> Kind {
+        let (Request::Send(message) | Request::Edit { message, .. }) = request;
+        if now < self.revoked_until {
+            return Kind::Unauthorized;
+        }
+        if now < self.all_wait_until {
+            return Kind::AllWait((self.all_wait_until - now).div_ceil(1_000));
+        }
+        let chat = self.chats.entry(to.to_owned()).or_default();
+        if now < chat.waits_until {
+            return Kind::ChatWaits((chat.waits_until - now).div_ceil(1_000));
+        }
+        if let Some(to) = chat.moved_to {
+            return Kind::Migrated(to);
+        }
+        if now < chat.blocked_until {
+            return if chat.blocked_until % 2 == 0 { Kind::Forbidden } else { Kind::NoChat };
+        }
+        let said = &self.events[event];
+        if said.has_bad_markup && !message.parse_mode.is_empty() {
+            return Kind::BadMarkup;
+        }
+        if let Request::Edit { message_id, .. } = request {
+            match chat.messages.get(message_id) {
+                None => return Kind::NothingToEdit,
+                Some(shown) if *shown == event => return Kind::Unmodified,
+                Some(_) => {}
+            }
+        } else if said.has_bad_thread && message.message_thread_id != 0 {
+            return Kind::BadThread;
+        }
+        if said.is_refused {
+            return Kind::Refused;
+        }
+        if self.random.permille(self.trouble) { self.trouble(request, to, now) } else { Kind::Taken }
+    }
+
+    /// Something that goes wrong.
+    fn trouble(&mut self, request: &Request, to: &str, now: u64) -> Kind {
+        let (seconds, taken) = (self.random.between(1, 20), self.random.permille(500));
+        let until = now + seconds * 1_000;
+        let new_id = self.random.between(1, 1_000_000_000);
+        match self.random.below(38) {
+            0..=3 => Kind::TakenSlowly,
+            4..=6 => {
+                self.chats.entry(to.to_owned()).or_default().waits_until = until;
+                Kind::ChatWaits(seconds)
+            }
+            7 => {
+                self.all_wait_until = until;
+                Kind::AllWait(seconds)
+            }
+            8 => Kind::HeaderWaits(seconds),
+            9..=11 => Kind::Internal,
+            12..=14 => Kind::BadGateway,
+            15..=16 => Kind::GatewayTimedOut { taken },
+            17..=21 => Kind::TimedOut { taken },
+            22..=24 => Kind::Unconnected,
+            25..=28 => Kind::Reset { taken },
+            29..=30 => Kind::SlowBody,
+            31..=32 => Kind::HalfDocument,
+            33 => {
+                self.chats.entry(to.to_owned()).or_default().blocked_until = now + self.random.between(1_000, 120_000);
+                if self.chats[to].blocked_until % 2 == 0 { Kind::Forbidden } else { Kind::NoChat }
+            }
+            34 => {
+                if let Request::Edit { message_id, .. } = request {
+                    self.chats.entry(to.to_owned()).or_default().messages.remove(message_id);
+                    return Kind::NothingToEdit;
+                }
+                Kind::Internal
+            }
+            35 if to.starts_with('-') && !to.starts_with("-100") => {
+                let new = -1_000_000_000_000 - i64::try_from(new_id).unwrap();
+                self.chats.entry(to.to_owned()).or_default().moved_to = Some(new);
+                Kind::Migrated(new)
+            }
+            36 if self.random.permille(300) => {
+                self.revoked_until = now + self.random.between(1_000, 30_000);
+                Kind::Unauthorized
+            }
+            _ => Kind::TimedOut { taken },
+        }
+    }
+
+    /// Whether a request may be made.
+    fn judge(&mut self, session: u64, job: u64, event: usize, to: &str, edits: bool, now: u64) {
+        self.committed.refresh();
+        let said = self.events[event].clone();
+        let (chat, id) = (said.chat.clone(), Event::id(event));
+        if said.is_aborted {
+            self.violation(format!("event {event} is sent although its transaction was aborted"));
+        }
+        if !self.committed.has_intent(&chat, session, job) {
+            self.violation(format!("a request for event {event} without a committed intent"));
+        }
+        if matches!(self.committed.event(&chat, &id), Some(Noted::Sent { .. })) {
+            self.violation(format!("event {event} is sent again although it is noted as sent"));
+        }
+        if let Some((until, by)) = self.told.get(&chat).copied().filter(|(until, _)| now < *until) {
+            self.violation(format!("chat {chat} is asked {} ms before the time that #{by} told", until - now));
+        }
+        self.judge_order(event, &chat);
+        let policy = self.policies.get(&chat).copied().unwrap_or_default();
+        for place in 0..self.asks.len() {
+            let ask = &self.asks[place];
+            if self.events[ask.event].chat == chat && ask.fate == Fate::UnderWay {
+                self.violation(format!("two requests to chat {chat} at once: #{place} and one for event {event}"));
+            }
+            let ask = &self.asks[place];
+            if ask.event != event {
+                continue;
+            }
+            let is_unknown = ask.is_unknown();
+            if ask.taken_ms.is_some() && !is_unknown {
+                self.violation(format!("event {event} is sent again although #{place} had sent it and that was known"));
+            } else if is_unknown && !ask.edits && !edits && policy == OnUnknown::DeadLetter && said.replays == 0 {
+                self.violation(format!("event {event} is sent again although #{place} may have sent it and the chat wants nothing twice"));
+            }
+        }
+        self.judge_rate(session, to, now);
+        let still = now - self.at_work.get(&session).copied().unwrap_or(now);
+        if still > ALIVE_MS {
+            self.violation(format!("a request for event {event}, whose process has stood still for {still} ms"));
+        }
+    }
+
+    /// What came before it in its chat is through.
+    fn judge_order(&mut self, event: usize, chat: &str) {
+        if self.events[event].replays > 0 {
+            return;
+        }
+        let counts = |said: &Event| said.chat == chat && said.replays == 0 && !said.is_aborted;
+        for before in (0..event).filter(|before| counts(&self.events[*before])).collect::<Vec<_>>() {
+            if self.committed.event(chat, &Event::id(before)).is_none_or(|noted| noted == Noted::Queued) {
+                self.violation(format!("event {event} overtakes event {before} in chat {chat}"));
+            }
+        }
+    }
+
+    /// The limits, as each process keeps them for itself.
+    fn judge_rate(&mut self, session: u64, to: &str, now: u64) {
+        let pause = 1_000 / u64::from(self.rates.chat_per_second.get());
+        let group = if to.starts_with(['-', '@']) { 60_000 / u64::from(self.rates.group_per_minute.get()) } else { 0 };
+        if let Some(last) = self.last.insert((session, to.to_owned()), now)
+            && now - last < pause.max(group)
+        {
+            self.violation(format!("two requests to {to} within {} ms", now - last));
+        }
+        let lately = self.lately.entry(session).or_default();
+        lately.retain(|at| now - at < 1_000);
+        lately.push(now);
+        let count = lately.len();
+        if count > usize::try_from(self.rates.bot_per_second.get()).unwrap() {
+            self.violation(format!("{count} requests of one process within a second"));
+        }
+    }
+}

@@ -1,0 +1,548 @@
+//! The world of a run: an outbox that is written, processes that send and die, clocks that are set, until all is quiet.
+
+use std::collections::BTreeMap;
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tidewatch::config::{OnUnknown, Rates, ValueFormat};
+use tidewatch::streams::clock::{Clock as _, Timestamp};
+use tidewatch::streams::log::local::LocalLog;
+use tidewatch::streams::log::{
+    Committed as Offsets, ConsumerOptions, Headers, HeadersBuf, Isolation, Log, Offset, Polled, Producer, ProducerOptions, ProducerRecord,
+    RecordBatch, TopicConfig, TopicPartition,
+};
+use tidewatch::streams::runtime::MemoryBackend;
+use tidewatch::streams::task::REPLAY_HEADER;
+use tidewatch::telegram::Settings;
+
+use super::events::Event;
+use super::process::{Common, Hand, Life, POINTS, Point};
+use super::sent_log::Committed;
+use super::telegram::{Fate, Telegram};
+use super::time::Time;
+use super::{APPLICATION, DEAD_LETTERS, OUTBOX};
+use crate::random::Random;
+
+/// Whom its group does not hear of for so long is no member any more.
+const SESSION_MS: u64 = 10_000;
+
+/// Bytes that are no message.
+pub(crate) const POISON: &[u8] = b"no JSON";
+
+/// A process, through all its lives.
+#[derive(Debug)]
+pub(crate) struct Process {
+    pub(crate) name: &'static str,
+    backend: Arc<MemoryBackend>,
+    pub(crate) life: Option<Life>,
+    begins_at: u64,
+    /// It dies when this is so.
+    dies: Option<Moment>,
+    /// It is not given a turn before this time, though its requests go on.
+    stalls_until: u64,
+    /// When its group heard of it last.
+    heard_at: u64,
+}
+
+/// Where on a message's way a process dies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Moment {
+    /// S1: an intent is committed, and the request is not made.
+    Intent,
+    /// S2: a request is made, and there is no answer.
+    Request,
+    /// S3: an answer came, and it is not recorded.
+    Answer,
+    /// S4: an outcome is recorded.
+    Record,
+}
+
+/// The world.
+pub(crate) struct World {
+    pub(crate) random: Random,
+    pub(crate) log: Arc<LocalLog>,
+    pub(crate) common: Common,
+    producer: Box<dyn Producer>,
+    pub(crate) processes: Vec<Process>,
+    pub(crate) chats: Vec<String>,
+    left: u64,
+    sessions: u64,
+    pub(crate) poison: u64,
+    /// What the sender counted in lives that are over.
+    pub(crate) counted: BTreeMap<&'static str, u64>,
+    /// Deaths and losses at which what was counted last may not have been told.
+    pub(crate) untold: u64,
+    letters_read: Vec<Offset>,
+}
+
+fn of(count: u64) -> NonZeroU32 {
+    NonZeroU32::new(u32::try_from(count).unwrap()).unwrap()
+}
+
+impl World {
+    pub(crate) fn new(seed: u64) -> Self {
+        let mut random = Random::of(seed, 1);
+        let partitions = i32::try_from(random.between(1, 3)).unwrap();
+        let log = LocalLog::as_broker();
+        for topic in [OUTBOX, DEAD_LETTERS] {
+            log.admin().create_topic(topic, &TopicConfig::keep(partitions)).unwrap();
+        }
+        let all = ["5", "-7", "@channel", "-8", "11", "12"];
+        let chats: Vec<String> = all.iter().take(usize::try_from(random.between(2, 6)).unwrap()).map(|&chat| chat.to_owned()).collect();
+        let policies: BTreeMap<String, OnUnknown> =
+            chats.iter().filter(|_| random.permille(300)).map(|chat| (chat.clone(), OnUnknown::DeadLetter)).collect();
+        let settings = Settings {
+            outbox: OUTBOX.into(),
+            format: ValueFormat::Json,
+            dead_letters: DEAD_LETTERS.into(),
+            on_unknown: OnUnknown::SendAgain,
+            chats: policies.clone(),
+            remember: Duration::from_secs(30 * 86_400),
+            // Sometimes fewer than there are.
+            chats_max: if random.permille(200) { 2 } else { 100 },
+        };
+        let rates = Rates {
+            chat_per_second: of(random.between(1, 8)),
+            group_per_minute: of(random.between(20, 240)),
+            bot_per_second: of(random.between(4, 30)),
+        };
+        let time = Time::at(Timestamp(1_762_217_777_000));
+        let committed = Committed::new(Arc::clone(&log), APPLICATION, partitions);
+        let telegram = Telegram::new(time.clone(), Random::of(seed, 2), committed, policies, rates);
+        telegram.book.lock().trouble = random.between(100, 500);
+        let options = ProducerOptions {
+            transactional_id: "writer".into(),
+            topics: vec![OUTBOX.into()],
+            transaction_timeout: Duration::from_secs(60),
+        };
+        let mut producer = log.producer(options).unwrap();
+        producer.init_transactions(Duration::ZERO).unwrap();
+        let count = usize::try_from(random.between(1, 3)).unwrap();
+        let processes = ["one", "two", "three"].into_iter().take(count).map(|name| Process {
+            name,
+            backend: Arc::default(),
+            life: None,
+            begins_at: 0,
+            dies: None,
+            stalls_until: 0,
+            heard_at: 0,
+        });
+        let processes = processes.collect();
+        let shared: Arc<dyn Log> = Arc::<LocalLog>::clone(&log);
+        let common = Common { log: shared, time, telegram, settings, rates, partitions };
+        let left = random.between(8, 40);
+        Self {
+            letters_read: vec![Offset(0); usize::try_from(partitions).unwrap()],
+            random,
+            log,
+            common,
+            producer,
+            processes,
+            chats,
+            left,
+            sessions: seed,
+            poison: 0,
+            counted: BTreeMap::new(),
+            untold: 0,
+        }
+    }
+
+    pub(crate) fn now(&self) -> u64 {
+        self.common.time.passed_ms()
+    }
+
+    pub(crate) fn tell(&self, what: String) {
+        self.common.telegram.book.lock().trace.push(format!("{} {what}", self.now()));
+    }
+
+    pub(crate) fn count(&self, what: &'static str) {
+        self.common.telegram.book.lock().count(what);
+    }
+
+    /// What is to be written is written.
+    pub(crate) fn has_written_all(&self) -> bool {
+        self.left == 0
+    }
+
+    fn put(&mut self, chat: &str, value: &[u8], headers: Headers<'_>) {
+        let timestamp = self.common.time.now();
+        self.producer
+            .send(&ProducerRecord { topic: 0, partition: None, key: Some(chat.as_bytes()), value: Some(value), headers, timestamp })
+            .unwrap();
+    }
+
+    /// Writes some messages in a transaction.
+    pub(crate) fn write(&mut self) {
+        let is_aborted = self.random.permille(80);
+        self.producer.begin().unwrap();
+        for _ in 0..self.random.between(1, 5).min(self.left.max(1)) {
+            let chat = self.random.pick(&self.chats).clone();
+            if self.random.permille(30) && !is_aborted {
+                self.poison += 1;
+                self.put(&chat, POISON, Headers::EMPTY);
+                continue;
+            }
+            let count = self.common.telegram.book.lock().events.len();
+            if self.random.permille(80) && count > 0 {
+                // Written again: the same event, perhaps long known.
+                let number = usize::try_from(self.random.below(count as u64)).unwrap();
+                let known = self.common.telegram.book.lock().events[number].clone();
+                if !known.is_aborted {
+                    self.count("written again");
+                    self.put(&known.chat, known.value(number).to_string().as_bytes(), Headers::EMPTY);
+                }
+                continue;
+            }
+            let edit_key = self.random.permille(250).then(|| format!("key {}", self.random.below(2)));
+            let event = Event {
+                chat: chat.clone(),
+                edit_key,
+                has_bad_markup: self.random.permille(60),
+                has_bad_thread: self.random.permille(60),
+                is_refused: self.random.permille(40),
+                is_aborted,
+                replays: 0,
+            };
+            let value = event.value(count).to_string();
+            self.common.telegram.book.lock().events.push(event);
+            self.put(&chat, value.as_bytes(), Headers::EMPTY);
+            self.left = self.left.saturating_sub(1);
+        }
+        self.producer.flush(Duration::ZERO).unwrap();
+        if is_aborted { self.producer.abort(Duration::ZERO) } else { self.producer.commit(Duration::ZERO) }.unwrap();
+    }
+
+    /// Starts the processes whose time it is.
+    pub(crate) fn start(&mut self) {
+        for place in 0..self.processes.len() {
+            let now = self.now();
+            let process = &self.processes[place];
+            if process.life.is_some() || now < process.begins_at {
+                continue;
+            }
+            self.sessions = self.sessions.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(0x1405_7b7e_f767_814f);
+            let (name, hand) = (process.name, Arc::new(Hand::default()));
+            if self.random.permille(60) && self.common.telegram.book.lock().trouble > 0 {
+                hand.arm(Point::DiesInRestore, u32::try_from(self.random.between(1, 3)).unwrap());
+            }
+            match Life::begin(&self.common, name, &process.backend, self.sessions, hand) {
+                Ok(life) => {
+                    self.tell(format!("{name} begins as {:x}", self.sessions));
+                    self.processes[place].life = Some(life);
+                }
+                Err(error) => {
+                    self.tell(format!("{name} does not begin: {error}"));
+                    self.processes[place].begins_at = now + 500;
+                }
+            }
+        }
+    }
+
+    /// A turn of a process; one that cannot go on is dead.
+    pub(crate) fn step(&mut self, place: usize) -> bool {
+        let process = &mut self.processes[place];
+        if process.stalls_until > self.common.time.passed_ms() {
+            return false;
+        }
+        let Some(life) = &mut process.life else { return false };
+        process.heard_at = self.common.time.passed_ms();
+        self.common.telegram.is_at_work(life.session);
+        let (before, sent) = (life.partitions.clone(), life.counted.get("sent_total").copied().unwrap_or(0));
+        let ended = life.step();
+        let (session, fired) = (life.session, life.hand.fired());
+        let lost: Vec<i32> = before.difference(&life.partitions).copied().collect();
+        let got: Vec<i32> = life.partitions.difference(&before).copied().collect();
+        let (status, is_stopped) = (life.desk.status(), life.desk.stopped().is_some());
+        let recorded = life.counted.get("sent_total").copied().unwrap_or(0) > sent;
+        let is_dead = life.hand.is_dead();
+        if !lost.is_empty() && !is_dead {
+            self.untold += 1;
+            self.common.telegram.take_away(session, |chat| lost.contains(&partition_of(chat, self.common.partitions)));
+            self.count("partition moved");
+        }
+        if !got.is_empty() && !is_dead {
+            self.common.telegram.give(session, |chat| got.contains(&partition_of(chat, self.common.partitions)));
+        }
+        for point in fired {
+            self.count(match point {
+                Point::DiesBeforeCommit => "dies before a commit",
+                Point::DiesAfterCommit => "dies after a commit",
+                Point::DiesAfterFlush => "dies after a flush",
+                Point::DiesAfterOffsets => "dies with offsets sent",
+                Point::DiesInRestore => "dies in a restore",
+                Point::CommitAnswerLost => "commit, answer lost",
+                Point::CommitLost => "commit lost",
+            });
+        }
+        let busy = match &ended {
+            _ if is_dead => {
+                self.kill(place, "between two calls");
+                return true;
+            }
+            Err(error) => {
+                let why = format!("{error}");
+                self.kill(place, &why);
+                self.count("ended by itself");
+                return true;
+            }
+            Ok(busy) => *busy,
+        };
+        if is_stopped {
+            // Somebody sees that nothing is sent and starts it again.
+            self.close(place);
+            return true;
+        }
+        match self.processes[place].dies {
+            Some(Moment::Intent) if status.waiting > 0 => self.kill(place, "S1"),
+            Some(Moment::Record) if recorded => {
+                self.count("S4");
+                self.kill(place, "S4");
+            }
+            _ => {}
+        }
+        busy
+    }
+
+    /// The group gives the partitions of those that it has not heard of to others.
+    pub(crate) fn evict_the_silent(&mut self) {
+        let now = self.now();
+        for process in &mut self.processes {
+            if now < process.heard_at + SESSION_MS {
+                continue;
+            }
+            process.heard_at = now;
+            let instance = format!("{}-0", process.name);
+            let member = self.log.members(APPLICATION).into_iter().find(|(_, id)| id.as_deref() == Some(instance.as_str()));
+            if let Some((member, _)) = member
+                && self.log.evict(APPLICATION, &member)
+            {
+                let mut book = self.common.telegram.book.lock();
+                book.trace.push(format!("{now} the session of {} is over", process.name));
+                book.count(if process.life.is_some() { "zombie" } else { "session over" });
+            }
+        }
+    }
+
+    /// Those die that wait for a moment of their requests.
+    pub(crate) fn look_for_moments(&mut self) {
+        for place in 0..self.processes.len() {
+            let Some(life) = &self.processes[place].life else { continue };
+            let session = life.session;
+            let has = |fate: Fate| self.common.telegram.book.lock().asks.iter().any(|ask| ask.session == session && ask.fate == fate);
+            match self.processes[place].dies {
+                Some(Moment::Request) if life.desk.status().in_flight > 0 => self.kill(place, "S2"),
+                Some(Moment::Answer) if has(Fate::Heard) && life.desk.status().in_flight == 0 => self.kill(place, "S3"),
+                _ => {}
+            }
+        }
+    }
+
+    fn take_down_counters(&mut self, life: &Life) {
+        for (name, count) in &life.counted {
+            *self.counted.entry(name).or_default() += count;
+        }
+    }
+
+    /// A process dies; some lose their disks with it.
+    pub(crate) fn kill(&mut self, place: usize, why: &str) {
+        let Some(life) = self.processes[place].life.take() else { return };
+        life.hand.kill();
+        self.untold += 1;
+        self.take_down_counters(&life);
+        let session = life.session;
+        drop(life);
+        self.common.telegram.close(session);
+        let (now, pause) = (self.now(), self.random.between(20, 4_000));
+        let process = &mut self.processes[place];
+        (process.dies, process.begins_at, process.stalls_until) = (None, now + pause, 0);
+        let loses_disk = self.random.permille(150);
+        if loses_disk {
+            self.processes[place].backend = Arc::default();
+            self.count("disk lost");
+        }
+        let name = self.processes[place].name;
+        self.tell(format!("{name} dies ({why}), disk lost: {loses_disk}"));
+    }
+
+    /// A process ends in good order.
+    pub(crate) fn close(&mut self, place: usize) {
+        let Some(life) = self.processes[place].life.take() else { return };
+        let name = self.processes[place].name;
+        self.tell(format!("{name} is stopped"));
+        self.untold += 1;
+        self.take_down_counters(&life);
+        let session = life.session;
+        let closed = life.instance.close();
+        if let Err(error) = &closed {
+            self.tell(format!("{name} does not end well: {error}"));
+        }
+        self.common.telegram.close(session);
+        self.count("stopped in order");
+        let (now, pause) = (self.now(), self.random.between(20, 2_000));
+        let process = &mut self.processes[place];
+        (process.dies, process.begins_at, process.stalls_until) = (None, now + pause, 0);
+    }
+
+    /// Something goes wrong.
+    pub(crate) fn disturb(&mut self) {
+        let place = usize::try_from(self.random.below(self.processes.len() as u64)).unwrap();
+        match self.random.below(20) {
+            0..=7 => {
+                let moment = *self.random.pick(&[Moment::Intent, Moment::Request, Moment::Answer, Moment::Record]);
+                self.processes[place].dies = Some(moment);
+            }
+            8..=12 => {
+                let (point, calls) = (*self.random.pick(&POINTS), self.random.between(1, 4));
+                if let Some(life) = &self.processes[place].life {
+                    life.hand.arm(point, u32::try_from(calls).unwrap());
+                }
+            }
+            13 => self.close(place),
+            14 => {
+                self.count("all die at once");
+                (0..self.processes.len()).for_each(|place| self.kill(place, "all at once"));
+            }
+            15 => {
+                self.count("stalled");
+                self.processes[place].stalls_until = self.now() + self.random.between(1_000, 25_000);
+            }
+            16 => self.fence(place),
+            17 => self.set_clock(),
+            18 => self.read_again(),
+            _ => self.replay(),
+        }
+    }
+
+    /// Another takes the transactions of a process: its next commit fails.
+    fn fence(&mut self, place: usize) {
+        self.count("fenced");
+        let name = self.processes[place].name;
+        let transaction_timeout = Duration::from_secs(1);
+        let transactional_id = format!("{APPLICATION}-{name}-0").into();
+        let options = ProducerOptions { transactional_id, topics: Vec::new(), transaction_timeout };
+        self.log.producer(options).unwrap().init_transactions(transaction_timeout).unwrap();
+        self.tell(format!("{name} is fenced"));
+    }
+
+    fn set_clock(&mut self) {
+        let by = i64::try_from(self.random.between(500, 7_200_000)).unwrap();
+        let by = if self.random.permille(500) { -by } else { by };
+        self.count(if by < 0 { "clock set back" } else { "clock set forward" });
+        self.common.time.set_wall(by);
+        self.common.telegram.wall_was_set(u64::try_from(by).unwrap_or(0));
+        self.tell(format!("the clock is set by {by} ms"));
+    }
+
+    /// The outbox is read again from its beginning; what was sent is remembered.
+    fn read_again(&mut self) {
+        (0..self.processes.len()).for_each(|place| self.close(place));
+        let admin = self.log.admin();
+        let offsets = admin.group_offsets(APPLICATION).unwrap();
+        let from_start = |(place, known): (TopicPartition, Offsets)| (place, Some(Offsets { offset: Offset(0), ..known }));
+        let offsets: Vec<_> = offsets.into_iter().map(from_start).collect();
+        if admin.alter_group_offsets(APPLICATION, &offsets).is_ok() {
+            self.count("outbox read again");
+            self.tell("the outbox is read again".to_owned());
+        }
+    }
+
+    /// A dead letter is put back by hand.
+    fn replay(&mut self) {
+        let found = self.letters();
+        let own = found.iter().filter(|(_, value)| value != POISON);
+        let Some((_, value)) = own.last().cloned() else { return };
+        let text: serde_json::Value = serde_json::from_slice(&value).unwrap();
+        let number = Event::number(text["text"].as_str().unwrap());
+        let chat = {
+            let mut book = self.common.telegram.book.lock();
+            let event = &mut book.events[number];
+            event.replays += 1;
+            event.is_refused = false;
+            event.chat.clone()
+        };
+        let mut headers = HeadersBuf::default();
+        headers.push(REPLAY_HEADER, Some(b"by hand"));
+        self.producer.begin().unwrap();
+        self.put(&chat, &value, headers.as_headers());
+        self.producer.commit(Duration::ZERO).unwrap();
+        self.count("dead letter put back");
+        self.tell(format!("event {number} is put back"));
+    }
+
+    /// The dead letters since the last time: class and value.
+    pub(crate) fn letters(&mut self) -> Vec<(String, Vec<u8>)> {
+        let mut found = Vec::new();
+        for partition in 0..self.common.partitions {
+            let place = TopicPartition::new(DEAD_LETTERS, partition);
+            let options = ConsumerOptions { group: None, instance_id: None, isolation: Isolation::ReadCommitted };
+            let mut consumer = self.log.consumer(options).unwrap();
+            let from = &mut self.letters_read[usize::try_from(partition).unwrap()];
+            consumer.assign(&place, *from).unwrap();
+            let mut batch = RecordBatch::default();
+            while consumer.poll(Duration::ZERO, &mut batch).unwrap() == Polled::Records {
+                found.extend(batch.iter().map(|record| {
+                    let class = record.headers.last("__streams.errors.exception").unwrap_or_default();
+                    (String::from_utf8(class.to_vec()).unwrap(), record.value.unwrap_or_default().to_vec())
+                }));
+            }
+            *from = consumer.position(&place).unwrap();
+        }
+        found
+    }
+
+    /// Reads all dead letters anew.
+    pub(crate) fn all_letters(&mut self) -> Vec<(String, Vec<u8>)> {
+        self.letters_read.fill(Offset(0));
+        self.letters()
+    }
+
+    /// From now on nothing goes wrong any more.
+    pub(crate) fn calm(&mut self) {
+        self.common.telegram.book.lock().trouble = 0;
+        for process in &mut self.processes {
+            (process.dies, process.stalls_until) = (None, 0);
+            if let Some(life) = &process.life {
+                life.hand.arm(Point::DiesBeforeCommit, u32::MAX);
+            }
+        }
+    }
+}
+
+/// The partition of a key, as Kafka's clients choose it.
+fn partition_of(key: &str, partitions: i32) -> i32 {
+    i32::try_from((murmur2(key.as_bytes()) & 0x7fff_ffff) % u32::try_from(partitions).unwrap()).unwrap()
+}
+
+fn murmur2(bytes: &[u8]) -> u32 {
+    const M: u32 = 0x5bd1_e995;
+    let mut hash = 0x9747_b28c ^ u32::try_from(bytes.len()).unwrap();
+    let chunks = bytes.chunks_exact(4);
+    let rest = chunks.remainder();
+    for chunk in chunks {
+        let mut word = u32::from_le_bytes(chunk.try_into().unwrap()).wrapping_mul(M);
+        word = (word ^ (word >> 24)).wrapping_mul(M);
+        hash = hash.wrapping_mul(M) ^ word;
+    }
+    if !rest.is_empty() {
+        let tail = rest.iter().enumerate().fold(0, |tail, (place, byte)| tail | u32::from(*byte) << (8 * place));
+        hash = (hash ^ tail).wrapping_mul(M);
+    }
+    hash = (hash ^ (hash >> 13)).wrapping_mul(M);
+    hash ^ (hash >> 15)
+}
+
+impl World {
+    /// Records of the outbox that the group has not committed.
+    pub(crate) fn lag(&self) -> i64 {
+        let admin = self.log.admin();
+        let committed = admin.group_offsets(APPLICATION).unwrap();
+        let behind = (0..self.common.partitions).map(|partition| {
+            let place = TopicPartition::new(OUTBOX, partition);
+            let (_, end) = admin.watermarks(&place, Isolation::ReadCommitted).unwrap();
+            let offset = committed.iter().find(|(known, _)| *known == place).map_or(0, |(_, known)| known.offset.0);
+            end.0 - offset
+        });
+        behind.sum()
+    }
+}

@@ -1,0 +1,144 @@
+//! How each planned fault begins.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use tidewatch::streams::clock::Timestamp;
+use tidewatch::streams::log::{Headers, Log, Partition, ProducerOptions, ProducerRecord};
+use tidewatch::streams::runtime::changelog_topic;
+use tidewatch::streams::task::TaskId;
+
+use crate::nemesis::Armed;
+use crate::plan::Fault;
+use crate::topology::{APPLICATION, STORES};
+use crate::world::{Foreign, SPARES, Slot, World};
+
+/// Down for this long, an instance finds a changelog whose tombstones have gone.
+const AGE_MS: u64 = 150_000;
+
+fn prolong(until: &AtomicU64, to: u64) {
+    until.fetch_max(to, Ordering::Relaxed);
+}
+
+impl World {
+    pub(crate) fn begin(&self, index: usize, fault: &Fault) {
+        let (slot, now) = (&self.slots[index], self.time.now());
+        let left = match fault {
+            Fault::Crash(_, after) => *after,
+            Fault::Fail { times, .. } => *times,
+            Fault::SlowCommit { .. } | Fault::SlowAbort { .. } | Fault::LateCommit { .. } | Fault::Stall { .. } => 1,
+            _ => {
+                self.begin_at_once(slot, index, fault, now);
+                return;
+            }
+        };
+        self.say(|| format!("[{index}] to come: {fault:?}"));
+        slot.armed.lock().push(Armed { fault: fault.clone(), left });
+    }
+
+    fn begin_at_once(&self, slot: &Slot, index: usize, fault: &Fault, now: u64) {
+        let alive = slot.is_alive();
+        match fault {
+            Fault::CrashNow | Fault::DiskDamaged | Fault::DiskLost | Fault::DiskMistaken | Fault::DiskFromBackup | Fault::Age if !alive => {
+                return;
+            }
+            Fault::Evict if !self.evict(slot.instance) => return,
+            Fault::Stop { .. } if !alive || self.is_nested() => return,
+            Fault::DamagedInUse if !alive => return,
+            _ => self.fired(fault, index),
+        }
+        match fault {
+            Fault::CrashAll => (0..self.slots.len()).for_each(|index| self.kill(index)),
+            Fault::CrashNow => self.kill(index),
+            Fault::Stop { leave, down } => {
+                self.stop(index);
+                slot.start_at.store(now + down, Ordering::Relaxed);
+                // How the next process of this place will stop.
+                slot.leaves.store(*leave, Ordering::Relaxed);
+            }
+            Fault::Join => self.slots[self.plan.instances].wanted.store(true, Ordering::Relaxed),
+            Fault::Slow { ms, lasts } => *slot.slow.lock() = (now + lasts, *ms),
+            Fault::Unreachable { lasts } => prolong(&slot.unreachable_until, now + lasts),
+            Fault::BrokersDown { lasts } => prolong(&self.brokers_down_until, now + lasts),
+            Fault::Zombie { ms } => prolong(&slot.frozen_until, now + ms),
+            Fault::Twin { lasts } => self.begin_twin(now + lasts),
+            Fault::DiskFull { lasts } => prolong(&self.disk_full_until[index], now + lasts),
+            Fault::MarkersHeld { lasts } => prolong(&self.markers_held_until, now + lasts),
+            Fault::RegistryDown { lasts } => prolong(&self.registry_down_until, now + lasts),
+            Fault::ClockJump { ms } => slot.clock.skew_ms.store(*ms, Ordering::Relaxed),
+            Fault::ForeignOpen { store, lasts } => self.open_foreign(*store, now + lasts),
+            Fault::Age => {
+                self.kill(index);
+                slot.start_at.store(now + AGE_MS, Ordering::Relaxed);
+            }
+            _ => self.begin_on_disk(slot, index, fault),
+        }
+    }
+
+    fn begin_on_disk(&self, slot: &Slot, index: usize, fault: &Fault) {
+        let disk = Arc::clone(&slot.disk.lock());
+        let tasks = disk.tasks();
+        if *fault != Fault::DamagedInUse {
+            self.kill(index);
+        }
+        let Some(&task) = tasks.first().filter(|_| *fault != Fault::DiskFromBackup) else {
+            if *fault == Fault::DiskFromBackup {
+                let mut backup = slot.backup.lock();
+                // The first one only makes it.
+                match backup.as_ref() {
+                    Some(backup) => disk.put_back(backup),
+                    None => *backup = Some(disk.copy()),
+                }
+            }
+            return;
+        };
+        let task = if tasks.len() > 1 { *self.random.lock().pick(&tasks) } else { task };
+        match fault {
+            Fault::DiskLost => tasks.iter().for_each(|task| disk.lose(*task)),
+            Fault::DiskMistaken => {
+                let other = tasks.iter().find(|other| **other != task && other.subtopology == task.subtopology);
+                disk.mistake(task, other.copied().unwrap_or(TaskId { partition: task.partition + 1, ..task }));
+            }
+            _ => disk.damage(task),
+        }
+    }
+
+    /// A second process with the ids of the first instance, on a copy of its directory.
+    fn begin_twin(&self, until: u64) {
+        let twin = &self.slots[self.plan.instances + SPARES - 1];
+        *twin.disk.lock() = Arc::new(self.slots[0].disk.lock().copy());
+        twin.wanted.store(true, Ordering::Relaxed);
+        // It is taken away again by `World::end_what_is_over`.
+        twin.unreachable_until.store(0, Ordering::Relaxed);
+        *twin.slow.lock() = (until, 0);
+    }
+
+    /// Stops a twin whose time is over.
+    pub(crate) fn end_twin(&self) {
+        let place = self.plan.instances + SPARES - 1;
+        let twin = &self.slots[place];
+        let until = twin.slow.lock().0;
+        if twin.wanted.load(Ordering::Relaxed) && self.time.now() >= until {
+            twin.wanted.store(false, Ordering::Relaxed);
+            self.kill(place);
+        }
+    }
+
+    fn open_foreign(&self, store: usize, until: u64) {
+        let name = changelog_topic(APPLICATION, STORES[store].1);
+        let transaction_timeout = Duration::from_hours(24);
+        let transactional_id = format!("foreign-{}", self.time.now()).into();
+        let options = ProducerOptions { transactional_id, topics: vec![name.into()], transaction_timeout };
+        let mut producer = self.log.producer(options).unwrap();
+        producer.init_transactions(Duration::ZERO).unwrap();
+        producer.begin().unwrap();
+        for partition in 0..self.plan.partitions {
+            let (key, value) = (Some(b"foreign".as_slice()), Some(b"never committed".as_slice()));
+            let (headers, timestamp) = (Headers::EMPTY, Timestamp(0));
+            producer.send(&ProducerRecord { topic: 0, partition: Some(Partition(partition)), key, value, headers, timestamp }).unwrap();
+        }
+        producer.flush(Duration::ZERO).unwrap();
+        self.foreign.lock().push(Foreign { until, producer });
+    }
+}

@@ -1,0 +1,522 @@
+//! The world of one simulation: instances, their disks, the log and time; one thread, and every choice from the seed.
+
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tidewatch::streams::log::local::LocalLog;
+use tidewatch::streams::log::{Headers, Log, Partition, Producer, ProducerOptions, ProducerRecord, TopicConfig};
+use tidewatch::streams::runtime::{Error, changelog_topic};
+use tidewatch::streams::testing::Instance;
+use tidewatch::streams::testing::interposed::{Call, Client, InterposedBackend, InterposedLog, Interposer};
+use tidewatch::streams::topology::Blueprint;
+
+use crate::clock::{InstanceClock, Time};
+use crate::disk::{Disk, DiskOf};
+use crate::nemesis::{Armed, Post};
+use crate::plan::{Batch, Fault, Plan, Site};
+use crate::random::Random;
+use crate::readers::Readers;
+use crate::topology::{APPLICATION, DEAD_LETTERS, OUTPUTS, Registry, STORES, build};
+use crate::trace::{Counts, Trace, Violation};
+
+/// A member whose process is dead or stands still is thrown out after this time.
+const SESSION_MS: u64 = 10_000;
+/// How long changelogs keep tombstones.
+const DELETE_RETENTION_MS: u64 = 60_000;
+pub(crate) const SPARES: usize = 2;
+
+/// One place where a process of the application can run.
+#[derive(Debug)]
+pub(crate) struct Slot {
+    /// Whose ids it has.
+    pub(crate) instance: usize,
+    pub(crate) disk: Mutex<Arc<Disk>>,
+    pub(crate) backup: Mutex<Option<Disk>>,
+    pub(crate) clock: Arc<InstanceClock>,
+    pub(crate) running: Mutex<Option<(u64, Instance)>>,
+    /// Which process lives here; 0: none.
+    pub(crate) life: AtomicU64,
+    pub(crate) wanted: AtomicBool,
+    pub(crate) leaves: AtomicBool,
+    pub(crate) start_at: AtomicU64,
+    /// It does nothing before.
+    pub(crate) frozen_until: AtomicU64,
+    pub(crate) unreachable_until: AtomicU64,
+    pub(crate) slow: Mutex<(u64, u64)>,
+    pub(crate) armed: Mutex<Vec<Armed>>,
+    /// Whether something that the log refuses lies in the open transaction, and whether the producer is spoilt by it.
+    pub(crate) refusal: Mutex<(bool, bool)>,
+    pub(crate) exits: Mutex<Vec<String>>,
+}
+
+/// A request that is still on its way.
+#[derive(Debug)]
+pub(crate) struct Late {
+    pub(crate) at: u64,
+    pub(crate) id: Arc<str>,
+    pub(crate) epoch: u64,
+    pub(crate) commits: bool,
+}
+
+/// Somebody else's open transaction.
+#[derive(Debug)]
+pub(crate) struct Foreign {
+    pub(crate) until: u64,
+    pub(crate) producer: Box<dyn Producer>,
+}
+
+#[derive(Debug)]
+pub(crate) struct World {
+    me: Weak<World>,
+    pub(crate) plan: Plan,
+    pub(crate) log: Arc<LocalLog>,
+    pub(crate) time: Arc<Time>,
+    pub(crate) slots: Vec<Slot>,
+    pub(crate) registry: Registry,
+    topology: Arc<dyn Blueprint>,
+    input: Mutex<Box<dyn Producer>>,
+    pub(crate) random: Mutex<Random>,
+    pub(crate) trace: Mutex<Trace>,
+    pub(crate) counts: Mutex<Counts>,
+    pub(crate) readers: Mutex<Readers>,
+    pub(crate) violation: Mutex<Option<Violation>>,
+    pub(crate) late: Mutex<Vec<Late>>,
+    pub(crate) foreign: Mutex<Vec<Foreign>>,
+    /// When each thing ends that lasts: brokers down, registry down, markers held; full disks by slot.
+    pub(crate) brokers_down_until: AtomicU64,
+    pub(crate) registry_down_until: AtomicU64,
+    pub(crate) markers_held_until: AtomicU64,
+    pub(crate) disk_full_until: Vec<AtomicU64>,
+    next_batch: AtomicU64,
+    next_event: AtomicU64,
+    lives: AtomicU64,
+    last_maintenance: AtomicU64,
+    absent: Mutex<Vec<u64>>,
+    pub(crate) nested: AtomicBool,
+    idle: AtomicU32,
+    pub(crate) peace: AtomicBool,
+    pub(crate) checks: AtomicU32,
+}
+
+fn create_topics(log: &LocalLog, partitions: i32) {
+    let admin = log.admin();
+    for topic in OUTPUTS.iter().copied().chain(["input", DEAD_LETTERS]) {
+        admin.create_topic(topic, &TopicConfig::keep(partitions)).unwrap();
+    }
+    let delete_retention = Duration::from_millis(DELETE_RETENTION_MS);
+    for (_, store) in STORES {
+        let config = TopicConfig { delete_retention, ..TopicConfig::compact(partitions) };
+        admin.create_topic(&changelog_topic(APPLICATION, store), &config).unwrap();
+    }
+}
+
+fn producer(log: &LocalLog, id: &str, topics: Vec<Arc<str>>) -> Box<dyn Producer> {
+    let transaction_timeout = Duration::from_hours(24);
+    let mut producer = log.producer(ProducerOptions { transactional_id: id.into(), topics, transaction_timeout }).unwrap();
+    producer.init_transactions(Duration::ZERO).unwrap();
+    producer
+}
+
+impl Slot {
+    fn new(instance: usize, time: &Arc<Time>, wanted: bool) -> Self {
+        Self {
+            instance,
+            disk: Mutex::default(),
+            backup: Mutex::default(),
+            clock: Arc::new(InstanceClock { time: Arc::clone(time), skew_ms: AtomicI64::new(0) }),
+            running: Mutex::default(),
+            life: AtomicU64::new(0),
+            wanted: AtomicBool::new(wanted),
+            leaves: AtomicBool::new(false),
+            start_at: AtomicU64::new(0),
+            frozen_until: AtomicU64::new(0),
+            unreachable_until: AtomicU64::new(0),
+            slow: Mutex::default(),
+            armed: Mutex::default(),
+            refusal: Mutex::default(),
+            exits: Mutex::default(),
+        }
+    }
+
+    pub(crate) fn is_alive(&self) -> bool {
+        self.life.load(Ordering::Relaxed) != 0
+    }
+}
+
+impl World {
+    pub(crate) fn new(plan: Plan, readable: bool) -> Arc<Self> {
+        let (log, time, registry) = (LocalLog::as_broker(), Arc::new(Time::default()), Registry::new(AtomicBool::new(true)));
+        create_topics(&log, plan.partitions);
+        // The last places are for a second process with the ids of the first, and for who joins later.
+        let mut slots: Vec<Slot> = (0..plan.instances).map(|index| Slot::new(index, &time, true)).collect();
+        slots.push(Slot::new(plan.instances, &time, false));
+        slots.push(Slot::new(0, &time, false));
+        let (topology, input) = (build(&registry, plan.errors), Mutex::new(producer(&log, "input", vec!["input".into()])));
+        Arc::new_cyclic(|me| Self {
+            me: Weak::clone(me),
+            input,
+            random: Mutex::new(Random::of(plan.seed, 2)),
+            trace: Mutex::new(Trace::new(readable)),
+            counts: Mutex::default(),
+            readers: Mutex::new(Readers::new(&log, &plan)),
+            violation: Mutex::default(),
+            late: Mutex::default(),
+            foreign: Mutex::default(),
+            brokers_down_until: AtomicU64::new(0),
+            registry_down_until: AtomicU64::new(0),
+            markers_held_until: AtomicU64::new(0),
+            disk_full_until: slots.iter().map(|_| AtomicU64::new(0)).collect(),
+            next_batch: AtomicU64::new(0),
+            next_event: AtomicU64::new(0),
+            lives: AtomicU64::new(1),
+            last_maintenance: AtomicU64::new(0),
+            absent: Mutex::new(vec![0; slots.len()]),
+            nested: AtomicBool::new(false),
+            idle: AtomicU32::new(0),
+            peace: AtomicBool::new(false),
+            checks: AtomicU32::new(0),
+            plan,
+            log,
+            time,
+            slots,
+            registry,
+            topology,
+        })
+    }
+
+    pub(crate) fn is_nested(&self) -> bool {
+        self.nested.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn has_failed(&self) -> bool {
+        self.violation.lock().is_some()
+    }
+
+    pub(crate) fn violated(&self, invariant: &'static str, text: String) {
+        self.say(|| format!("VIOLATION of {invariant}: {text}"));
+        self.violation.lock().get_or_insert(Violation { invariant, text });
+    }
+
+    pub(crate) fn say(&self, text: impl FnOnce() -> String) {
+        self.trace.lock().note(self.time.now(), &[], text);
+    }
+
+    /// Writes down a call.
+    pub(crate) fn note(&self, slot: usize, what: u64, text: impl FnOnce() -> String, client: &Client, call: &Call<'_>) {
+        let place = match call {
+            Call::Assign(_, offset) | Call::Seek(_, offset) => u64::try_from(offset.0).unwrap_or(u64::MAX),
+            Call::Send(record) => record.value.map_or(7, |value| value.len() as u64),
+            Call::Write(batch, _) => batch.size_bytes() as u64,
+            _ => 0,
+        };
+        // What happens at each turn would hide the rest.
+        if matches!(call, Call::Poll(None) | Call::Get(_)) {
+            return;
+        }
+        self.trace.lock().note(self.time.now(), &[slot as u64, what, place], || {
+            let who = match client {
+                Client::Producer(_) => "producer".to_owned(),
+                Client::Stores(task) => format!("stores of {task}"),
+                other => format!("{other:?}").to_lowercase(),
+            };
+            format!("  [{slot}] {who}: {}", text())
+        });
+    }
+
+    /// A planned fault has happened.
+    pub(crate) fn fired(&self, fault: &Fault, slot: usize) {
+        self.say(|| format!("[{slot}] FAULT {fault:?}"));
+        self.counts.lock().add(fault.name());
+        if let Fault::Fail { site, class, .. } = fault {
+            self.counts.lock().add(format!("class {site:?} {class:?}"));
+        }
+    }
+
+    /// Whether requests of a process arrive.
+    pub(crate) fn reaches(&self, slot: usize) -> bool {
+        let now = self.time.now();
+        now >= self.brokers_down_until.load(Ordering::Relaxed) && now >= self.slots[slot].unreachable_until.load(Ordering::Relaxed)
+    }
+
+    /// A process dies, wherever it is.
+    pub(crate) fn kill(&self, index: usize) {
+        let slot = &self.slots[index];
+        if slot.life.swap(0, Ordering::Relaxed) == 0 {
+            return;
+        }
+        self.say(|| format!("[{index}] DEAD"));
+        let disk = Arc::clone(&slot.disk.lock());
+        let snapshots = disk.crash(&mut self.random.lock());
+        self.readers.lock().left_behind(snapshots);
+        let down = { self.random.lock().range(50, 3_000) };
+        slot.start_at.store(self.time.now() + down, Ordering::Relaxed);
+        *slot.refusal.lock() = (false, false);
+    }
+
+    /// A process stands still while the others go on.
+    pub(crate) fn stall(&self, slot: usize, ms: u64) {
+        let until = self.time.now() + ms;
+        self.nested.store(true, Ordering::Relaxed);
+        self.slots[slot].frozen_until.store(until, Ordering::Relaxed);
+        while self.time.now() < until && !self.has_failed() {
+            self.tick();
+        }
+        self.nested.store(false, Ordering::Relaxed);
+        self.say(|| format!("[{slot}] goes on"));
+    }
+
+    /// A little time passes: what is due happens, and one process takes a turn.
+    pub(crate) fn tick(&self) {
+        let (ms, slot) = {
+            let mut random = self.random.lock();
+            (random.range(0, 6), random.index(self.slots.len()))
+        };
+        self.time.pass(ms);
+        self.give_input();
+        self.happen();
+        self.be_broker();
+        self.step(slot);
+        self.check(false);
+    }
+
+    /// What the log is told to take in by others.
+    fn give_input(&self) {
+        let place = usize::try_from(self.next_batch.load(Ordering::Relaxed)).unwrap();
+        let Some(batch) = self.plan.batches.get(place).filter(|batch| batch.at <= self.time.now()) else { return };
+        self.next_batch.fetch_add(1, Ordering::Relaxed);
+        self.append(batch);
+        self.idle.store(0, Ordering::Relaxed);
+    }
+
+    pub(crate) fn append(&self, batch: &Batch) {
+        let mut producer = self.input.lock();
+        producer.begin().unwrap();
+        for given in &batch.records {
+            let record = ProducerRecord {
+                topic: 0,
+                partition: Some(Partition(given.partition)),
+                key: given.key.as_deref(),
+                value: given.value.as_deref(),
+                headers: Headers::EMPTY,
+                timestamp: tidewatch::streams::clock::Timestamp(given.timestamp),
+            };
+            producer.send(&record).unwrap();
+        }
+        producer.flush(Duration::ZERO).unwrap();
+        if batch.aborts { producer.abort(Duration::ZERO).unwrap() } else { producer.commit(Duration::ZERO).unwrap() }
+    }
+
+    fn happen(&self) {
+        if self.peace.load(Ordering::Relaxed) {
+            return;
+        }
+        let place = usize::try_from(self.next_event.load(Ordering::Relaxed)).unwrap();
+        let Some(event) = self.plan.events.get(place).filter(|event| event.at <= self.time.now()) else { return };
+        self.next_event.fetch_add(1, Ordering::Relaxed);
+        self.begin(event.slot, &event.fault);
+    }
+
+    /// Whether everything that was planned has begun.
+    pub(crate) fn is_over(&self) -> bool {
+        self.next_event.load(Ordering::Relaxed) as usize >= self.plan.events.len()
+            && self.next_batch.load(Ordering::Relaxed) as usize >= self.plan.batches.len()
+    }
+
+    /// What brokers do by themselves.
+    fn be_broker(&self) {
+        let now = self.time.now();
+        self.late.lock().retain(|late| {
+            if late.at > now {
+                return true;
+            }
+            let ended = self.log.end_late(&late.id, late.epoch, late.commits).unwrap();
+            self.trace.lock().note(now, &[u64::from(ended)], || format!("a late request of {}: ended a transaction: {ended}", late.id));
+            if ended {
+                self.counts.lock().add("late request ended a transaction");
+            }
+            false
+        });
+        self.registry.store(now >= self.registry_down_until.load(Ordering::Relaxed), Ordering::Relaxed);
+        for (slot, until) in self.slots.iter().zip(&self.disk_full_until) {
+            slot.disk.lock().set_full(now < until.load(Ordering::Relaxed));
+        }
+        let holds = now < self.markers_held_until.load(Ordering::Relaxed);
+        self.log.hold_markers(holds);
+        let held = self.log.held_markers();
+        if held > 0 && (!holds || self.random.lock().one_in(4)) {
+            let place = self.random.lock().index(held);
+            self.log.release_marker(place);
+        }
+        self.foreign.lock().retain_mut(|foreign| {
+            let over = foreign.until <= now;
+            if over {
+                foreign.producer.abort(Duration::ZERO).unwrap();
+            }
+            !over
+        });
+        self.evict_the_absent(now);
+        if now >= self.last_maintenance.load(Ordering::Relaxed) + 1_000 {
+            self.last_maintenance.store(now, Ordering::Relaxed);
+            self.read();
+            self.log.admin().maintain(self.time.wall()).unwrap();
+        }
+    }
+
+    fn evict_the_absent(&self, now: u64) {
+        let mut absent = self.absent.lock();
+        for (index, since) in absent.iter_mut().enumerate() {
+            let is_here = |(place, slot): (usize, &Slot)| {
+                slot.instance == index && slot.is_alive() && now >= slot.frozen_until.load(Ordering::Relaxed) && self.reaches(place)
+            };
+            if self.slots.iter().enumerate().any(is_here) {
+                *since = now;
+            } else if now >= *since + SESSION_MS {
+                *since = now;
+                self.evict(index);
+            }
+        }
+    }
+
+    pub(crate) fn evict(&self, instance: usize) -> bool {
+        let name = format!("i{instance}-0");
+        let member = self.log.members(APPLICATION).into_iter().find(|(_, id)| id.as_deref() == Some(name.as_str()));
+        let Some((member, _)) = member else { return false };
+        self.trace.lock().note(self.time.now(), &[instance as u64], || format!("the session of instance {instance} is over"));
+        self.log.evict(APPLICATION, &member)
+    }
+
+    /// Reads everything that is new in the topics, and compares it with what must be there.
+    pub(crate) fn read(&self) {
+        let found = self.readers.lock().read(&self.log);
+        if let Err(violation) = found {
+            self.violated(violation.invariant, violation.text);
+        }
+    }
+
+    /// One turn of what is at this place.
+    pub(crate) fn step(&self, index: usize) {
+        let slot = &self.slots[index];
+        let now = self.time.now();
+        let Some(mut running) = slot.running.try_lock() else { return };
+        if now < slot.frozen_until.load(Ordering::Relaxed) {
+            return;
+        }
+        if running.as_ref().is_some_and(|(life, _)| *life != slot.life.load(Ordering::Relaxed)) {
+            *running = None;
+        }
+        let Some((life, instance)) = running.as_mut() else {
+            if slot.wanted.load(Ordering::Relaxed) && now >= slot.start_at.load(Ordering::Relaxed) {
+                self.start(index, &mut running);
+            }
+            return;
+        };
+        let outcome = instance.step();
+        if slot.life.load(Ordering::Relaxed) != *life {
+            *running = None;
+            return;
+        }
+        match outcome {
+            Ok(true) => self.idle.store(0, Ordering::Relaxed),
+            Ok(false) => self.rest(),
+            Err(error) => {
+                *running = None;
+                self.exited(index, &error);
+            }
+        }
+    }
+
+    /// Where nobody has anything to do, time flies.
+    fn rest(&self) {
+        if self.idle.fetch_add(1, Ordering::Relaxed) > 12 {
+            let ms = self.random.lock().range(10, 60);
+            self.time.pass(ms);
+        }
+    }
+
+    fn start(&self, index: usize, running: &mut Option<(u64, Instance)>) {
+        let slot = &self.slots[index];
+        let life = self.lives.fetch_add(1, Ordering::Relaxed);
+        slot.life.store(life, Ordering::Relaxed);
+        self.idle.store(0, Ordering::Relaxed);
+        self.trace.lock().note(self.time.now(), &[index as u64, life], || format!("[{index}] STARTS"));
+        let post: Arc<dyn Interposer> = Arc::new(Post { world: Weak::clone(&self.me), slot: index, life });
+        let log: Arc<dyn Log> = Arc::<LocalLog>::clone(&self.log);
+        let disk = Arc::new(DiskOf(Arc::clone(&slot.disk.lock())));
+        let outcome = Instance::new(
+            Arc::clone(&self.topology),
+            Arc::new(InterposedLog::new(log, Arc::clone(&post))),
+            Arc::new(InterposedBackend::new(disk, post)),
+            Arc::<InstanceClock>::clone(&slot.clock),
+            self.plan.options(slot.instance, slot.leaves.load(Ordering::Relaxed)),
+        );
+        match outcome {
+            _ if slot.life.load(Ordering::Relaxed) != life => {}
+            Ok(instance) => *running = Some((life, instance)),
+            Err(error) => self.exited(index, &error),
+        }
+    }
+
+    /// A process ended by itself. Somebody starts it again; what it said decides whether that was right.
+    fn exited(&self, index: usize, error: &Error) {
+        let text = chain(error);
+        self.say(|| format!("[{index}] EXITS: {text}"));
+        self.counts.lock().add(format!("exit {}", kind(error)));
+        self.kill(index);
+        let slot = &self.slots[index];
+        slot.start_at.store(self.time.now() + 1_000, Ordering::Relaxed);
+        let mut exits = slot.exits.lock();
+        exits.push(text.clone());
+        if exits.len() > 40 {
+            self.violated("the restart loop is bounded", format!("instance {index} ended {} times, at last: {text}", exits.len()));
+        }
+        if !self.may_exit(error) {
+            self.violated("an instance ends only for a reason", text);
+        }
+    }
+
+    fn may_exit(&self, error: &Error) -> bool {
+        match error {
+            Error::Fenced { .. } | Error::TooManyFailures { .. } | Error::RebuiltTwice { .. } => true,
+            // A broker that is not reached at the start, and what the plan made of it.
+            Error::Log(_) => true,
+            Error::Task(_) | Error::Stores { .. } => self.plan.events.iter().any(|event| {
+                matches!(event.fault, Fault::Fail { site: Site::Begin | Site::Send, .. } | Fault::DiskFull { .. } | Fault::DamagedInUse)
+            }),
+            _ => false,
+        }
+    }
+
+    /// Stops a process in good order.
+    pub(crate) fn stop(&self, index: usize) {
+        let slot = &self.slots[index];
+        let Some(mut running) = slot.running.try_lock() else { return };
+        let Some((life, instance)) = running.take() else { return };
+        self.say(|| format!("[{index}] is told to stop"));
+        let outcome = instance.close();
+        if let Err(error) = &outcome {
+            self.say(|| format!("[{index}] could not stop in good order: {}", chain(error)));
+        }
+        if slot.life.load(Ordering::Relaxed) == life {
+            self.kill(index);
+        }
+    }
+}
+
+/// What kind of end it was.
+fn kind(error: &Error) -> String {
+    let text = format!("{error:?}");
+    text.split([' ', '(', '{']).next().unwrap_or_default().to_owned()
+}
+
+/// An error with its causes.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
+}
