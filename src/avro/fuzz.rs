@@ -9,8 +9,8 @@ use serde_json::Value as Json;
 
 use super::schema::{Kind, Node};
 use super::{
-    Aliases, AvroDeserializer, AvroKey, DecodeError, Decoder, Encoder, Guid, JsonDeserializer, KeyChecker, KeyFormat, Registered, Registry,
-    RegistryError, Row, Schema, SchemaId, Value, check_readable, row_to_json, to_json, wire,
+    Aliases, AvroDeserializer, AvroKey, DecodeError, Decoder, Encoder, Guid, JsonDeserializer, KeyChecker, KeyFormat, Reason, Registered,
+    Registry, RegistryError, Row, Schema, SchemaId, Value, check_readable, row_to_json, to_json, wire,
 };
 use crate::fuzzing::input::{part, run};
 use crate::streams::clock::Timestamp;
@@ -78,6 +78,11 @@ fn oracle(writer: &Schema, reader: &Schema, body: &[u8], (json, row): (&Result<J
         let value = reader.ok()?.read_value(&mut rest).ok()?;
         rest.is_empty().then_some(value)
     };
+    // Where a body ends too early, the library takes some values for null.
+    let ends = |error: &DecodeError| matches!(error.reason, Reason::End | Reason::Length { .. });
+    if json.as_ref().is_err_and(ends) || row.as_ref().is_some_and(|row| row.as_ref().is_err_and(ends)) {
+        return;
+    }
     if let Some(theirs) = read(None) {
         let theirs = json_of(&theirs);
         assert!(json.as_ref().is_ok_and(|ours| *ours == theirs), "as JSON: {json:?}, but Apache Avro reads {theirs}");
