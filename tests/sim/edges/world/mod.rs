@@ -1,5 +1,8 @@
 //! The world of a run: an outbox that is written, processes that send and die, clocks that are set, until all is quiet.
 
+mod letters;
+mod partition;
+
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -9,11 +12,9 @@ use tidewatch::config::{OnUnknown, Rates, ValueFormat};
 use tidewatch::streams::clock::{Clock as _, Timestamp};
 use tidewatch::streams::log::local::LocalLog;
 use tidewatch::streams::log::{
-    Committed as Offsets, ConsumerOptions, Headers, HeadersBuf, Isolation, Log, Offset, Polled, Producer, ProducerOptions, ProducerRecord,
-    RecordBatch, TopicConfig, TopicPartition,
+    Committed as Offsets, Headers, Isolation, Log, Offset, Producer, ProducerOptions, ProducerRecord, TopicConfig, TopicPartition,
 };
 use tidewatch::streams::runtime::MemoryBackend;
-use tidewatch::streams::task::REPLAY_HEADER;
 use tidewatch::telegram::Settings;
 
 use super::events::Event;
@@ -23,6 +24,7 @@ use super::telegram::{Fate, Telegram};
 use super::time::Time;
 use super::{APPLICATION, DEAD_LETTERS, OUTBOX};
 use crate::random::Random;
+use partition::partition_of;
 
 /// Whom its group does not hear of for so long is no member any more.
 const SESSION_MS: u64 = 10_000;
@@ -454,56 +456,6 @@ impl World {
         }
     }
 
-    /// A dead letter is put back by hand.
-    fn replay(&mut self) {
-        let found = self.letters();
-        let mut own = found.iter().filter(|(_, value)| value != POISON);
-        let Some((_, value)) = own.next_back().cloned() else { return };
-        let text: serde_json::Value = serde_json::from_slice(&value).unwrap();
-        let number = Event::number(text["text"].as_str().unwrap());
-        let chat = {
-            let mut book = self.common.telegram.book.lock();
-            let event = &mut book.events[number];
-            event.replays += 1;
-            event.is_refused = false;
-            event.chat.clone()
-        };
-        let mut headers = HeadersBuf::default();
-        headers.push(REPLAY_HEADER, Some(b"by hand"));
-        self.producer.begin().unwrap();
-        self.put(&chat, &value, headers.as_headers());
-        self.producer.commit(Duration::ZERO).unwrap();
-        self.count("dead letter put back");
-        self.tell(&format!("event {number} is put back"));
-    }
-
-    /// The dead letters since the last time: class and value.
-    pub(crate) fn letters(&mut self) -> Vec<(String, Vec<u8>)> {
-        let mut found = Vec::new();
-        for partition in 0..self.common.partitions {
-            let place = TopicPartition::new(DEAD_LETTERS, partition);
-            let options = ConsumerOptions { group: None, instance_id: None, isolation: Isolation::ReadCommitted };
-            let mut consumer = self.log.consumer(options).unwrap();
-            let from = &mut self.letters_read[usize::try_from(partition).unwrap()];
-            consumer.assign(&place, *from).unwrap();
-            let mut batch = RecordBatch::default();
-            while consumer.poll(Duration::ZERO, &mut batch).unwrap() == Polled::Records {
-                found.extend(batch.iter().map(|record| {
-                    let class = record.headers.last("__streams.errors.exception").unwrap_or_default();
-                    (String::from_utf8(class.to_vec()).unwrap(), record.value.unwrap_or_default().to_vec())
-                }));
-            }
-            *from = consumer.position(&place).unwrap();
-        }
-        found
-    }
-
-    /// Reads all dead letters anew.
-    pub(crate) fn all_letters(&mut self) -> Vec<(String, Vec<u8>)> {
-        self.letters_read.fill(Offset(0));
-        self.letters()
-    }
-
     /// From now on nothing goes wrong any more.
     pub(crate) fn calm(&mut self) {
         self.common.telegram.book.lock().trouble = 0;
@@ -514,29 +466,6 @@ impl World {
             }
         }
     }
-}
-
-/// The partition of a key, as Kafka's clients choose it.
-fn partition_of(key: &str, partitions: i32) -> i32 {
-    i32::try_from((murmur2(key.as_bytes()) & 0x7fff_ffff) % u32::try_from(partitions).unwrap()).unwrap()
-}
-
-fn murmur2(bytes: &[u8]) -> u32 {
-    const M: u32 = 0x5bd1_e995;
-    let mut hash = 0x9747_b28c ^ u32::try_from(bytes.len()).unwrap();
-    let chunks = bytes.chunks_exact(4);
-    let rest = chunks.remainder();
-    for chunk in chunks {
-        let mut word = u32::from_le_bytes(chunk.try_into().unwrap()).wrapping_mul(M);
-        word = (word ^ (word >> 24)).wrapping_mul(M);
-        hash = hash.wrapping_mul(M) ^ word;
-    }
-    if !rest.is_empty() {
-        let tail = rest.iter().enumerate().fold(0, |tail, (place, byte)| tail | u32::from(*byte) << (8 * place));
-        hash = (hash ^ tail).wrapping_mul(M);
-    }
-    hash = (hash ^ (hash >> 13)).wrapping_mul(M);
-    hash ^ (hash >> 15)
 }
 
 impl World {
