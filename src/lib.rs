@@ -3,6 +3,8 @@
 pub mod avro;
 pub mod cli;
 pub mod config;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 #[cfg(test)]
 mod loopback;
 pub mod operate;

@@ -2,7 +2,7 @@
 //!
 //! Apache Avro's own check gives no path and stops at references; it is the oracle of the tests.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use apache_avro::schema::{Name, RecordSchema};
 
@@ -22,7 +22,7 @@ pub struct Incompatible {
 
 /// Checks that every record of `writer` can be read with `reader` (Confluent's BACKWARD, with the new schema as the reader).
 pub fn check_readable(writer: &Schema, reader: &Schema) -> Result<(), Incompatible> {
-    Check { writer, reader, open: HashSet::new() }.check(writer.root(), reader.root(), "")
+    Check { writer, reader, open: HashSet::new(), refused: HashMap::new(), depth: 0 }.check(writer.root(), reader.root(), "")
 }
 
 struct Check<'a> {
@@ -30,7 +30,13 @@ struct Check<'a> {
     reader: &'a Schema,
     /// Records that are being compared or were found to fit: what contains itself is compared once.
     open: HashSet<(&'a Name, &'a Name)>,
+    /// Records that were found not to fit, and why: that they were taken to fit within themselves cannot have been the reason.
+    refused: HashMap<(&'a Name, &'a Name), String>,
+    depth: usize,
 }
+
+/// Records within records: bounds the stack.
+const DEPTH_MAX: usize = 200;
 
 impl<'a> Check<'a> {
     fn check(&mut self, from: &'a Node, to: &'a Node, path: &str) -> Result<(), Incompatible> {
@@ -68,13 +74,28 @@ impl<'a> Check<'a> {
             }
             (Kind::Record(written), Kind::Record(read)) => {
                 self.names(from, to, path)?;
-                if !self.open.insert((&written.name, &read.name)) {
-                    return Ok(());
-                }
-                self.record(written, read, path)
+                self.pair(written, read, path)
             }
             _ => fail(format!("{} was written, {} is read", describe(writer, from), describe(reader, to))),
         }
+    }
+
+    /// Compares two records once, however often they occur.
+    fn pair(&mut self, written: &'a RecordSchema, read: &'a RecordSchema, path: &str) -> Result<(), Incompatible> {
+        let pair = (&written.name, &read.name);
+        if let Some(reason) = self.refused.get(&pair) {
+            return Err(Incompatible { path: path.to_owned(), reason: reason.clone() });
+        }
+        if !self.open.insert(pair) {
+            return Ok(());
+        }
+        if self.depth >= DEPTH_MAX {
+            return Err(Incompatible { path: path.to_owned(), reason: "records are nested too deeply to be compared".to_owned() });
+        }
+        self.depth += 1;
+        let fits = self.record(written, read, path);
+        self.depth -= 1;
+        fits.inspect_err(|error| drop(self.refused.insert(pair, error.reason.clone())))
     }
 
     fn record(&mut self, written: &'a RecordSchema, read: &'a RecordSchema, path: &str) -> Result<(), Incompatible> {
@@ -144,6 +165,20 @@ mod tests {
             check("[\"null\",\"string\",\"boolean\"]", "[\"string\",\"null\"]"),
             Err("field x: boolean is no branch of union of string, null".to_owned())
         );
+    }
+
+    #[test]
+    fn records_of_many_branches_are_compared_once() {
+        // Each record may hold any of those before it, and is refused for its last field.
+        let schema = |last: &str| {
+            let record = |level: usize| {
+                let before = (0..level).map(|level| format!("\"A{level}\"")).chain(["\"null\"".to_owned()]).collect::<Vec<_>>().join(",");
+                format!(r#"{{"type":"record","name":"A{level}","fields":[{{"name":"n","type":[{before}]}},{{"name":"z","type":{last}}}]}}"#)
+            };
+            format!("[{}]", (0..24).map(record).collect::<Vec<_>>().join(","))
+        };
+        assert!(check(&schema("\"long\""), &schema("\"int\"")).unwrap_err().starts_with("field x: record A0 is no branch of"));
+        assert_eq!(check(&schema("\"int\""), &schema("\"long\"")), Ok(()));
     }
 
     #[test]

@@ -9,6 +9,9 @@ mod compatibility;
 mod cursor;
 mod decoder;
 mod encoder;
+mod expansion;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod json;
 mod json_reader;
 mod json_writer;

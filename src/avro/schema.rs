@@ -2,20 +2,27 @@
 //!
 //! Apache Avro's own library parses; everything else here looks through its references, logical types and nullable unions.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::sync::Arc;
 
 use apache_avro::schema::{EnumSchema, InnerDecimalSchema, Name, RecordField, RecordSchema, UuidSchema};
 
 use super::row::{Field, Shape, Type};
-use super::text;
+use super::{expansion, text};
 
 /// What the Avro library calls a schema; here a node within a [`Schema`].
 pub(crate) type Node = apache_avro::Schema;
 
 /// A record has at most this many fields, nested ones counted; those beyond are not selectable.
 const FIELDS_MAX: usize = 4096;
+
+/// Fields that are looked at for them. References let a short schema name the same records over and over: two fields of a record, each of the record
+/// before, thirty times, are a thousand million paths.
+const VISITS_MAX: usize = 4 * FIELDS_MAX;
+
+/// Records within records that have fields: bounds the stack.
+const DEPTH_MAX: usize = 100;
 
 /// Why a text is not a schema.
 #[derive(Debug, thiserror::Error)]
@@ -27,7 +34,13 @@ pub enum Error {
     /// It is JSON, but no Avro schema.
     #[error("the schema is not valid Avro")]
     Avro(#[source] Box<apache_avro::Error>),
+    /// The values of its defaults cannot all be made.
+    #[error("the defaults of the schema expand to more than {} values, or hold themselves", expansion::VALUES_MAX)]
+    Defaults,
 }
+
+/// Why a field is not selectable that a row could hold.
+const BEYOND: &str = "beyond the highest number of fields";
 
 /// A field that a row cannot hold.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,6 +59,8 @@ struct Parsed {
     text: String,
     root: Node,
     names: HashMap<Name, Node>,
+    /// The records whose values take no bytes, by their names.
+    empty: HashSet<Name>,
     shape: Shape,
     unsupported: Vec<Unsupported>,
 }
@@ -83,10 +98,15 @@ impl Schema {
     /// Parses the JSON text of a schema.
     pub fn parse(json: &str) -> Result<Self, Error> {
         let value: serde_json::Value = serde_json::from_str(json).map_err(Error::Json)?;
+        if !expansion::is_bounded(&value) {
+            return Err(Error::Defaults);
+        }
         let root = Node::parse(&value).map_err(|error| Error::Avro(Box::new(error)))?;
         let mut names = HashMap::new();
         collect_names(&root, &mut names);
-        let mut parsed = Parsed { text: text::normal(&value), root, names, shape: Shape::default(), unsupported: Vec::new() };
+        let (text, shape) = (text::normal(&value), Shape::default());
+        let mut parsed = Parsed { text, root, names, empty: HashSet::new(), shape, unsupported: Vec::new() };
+        parsed.empty = parsed.empty_records();
         (parsed.shape, parsed.unsupported) = parsed.flat();
         Ok(Self(Arc::new(parsed)))
     }
@@ -134,6 +154,11 @@ impl Schema {
         self.0.nullable(node)
     }
 
+    /// Whether values of a node take no bytes: then a count of them is no bound for anything.
+    pub(crate) fn is_empty(&self, node: &Node) -> bool {
+        self.0.is_empty(node)
+    }
+
     /// The type of a row's field for this node, which is not a union; or why there is none.
     pub(crate) fn leaf_type(&self, node: &Node) -> Result<Type, &'static str> {
         self.0.leaf_type(node)
@@ -172,6 +197,7 @@ struct Flat<'a> {
     shape: Shape,
     unsupported: Vec<Unsupported>,
     open: Vec<&'a Name>,
+    visits: usize,
 }
 
 impl Flat<'_> {
@@ -250,6 +276,36 @@ impl Parsed {
         }
     }
 
+    fn is_empty(&self, node: &Node) -> bool {
+        match self.kind(node) {
+            Kind::Null | Kind::Fixed(0) => true,
+            Kind::Record(record) => self.empty.contains(&record.name),
+            _ => false,
+        }
+    }
+
+    /// The records whose values take no bytes. A record that is not within any other way than by itself counts as one: it has no values.
+    fn empty_records(&self) -> HashSet<Name> {
+        let records = || self.names.values().filter_map(|node| if let Node::Record(record) = node { Some(record) } else { None });
+        let mut holders: HashMap<&Name, Vec<&Name>> = HashMap::new();
+        let (mut with_bytes, mut open) = (HashSet::new(), Vec::new());
+        for record in records() {
+            for field in &record.fields {
+                match self.kind(&field.schema) {
+                    Kind::Null | Kind::Fixed(0) => {}
+                    Kind::Record(inside) => holders.entry(&inside.name).or_default().push(&record.name),
+                    _ => open.push(&record.name),
+                }
+            }
+        }
+        while let Some(name) = open.pop() {
+            if with_bytes.insert(name) {
+                open.extend(holders.get(name).into_iter().flatten());
+            }
+        }
+        records().map(|record| &record.name).filter(|name| !with_bytes.contains(name)).cloned().collect()
+    }
+
     fn flat(&self) -> (Shape, Vec<Unsupported>) {
         let mut flat = Flat::default();
         if let Kind::Record(record) = self.kind(&self.root) {
@@ -264,8 +320,16 @@ impl Parsed {
         if flat.open.contains(&&record.name) {
             return flat.refuse(prefix.trim_end_matches('.').to_owned(), "a record within itself");
         }
+        if flat.open.len() >= DEPTH_MAX {
+            return flat.refuse(prefix.trim_end_matches('.').to_owned(), "a record within too many others");
+        }
         flat.open.push(&record.name);
         for field in &record.fields {
+            flat.visits += 1;
+            if flat.visits > VISITS_MAX {
+                flat.refuse(prefix.trim_end_matches('.').to_owned(), BEYOND);
+                break;
+            }
             let path = format!("{prefix}{}", field.name);
             let Some((null, node)) = self.nullable(&field.schema) else {
                 let always = matches!(self.kind(&field.schema), Kind::Union([_]));
@@ -277,7 +341,7 @@ impl Parsed {
                 continue;
             }
             match self.leaf_type(node) {
-                Ok(_) if flat.shape.fields.len() >= FIELDS_MAX => flat.refuse(path, "beyond the highest number of fields"),
+                Ok(_) if flat.shape.fields.len() >= FIELDS_MAX => flat.refuse(path, BEYOND),
                 Ok(ty) => flat.shape.fields.push(Field::new(path, ty, nullable || null)),
                 Err(reason) => flat.refuse(path, reason),
             }
@@ -307,7 +371,7 @@ fn collect_names(node: &Node, names: &mut HashMap<Name, Node>) {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
     fn flat(json: &str) -> (Vec<String>, Vec<String>) {
@@ -358,6 +422,36 @@ mod tests {
                 "l: an array of something else than strings"
             ]
         );
+    }
+
+    /// Records with two fields each, both of the record before; the first one has `leaf`.
+    pub(crate) fn doubling(levels: usize, leaf: &str) -> String {
+        (1..levels).fold(format!(r#"{{"type":"record","name":"R0","fields":[{leaf}]}}"#), |before, level| {
+            let again = format!(r#"{{"name":"b","type":"R{}"}}"#, level - 1);
+            format!(r#"{{"type":"record","name":"R{level}","fields":[{{"name":"a","type":{before}}},{again}]}}"#)
+        })
+    }
+
+    #[test]
+    fn references_do_not_make_fields_without_measure() {
+        let (fields, unsupported) = flat(&doubling(30, r#"{"name":"x","type":"long"}"#));
+        assert!(fields.len() <= FIELDS_MAX && unsupported.len() <= FIELDS_MAX);
+        assert!(unsupported.iter().all(|path| path.ends_with(BEYOND)), "{:?}", unsupported.last());
+        assert_eq!(flat(&doubling(10, r#"{"name":"x","type":"long"}"#)).0.len(), 512);
+        let (fields, unsupported) = flat(&doubling(30, ""));
+        assert!(fields.is_empty() && unsupported.iter().all(|path| path.ends_with(BEYOND)));
+    }
+
+    #[test]
+    fn records_without_bytes_are_told_from_others() {
+        let empty = |json: &str| {
+            let schema = Schema::parse(json).unwrap();
+            schema.is_empty(schema.root())
+        };
+        assert!(empty(&doubling(30, "")));
+        assert!(empty(&doubling(30, r#"{"name":"x","type":"null"},{"name":"f","type":{"type":"fixed","name":"f","size":0}}"#)));
+        assert!(!empty(&doubling(30, r#"{"name":"x","type":"boolean"}"#)));
+        assert!(!empty(r#"{"type":"record","name":"r","fields":[{"name":"r","type":["null","r"]}]}"#));
     }
 
     #[test]

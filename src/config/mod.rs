@@ -9,6 +9,8 @@ mod closest;
 mod diagnostics;
 mod document;
 mod external;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod kafka;
 mod model;
 mod parse;

@@ -5,6 +5,8 @@ pub mod ends;
 pub mod export;
 #[cfg(feature = "faults")]
 mod faults;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 pub mod health;
 pub mod http;
 pub mod import;

@@ -7,12 +7,14 @@
 pub mod condition;
 pub mod fault;
 pub mod filter;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 pub mod latest;
 mod message;
 pub mod milestone;
 pub mod notify;
 pub mod template;
-#[cfg(test)]
+#[cfg(any(test, fuzzing))]
 pub(crate) mod testing;
 mod varint;
 mod view;

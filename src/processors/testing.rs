@@ -69,6 +69,7 @@ impl TestContext {
     }
 
     /// The rows forwarded so far.
+    #[cfg(test)]
     pub(crate) fn rows(&self) -> Vec<Row> {
         self.forwarded.iter().filter_map(|record| record.value.clone()).collect()
     }

@@ -14,6 +14,8 @@ mod client;
 mod desk;
 pub mod dry_run;
 mod failure;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod limits;
 mod outcome;
 mod sender;

@@ -192,7 +192,13 @@ impl Client {
     async fn try_get(&self, method: &str, query: &[(&str, &str)], subject: Subject<'_>) -> Result<Value, Problem> {
         let failed = |error: reqwest::Error| Problem::of_transport(&error.without_url(), self.timeout);
         let request = self.http.get(self.url(method, query)).header(KEY_HEADER, self.key_header.clone());
-        let mut answer = request.send().await.map_err(failed)?;
+        let answer = request.send().await.map_err(failed)?;
+        self.document(method, subject, answer).await
+    }
+
+    /// The document of an answer.
+    pub(super) async fn document(&self, method: &str, subject: Subject<'_>, mut answer: Response) -> Result<Value, Problem> {
+        let failed = |error: reqwest::Error| Problem::of_transport(&error.without_url(), self.timeout);
         let status = answer.status();
         if !status.is_success() {
             let retry_after = retry_after(answer.headers());
@@ -234,7 +240,7 @@ impl Client {
     }
 
     /// Reads a document, and says once what is odd about it.
-    fn read<T>(&self, document: &Value, read: fn(&Value, &mut Oddities) -> Result<T, Problem>) -> Result<T, Problem> {
+    pub(super) fn read<T>(&self, document: &Value, read: fn(&Value, &mut Oddities) -> Result<T, Problem>) -> Result<T, Problem> {
         let mut odd = Oddities::default();
         let found = read(document, &mut odd);
         let first = |told: &AtomicBool| !told.swap(true, Ordering::Relaxed);

@@ -5,6 +5,8 @@
 
 mod answer;
 mod client;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 pub mod ids;
 pub mod observation;
 pub mod poller;

@@ -27,6 +27,9 @@ const CLUSTER_ID: &str = "tidewatch-fire-cluster";
 /// Each broker's memory: little, for there are three and they have little to do.
 const HEAP: &str = "-Xmx400m";
 
+/// So long brokers that all go at once have for their good order.
+const LAST_ORDERS: Duration = Duration::from_secs(8);
+
 /// A cluster that goes when it is dropped.
 #[derive(Debug)]
 pub(crate) struct Cluster {
@@ -97,14 +100,22 @@ impl Cluster {
         }
     }
 
-    /// Ends all brokers at once. In good order they would wait for each other.
+    /// Ends all brokers at once: in good order as far as they get, for the last of them wait for each other. Killed all in one moment they now and then leave a
+    /// transaction behind that nobody ends, whoever the clients are.
     pub(crate) fn stop_all(&mut self) {
         for node in &mut self.nodes {
             if let Some(process) = &mut node.process {
-                process.signal("KILL");
+                process.signal("TERM");
             }
         }
-        self.nodes.iter_mut().for_each(|node| drop(node.process.take()));
+        let deadline = Deadline::after(LAST_ORDERS);
+        while !deadline.passed() && self.nodes.iter_mut().any(|node| node.process.as_mut().is_some_and(|process| process.ended().is_none()))
+        {
+            nap(Duration::from_millis(50));
+        }
+        for node in &mut self.nodes {
+            drop(node.process.take());
+        }
     }
 
     /// Starts those that do not run, and waits until all know each other.
@@ -166,7 +177,9 @@ impl Node {
 
     fn command(&self, class: &str) -> Vec<OsString> {
         let mut command = java_command(&self.lib, self.folder.path(), class);
-        command.iter_mut().filter(|argument| argument.to_string_lossy().starts_with("-Xmx")).for_each(|heap| *heap = HEAP.into());
+        for heap in command.iter_mut().filter(|argument| argument.to_string_lossy().starts_with("-Xmx")) {
+            *heap = HEAP.into();
+        }
         command
     }
 

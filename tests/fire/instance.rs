@@ -166,7 +166,8 @@ impl Instance {
     /// The same as text, the last lines only.
     pub(crate) fn last_said(&self) -> String {
         let said = self.said();
-        said.iter().skip(said.len().saturating_sub(12)).map(|line| format!("        {line}\n")).collect()
+        let lines = said.iter().skip(said.len().saturating_sub(12)).map(|line| format!("        {line}\n"));
+        lines.collect::<Vec<_>>().concat()
     }
 
     /// Whether a line of the present run has this message or text.

@@ -42,14 +42,14 @@ impl Default for Look {
 #[derive(Debug, Default)]
 pub(crate) struct Ends {
     /// Per partition the offset behind the last record that is there.
-    ends: Mutex<Vec<i64>>,
+    reached: Mutex<Vec<i64>>,
     written: AtomicU64,
     failed: AtomicU64,
 }
 
 impl Ends {
     fn reach(&self, partition: i32, end: i64) {
-        let mut ends = self.ends.lock().unwrap();
+        let mut ends = self.reached.lock().unwrap();
         let place = usize::try_from(partition).unwrap();
         if ends.len() <= place {
             ends.resize(place + 1, 0);
@@ -59,12 +59,12 @@ impl Ends {
 
     /// Behind the last record of each partition.
     pub(crate) fn of_each(&self) -> Vec<i64> {
-        self.ends.lock().unwrap().clone()
+        self.reached.lock().unwrap().clone()
     }
 
     /// The sum over the partitions.
     pub(crate) fn sum(&self) -> i64 {
-        self.ends.lock().unwrap().iter().sum()
+        self.reached.lock().unwrap().iter().sum()
     }
 }
 

@@ -8,6 +8,7 @@ use tidewatch::streams::clock::{Clock, SystemClock};
 
 use crate::coverage;
 use crate::edges::command as edges;
+use crate::mutants;
 use crate::plan::Plan;
 use crate::run::{Total, run, run_many};
 use crate::shrink::{Kept, shrink};
@@ -27,6 +28,7 @@ const FAILURES_MAX: usize = 10;
 /// Whole installations with faults at every call, from seeds.
 #[derive(Debug, Parser)]
 #[command(name = "sim", disable_help_subcommand = true)]
+#[expect(clippy::struct_excessive_bools, reason = "each is an argument of its own")]
 pub(crate) struct Arguments {
     /// Runs so many seeds instead of the tests
     #[arg(long, value_name = "N")]
@@ -88,9 +90,9 @@ struct Ignored {
     #[arg(long, hide = true)]
     exact: bool,
     #[arg(long = "ignored", hide = true)]
-    only_ignored: bool,
-    #[arg(long, hide = true)]
-    include_ignored: bool,
+    only_left_out: bool,
+    #[arg(long = "include-ignored", hide = true)]
+    left_out_too: bool,
     #[arg(long, hide = true)]
     test_threads: Option<usize>,
     #[arg(long, hide = true)]
@@ -106,10 +108,11 @@ struct Ignored {
 /// A test: its name, and what is wrong.
 type Test = (&'static str, fn(&Arguments) -> Vec<String>);
 
-const TESTS: [Test; 7] = [
+const TESTS: [Test; 8] = [
     ("every_promise_holds_whatever_fails", every_promise_holds),
     ("every_kind_of_fault_happens", every_kind_happens),
     ("one_seed_gives_one_trace", one_trace),
+    ("the_patches_of_the_mutants_fit", |_| mutants::faults()),
     ("without_the_guard_a_commit_that_is_sent_twice_does_damage", guard_is_needed),
     ("the_sender_loses_nothing_and_repeats_only_what_is_unknown", |arguments| edges::sender_keeps_its_promises(arguments.jobs())),
     ("one_seed_gives_one_trace_of_the_sender", |_| edges::one_trace()),
@@ -210,11 +213,13 @@ impl Arguments {
     fn tests(&self) -> ExitCode {
         let chosen = |name: &str| {
             let fits = |filter: &String| if self.ignored.exact { name == *filter } else { name.contains(filter.as_str()) };
-            (self.filters.is_empty() || self.filters.iter().any(fits)) && !self.ignored.skip.iter().any(fits) && !self.ignored.only_ignored
+            (self.filters.is_empty() || self.filters.iter().any(fits)) && !self.ignored.skip.iter().any(fits) && !self.ignored.only_left_out
         };
         let tests: Vec<&Test> = TESTS.iter().filter(|(name, _)| chosen(name)).collect();
         if self.ignored.list {
-            tests.iter().for_each(|(name, _)| println!("{name}: test"));
+            for (name, _) in &tests {
+                println!("{name}: test");
+            }
             return ExitCode::SUCCESS;
         }
         println!("\nrunning {} tests", tests.len());
@@ -223,7 +228,9 @@ impl Arguments {
         for (name, test) in &tests {
             let faults = test(self);
             println!("test {name} ... {}", if faults.is_empty() { "ok" } else { "FAILED" });
-            faults.iter().for_each(|fault| println!("{fault}"));
+            for fault in &faults {
+                println!("{fault}");
+            }
             failed += usize::from(!faults.is_empty());
         }
         let (passed, left_out) = (tests.len() - failed, TESTS.len() - tests.len());
@@ -237,7 +244,7 @@ impl Arguments {
 }
 
 fn violated(seed: u64, violation: &Violation) -> String {
-    format!("seed {seed} breaks `{}`: {}", violation.invariant, violation.text)
+    format!("seed {seed} breaks \"{}\": {}", violation.invariant, violation.text)
 }
 
 fn every_promise_holds(arguments: &Arguments) -> Vec<String> {

@@ -62,6 +62,9 @@ pub(crate) const KINDS: &[&str] = &[
     "RegistryDown",
     "ClockJump",
     "Age",
+    "Truncated",
+    "Deleted",
+    "MadeAnew",
 ];
 
 /// The rows of the failure policy and of the restore, each with what shows that it was met: any of these counts.
@@ -88,6 +91,9 @@ pub(crate) const POLICY: &[(&str, &[&str])] = &[
     ("something that a record needs is out of reach: its input pauses", &["said: input paused: something it needs is out of reach"]),
     ("bad records go to the dead letters", &["said: record sent to the dead letters"]),
     ("bad records are skipped", &["said: record skipped"]),
+    ("an abort is slow: the producer is replaced", &["said: an abort may have been sent twice: replacing the producer"]),
+    ("a restore waits for space on the disk", &["said: the restore waits until there is space"]),
+    ("a changelog has lost records: the instance stops and says so", &["stopped for want of a changelog"]),
     ("partitions are lost without a commit", &["said: partitions lost"]),
 ];
 

@@ -5,17 +5,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tidewatch::streams::clock::Timestamp;
-use tidewatch::streams::log::{Headers, Log, Partition, ProducerOptions, ProducerRecord};
+use tidewatch::streams::log::{Headers, Isolation, Log, Partition, ProducerOptions, ProducerRecord, TopicPartition};
 use tidewatch::streams::runtime::changelog_topic;
 use tidewatch::streams::task::TaskId;
 
 use crate::nemesis::Armed;
-use crate::plan::Fault;
+use crate::plan::{AGE_MS, Fault};
 use crate::topology::{APPLICATION, STORES};
 use crate::world::{Foreign, SPARES, Slot, World};
-
-/// Down for this long, an instance finds a changelog whose tombstones have gone.
-const AGE_MS: u64 = 150_000;
 
 fn prolong(until: &AtomicU64, to: u64) {
     until.fetch_max(to, Ordering::Relaxed);
@@ -68,6 +65,7 @@ impl World {
             Fault::RegistryDown { lasts } => prolong(&self.registry_down_until, now + lasts),
             Fault::ClockJump { ms } => slot.clock.skew_ms.store(*ms, Ordering::Relaxed),
             Fault::ForeignOpen { store, lasts } => self.open_foreign(*store, now + lasts),
+            Fault::Truncated { store } | Fault::Deleted { store } | Fault::MadeAnew { store } => self.destroy_changelog(fault, *store),
             Fault::Age => {
                 self.kill(index);
                 slot.start_at.store(now + AGE_MS, Ordering::Relaxed);
@@ -125,9 +123,29 @@ impl World {
         }
     }
 
+    /// What nobody can make good: who needs it must say so and stop, and nobody may go on with what is left.
+    fn destroy_changelog(&self, fault: &Fault, store: usize) {
+        self.read();
+        self.is_destroyed.store(true, Ordering::Relaxed);
+        self.readers.lock().forget_changelogs();
+        let (name, admin) = (changelog_topic(APPLICATION, STORES[store].1), self.log.admin());
+        if matches!(fault, Fault::Truncated { .. }) {
+            for at in (0..self.plan.partitions).map(|partition| TopicPartition::new(name.as_str(), partition)) {
+                let end = admin.watermarks(&at, Isolation::ReadCommitted).unwrap().1;
+                self.log.truncate(&at, end).unwrap();
+            }
+            return;
+        }
+        let config = admin.describe(&name).unwrap().unwrap().config;
+        admin.delete_topic(&name).unwrap();
+        if matches!(fault, Fault::MadeAnew { .. }) {
+            admin.create_topic(&name, &config).unwrap();
+        }
+    }
+
     fn open_foreign(&self, store: usize, until: u64) {
         let name = changelog_topic(APPLICATION, STORES[store].1);
-        let transaction_timeout = Duration::from_hours(24);
+        let transaction_timeout = Duration::from_secs(24 * 60 * 60);
         let transactional_id = format!("foreign-{}", self.time.now()).into();
         let options = ProducerOptions { transactional_id, topics: vec![name.into()], transaction_timeout };
         let mut producer = self.log.producer(options).unwrap();

@@ -1,7 +1,7 @@
 //! Stands between an instance and everything outside of it, and lets happen what is planned.
 
-use std::sync::Weak;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Weak};
 
 use tidewatch::streams::kv;
 use tidewatch::streams::log::{Class, Error, Polled};
@@ -9,7 +9,7 @@ use tidewatch::streams::testing::interposed::{Call, Client, Fault as Told, Inter
 
 use crate::plan::{Fault, Point, Site};
 use crate::topology::REFUSED;
-use crate::world::{Late, World};
+use crate::world::World;
 
 /// Between one process and the world. Its calls take effect while the process lives.
 #[derive(Debug)]
@@ -114,6 +114,8 @@ impl Post {
                 Fault::SlowCommit { .. } => after && site == Site::Commit,
                 Fault::SlowAbort { .. } => after && site == Site::Abort,
                 Fault::LateCommit { .. } => !after && site == Site::Commit,
+                // Of whose producer it is: a later process of this place has the same id.
+                Fault::Arrives { site: at, .. } => *at == site && after == (site == Site::Flush || site == Site::SendOffsets),
                 _ => false,
             };
             if !matches || (matches!(fault, Fault::Stall { .. }) && world.is_nested()) {
@@ -139,6 +141,14 @@ impl Post {
         if slot.life.load(Ordering::Relaxed) == self.life { Ok(()) } else { Err(Self::dead(site)) }
     }
 
+    /// A request to end a transaction is still on its way.
+    fn resend(&self, world: &World, client: &Client, commits: bool, site: Site) {
+        let Client::Producer(id) = client else { return };
+        let Some(epoch) = world.log.epoch(id) else { return };
+        let fault = Fault::Arrives { site, id: Arc::clone(id), epoch, commits };
+        world.slots[self.slot].armed.lock().push(Armed { fault, left: 1 });
+    }
+
     fn strike(&self, world: &World, fault: &Fault, site: Site, client: &Client) -> Result<(), Told> {
         match fault {
             Fault::Crash(..) => {
@@ -152,13 +162,21 @@ impl Post {
                 Err(refuse(*class, site))
             }
             Fault::SlowCommit { ms, resent } | Fault::SlowAbort { ms, resent } => {
-                world.resend(client, site == Site::Commit, ms + resent);
+                self.resend(world, client, site == Site::Commit, *resent);
                 world.time.pass(*ms);
                 Ok(())
             }
             Fault::LateCommit { resent } => {
-                world.resend(client, true, *resent);
+                self.resend(world, client, true, *resent);
                 Err(refuse(Class::Unknown, site))
+            }
+            Fault::Arrives { id, epoch, commits, .. } => {
+                let ended = world.log.end_late(id, *epoch, *commits).unwrap();
+                world.say(|| format!("[{}] a late request: it ended a transaction: {ended}", self.slot));
+                if ended {
+                    world.counts.lock().add("late request ended a transaction");
+                }
+                Ok(())
             }
             Fault::Stall { ms, .. } => {
                 world.stall(self.slot, *ms);
@@ -221,14 +239,5 @@ impl Interposer for Post {
         let reached = self.world.upgrade().is_some_and(|world| world.reaches(self.slot));
         let is_consumer = matches!(client, Client::Member | Client::Reader);
         is_consumer && !reached
-    }
-}
-
-/// A request to end a transaction that is still on its way.
-impl World {
-    pub(crate) fn resend(&self, client: &Client, commits: bool, later: u64) {
-        let Client::Producer(id) = client else { return };
-        let Some(epoch) = self.log.epoch(id) else { return };
-        self.late.lock().push(Late { at: self.time.now() + later, id: id.clone(), epoch, commits });
     }
 }

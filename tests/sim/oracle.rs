@@ -33,6 +33,9 @@ struct Video {
     likes: Option<i64>,
 }
 
+/// A topic and a key.
+pub(crate) type ResultsOf = (&'static str, Option<String>);
+
 /// What is expected of one task: for each topic its results, each with the input offset that causes it.
 #[derive(Debug, Default)]
 pub(crate) struct Task {
@@ -40,7 +43,7 @@ pub(crate) struct Task {
     marks: BTreeMap<Vec<u8>, i64>,
     pub(crate) chains: BTreeMap<Vec<u8>, Vec<u8>>,
     /// By topic and key: a key's results lie in one partition, in their order.
-    pub(crate) results: BTreeMap<(&'static str, Option<String>), Vec<(Offset, Out)>>,
+    pub(crate) results: BTreeMap<ResultsOf, Vec<(Offset, Out)>>,
 }
 
 fn text<T: ToString>(value: Option<&T>) -> String {

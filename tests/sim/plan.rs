@@ -1,6 +1,7 @@
 //! What is going to happen in one simulation, drawn from its seed before it begins: the shape of the world, its input, and its faults. A plan can be made
 //! smaller and run again.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tidewatch::streams::log::Class;
@@ -10,6 +11,9 @@ use tidewatch::streams::topology::{ErrorPolicy, OnError};
 use crate::clock::START;
 use crate::random::Random;
 use crate::topology::{APPLICATION, RESULT_BYTES_MAX};
+
+/// Down for this long, an instance finds a changelog whose tombstones have gone.
+pub(crate) const AGE_MS: u64 = 150_000;
 
 /// A call that an instance makes, as far as faults tell them apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -87,19 +91,26 @@ pub(crate) enum Fault {
         after: bool,
         times: u32,
     },
-    /// A commit takes so long, and a second copy of the request arrives later.
+    /// A commit takes so long, and a second copy of the request arrives later: at this call of the next transaction.
     SlowCommit {
         ms: u64,
-        resent: u64,
+        resent: Site,
     },
     /// The same of an abort, which another fault makes necessary.
     SlowAbort {
         ms: u64,
-        resent: u64,
+        resent: Site,
     },
-    /// The commit call is given up, and the request arrives later.
+    /// The commit call is given up, and the request arrives at this call.
     LateCommit {
-        resent: u64,
+        resent: Site,
+    },
+    /// A request that was sent before arrives: that of another fault, not of a plan.
+    Arrives {
+        site: Site,
+        id: Arc<str>,
+        epoch: u64,
+        commits: bool,
     },
     /// Each request takes so long, for a while.
     Slow {
@@ -155,6 +166,16 @@ pub(crate) enum Fault {
     /// The instance's wall clock is this wrong from now on.
     ClockJump {
         ms: i64,
+    },
+    /// Somebody deletes the first records of a changelog, or the whole of it, or makes an empty one in its place.
+    Truncated {
+        store: usize,
+    },
+    Deleted {
+        store: usize,
+    },
+    MadeAnew {
+        store: usize,
     },
     /// It is down for so long that tombstones have been compacted away.
     Age,
@@ -245,6 +266,21 @@ impl Plan {
             let faults = faults(&mut random);
             plan.events.extend(faults.into_iter().map(|(later, fault)| Event { at: at + later, slot, fault }));
         }
+        if random.one_in(20) {
+            let store = random.index(5);
+            let fault = random.pick(&[Fault::Truncated { store }, Fault::Deleted { store }, Fault::MadeAnew { store }]).clone();
+            let (at, slot) = (random.range(horizon / 2, horizon), random.index(instances));
+            // Somebody must come to need it.
+            plan.events.push(Event { at: at + 1, slot, fault: Fault::DiskLost });
+            plan.events.push(Event { at, slot, fault });
+        }
+        if plan.events.iter().any(|event| event.fault == Fault::Age) {
+            // Something must be written while it is down.
+            for batch in &mut plan.batches {
+                batch.at += if random.one_in(2) { random.range(0, AGE_MS) } else { 0 };
+            }
+            plan.batches.sort_by_key(|batch| batch.at);
+        }
         plan.events.sort_by_key(|event| event.at);
         plan
     }
@@ -323,6 +359,9 @@ const CALLS: [(Site, &[Class]); 8] = [
     (Site::Committed, &[Class::Retriable]),
 ];
 
+/// Where a late request does the most harm: in the middle of a transaction.
+const ARRIVALS: [Site; 5] = [Site::Init, Site::Send, Site::Flush, Site::SendOffsets, Site::Commit];
+
 /// One fault, with what it needs to happen at all; each with a delay.
 fn faults(random: &mut Random) -> Vec<(u64, Fault)> {
     let lasts = |random: &mut Random| random.range(500, 8_000);
@@ -334,13 +373,13 @@ fn faults(random: &mut Random) -> Vec<(u64, Fault)> {
         9 => vec![(0, Fault::Stop { leave: true, down: random.range(100, 5_000) })],
         10 => vec![(0, Fault::Join)],
         11..=15 => fail(random),
-        16 => vec![(0, Fault::SlowCommit { ms: random.range(400, 4_000), resent: random.range(0, 3_000) })],
+        16 => vec![(0, Fault::SlowCommit { ms: random.range(400, 4_000), resent: *random.pick(&ARRIVALS) })],
         17 => {
             let class = *random.pick(&[Class::Rebalanced, Class::Abortable, Class::DiskFull]);
-            let slow = Fault::SlowAbort { ms: random.range(400, 4_000), resent: random.range(0, 3_000) };
+            let slow = Fault::SlowAbort { ms: random.range(400, 4_000), resent: *random.pick(&ARRIVALS) };
             vec![(0, slow), (0, Fault::Fail { site: Site::SendOffsets, class, after: false, times: 1 })]
         }
-        18 => vec![(0, Fault::LateCommit { resent: random.range(0, 3_000) })],
+        18 => vec![(0, Fault::LateCommit { resent: *random.pick(&ARRIVALS) })],
         19 => vec![(0, Fault::Slow { ms: *random.pick(&[20, 100, 350, 1_500]), lasts: lasts(random) })],
         20 => vec![(0, Fault::Unreachable { lasts: random.range(500, 20_000) })],
         21 => vec![(0, Fault::BrokersDown { lasts: random.range(500, 25_000) }), (random.range(0, 500), Fault::CrashNow)],
@@ -396,6 +435,10 @@ fn fail(random: &mut Random) -> Vec<(u64, Fault)> {
         if site == Site::Commit { matches!(class, Class::Unknown | Class::Fatal | Class::Fenced) } else { class != Class::Rebalanced };
     let is_request = !matches!(site, Site::Begin | Site::Send | Site::Committed);
     let after = told && is_request && random.one_in(2);
+    if random.one_in(12) {
+        // Until the instance gives up.
+        return vec![(0, Fault::Fail { site: Site::Flush, class: Class::Abortable, after: false, times: 12 })];
+    }
     let times = if class == Class::Retriable { u32::try_from(random.range(1, 8)).unwrap() } else { 1 };
     let fault = Fault::Fail { site, class, after, times };
     match site {

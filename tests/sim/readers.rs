@@ -30,7 +30,7 @@ type Changelog = Vec<(i64, Vec<u8>, Option<Vec<u8>>)>;
 
 #[derive(Debug)]
 pub(crate) struct Readers {
-    readers: Vec<Reader>,
+    all: Vec<Reader>,
     batch: RecordBatch,
     errors: ErrorPolicy,
     pub(crate) tasks: BTreeMap<Id, Task>,
@@ -49,6 +49,7 @@ pub(crate) struct Readers {
     /// What dead processes left on their disks, until the changelogs were read as far as that.
     left: Vec<Snapshot>,
     pub(crate) inspected: u64,
+    pub(crate) forgotten: bool,
 }
 
 fn violation(invariant: &'static str, text: String) -> Violation {
@@ -79,7 +80,7 @@ impl Readers {
             }
         }
         Self {
-            readers,
+            all: readers,
             batch: RecordBatch::default(),
             errors: plan.errors,
             tasks: BTreeMap::new(),
@@ -92,19 +93,29 @@ impl Readers {
             changelogs: BTreeMap::new(),
             left: Vec::new(),
             inspected: 0,
+            forgotten: false,
         }
+    }
+
+    /// The changelogs are not what they were: from now on nothing is compared with them.
+    pub(crate) fn forget_changelogs(&mut self) {
+        self.all.retain(|reader| !reader.at.topic.ends_with("-changelog"));
+        self.forgotten = true;
+        self.left.clear();
     }
 
     /// A process has died and left this; looked at when the changelogs were read.
     pub(crate) fn left_behind(&mut self, snapshots: Vec<Snapshot>) {
-        self.left.extend(snapshots);
+        if !self.forgotten {
+            self.left.extend(snapshots);
+        }
     }
 
     pub(crate) fn read(&mut self, log: &LocalLog) -> Result<(), Violation> {
         let mut batch = std::mem::take(&mut self.batch);
-        for index in 0..self.readers.len() {
+        for index in 0..self.all.len() {
             loop {
-                let reader = &mut self.readers[index];
+                let reader = &mut self.all[index];
                 if reader.consumer.poll(Duration::ZERO, &mut batch).unwrap() != Polled::Records {
                     break;
                 }
@@ -167,7 +178,7 @@ impl Readers {
             timestamp: record.timestamp,
             exception: exception.unwrap_or("other"),
         };
-        self.compare_with(id, "dead", found, Some(Offset(offset)))
+        self.compare_with(id, "dead", &found, Some(Offset(offset)))
     }
 
     fn compare(&mut self, name: &'static str, record: &Record, exception: &'static str) -> Result<(), Violation> {
@@ -188,11 +199,11 @@ impl Readers {
         let partition = partition_of(&about).unwrap_or(-1);
         let id = if name == "totals" { (1, self.homes.get(about.as_bytes()).copied().unwrap_or(-1)) } else { (0, partition) };
         let found = Out { key: key.take(), value, timestamp: record.timestamp, exception };
-        self.compare_with(id, name, found, None)
+        self.compare_with(id, name, &found, None)
     }
 
     /// The next result of a task about a key must be the next that the oracle expects there, and not before those of earlier input.
-    fn compare_with(&mut self, id: Id, name: &'static str, found: Out, cause: Option<Offset>) -> Result<(), Violation> {
+    fn compare_with(&mut self, id: Id, name: &'static str, found: &Out, cause: Option<Offset>) -> Result<(), Violation> {
         let results = self.tasks.get(&id).and_then(|task| task.results.get(&(name, found.key.clone())));
         let place = self.seen.entry((id, name, found.key.clone())).or_default();
         // Letters without a key go to any partition: only their cause tells them apart.
@@ -202,7 +213,7 @@ impl Readers {
         let last = self.causes.entry((id, name, self.partition)).or_insert(Offset(-1));
         let several = matches!(name, "outbox");
         let fits = expected.is_some_and(|(offset, out)| {
-            *out == found && cause.is_none_or(|cause| cause == *offset) && (*offset > *last || several && *offset == *last)
+            out == found && cause.is_none_or(|cause| cause == *offset) && (*offset > *last || several && *offset == *last)
         });
         if let (true, Some((offset, _))) = (fits, expected) {
             *last = *offset;
@@ -212,7 +223,7 @@ impl Readers {
         let say = |out: &Out| format!("{:?} = {} at {} {}", out.key, show(out.value.as_deref()), out.timestamp, out.exception);
         let expected =
             expected.map_or_else(|| "nothing more".to_owned(), |(offset, out)| format!("(of input offset {offset}) {}", say(out)));
-        let (last, place, found) = (*last, *place, say(&found));
+        let (last, place, found) = (*last, *place, say(found));
         let text = format!(
             "{name} of task {}_{}, result {place} of its key, after one of offset {last}:\n    expected {expected}\n    found    {found}",
             id.0, id.1
@@ -239,7 +250,7 @@ impl Readers {
 
     /// Where the reader of a topic partition is.
     pub(crate) fn all_read(&self, admin: &dyn Admin) -> bool {
-        self.readers.iter().all(|reader| {
+        self.all.iter().all(|reader| {
             let high = admin.watermarks(&reader.at, Isolation::ReadUncommitted).unwrap().1;
             reader.consumer.position(&reader.at) == Some(high)
         })
@@ -247,7 +258,7 @@ impl Readers {
 
     /// The first partition with an open transaction in it.
     pub(crate) fn hanging(&self, admin: &dyn Admin) -> Option<String> {
-        let hanging = self.readers.iter().find(|reader| {
+        let hanging = self.all.iter().find(|reader| {
             let end = |isolation| admin.watermarks(&reader.at, isolation).unwrap().1;
             end(Isolation::ReadCommitted) != end(Isolation::ReadUncommitted)
         });
@@ -275,7 +286,7 @@ impl Readers {
                 let Some(name) = snapshot.names.get(number) else { continue };
                 let topic = changelog_topic(APPLICATION, name);
                 let at = TopicPartition::new(topic.as_str(), snapshot.task.partition);
-                let position = self.readers.iter().find(|reader| reader.at == at).and_then(|reader| reader.consumer.position(&at)).unwrap();
+                let position = self.all.iter().find(|reader| reader.at == at).and_then(|reader| reader.consumer.position(&at)).unwrap();
                 let (_, end) = admin.watermarks(&at, Isolation::ReadUncommitted).unwrap();
                 if *checkpoint > end.0 {
                     let text = format!("checkpoint {checkpoint} of {at}, which ends at {end}");

@@ -1,21 +1,21 @@
 //! The world of one simulation: instances, their disks, the log and time; one thread, and every choice from the seed.
 
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use parking_lot::Mutex;
 use tidewatch::streams::log::local::LocalLog;
 use tidewatch::streams::log::{Headers, Log, Partition, Producer, ProducerOptions, ProducerRecord, TopicConfig};
-use tidewatch::streams::runtime::{Error, changelog_topic};
+use tidewatch::streams::runtime::changelog_topic;
 use tidewatch::streams::testing::Instance;
-use tidewatch::streams::testing::interposed::{Call, Client, InterposedBackend, InterposedLog, Interposer};
+use tidewatch::streams::testing::interposed::{Call, Client};
 use tidewatch::streams::topology::Blueprint;
 
 use crate::clock::{InstanceClock, Time};
-use crate::disk::{Disk, DiskOf};
-use crate::nemesis::{Armed, Post};
-use crate::plan::{Batch, Fault, Plan, Site};
+use crate::disk::Disk;
+use crate::nemesis::Armed;
+use crate::plan::{Batch, Fault, Plan};
 use crate::random::Random;
 use crate::readers::Readers;
 use crate::topology::{APPLICATION, DEAD_LETTERS, OUTPUTS, Registry, STORES, build};
@@ -51,15 +51,6 @@ pub(crate) struct Slot {
     pub(crate) exits: Mutex<Vec<String>>,
 }
 
-/// A request that is still on its way.
-#[derive(Debug)]
-pub(crate) struct Late {
-    pub(crate) at: u64,
-    pub(crate) id: Arc<str>,
-    pub(crate) epoch: u64,
-    pub(crate) commits: bool,
-}
-
 /// Somebody else's open transaction.
 #[derive(Debug)]
 pub(crate) struct Foreign {
@@ -69,34 +60,36 @@ pub(crate) struct Foreign {
 
 #[derive(Debug)]
 pub(crate) struct World {
-    me: Weak<World>,
+    pub(crate) me: Weak<World>,
     pub(crate) plan: Plan,
     pub(crate) log: Arc<LocalLog>,
     pub(crate) time: Arc<Time>,
     pub(crate) slots: Vec<Slot>,
     pub(crate) registry: Registry,
-    topology: Arc<dyn Blueprint>,
+    pub(crate) topology: Arc<dyn Blueprint>,
     input: Mutex<Box<dyn Producer>>,
     pub(crate) random: Mutex<Random>,
     pub(crate) trace: Mutex<Trace>,
     pub(crate) counts: Mutex<Counts>,
     pub(crate) readers: Mutex<Readers>,
     pub(crate) violation: Mutex<Option<Violation>>,
-    pub(crate) late: Mutex<Vec<Late>>,
     pub(crate) foreign: Mutex<Vec<Foreign>>,
     /// When each thing ends that lasts: brokers down, registry down, markers held; full disks by slot.
     pub(crate) brokers_down_until: AtomicU64,
     pub(crate) registry_down_until: AtomicU64,
     pub(crate) markers_held_until: AtomicU64,
     pub(crate) disk_full_until: Vec<AtomicU64>,
-    next_batch: AtomicU64,
-    next_event: AtomicU64,
-    lives: AtomicU64,
+    next_batch: AtomicUsize,
+    next_event: AtomicUsize,
+    pub(crate) lives: AtomicU64,
     last_maintenance: AtomicU64,
     absent: Mutex<Vec<u64>>,
     pub(crate) nested: AtomicBool,
-    idle: AtomicU32,
+    pub(crate) idle: AtomicU32,
     pub(crate) peace: AtomicBool,
+    /// A changelog was destroyed: from now on an instance may stop because of that, and stay so.
+    pub(crate) is_destroyed: AtomicBool,
+    pub(crate) is_stopped: AtomicBool,
     pub(crate) checks: AtomicU32,
 }
 
@@ -113,7 +106,7 @@ fn create_topics(log: &LocalLog, partitions: i32) {
 }
 
 fn producer(log: &LocalLog, id: &str, topics: Vec<Arc<str>>) -> Box<dyn Producer> {
-    let transaction_timeout = Duration::from_hours(24);
+    let transaction_timeout = Duration::from_secs(24 * 60 * 60);
     let mut producer = log.producer(ProducerOptions { transactional_id: id.into(), topics, transaction_timeout }).unwrap();
     producer.init_transactions(Duration::ZERO).unwrap();
     producer
@@ -162,20 +155,21 @@ impl World {
             counts: Mutex::default(),
             readers: Mutex::new(Readers::new(&log, &plan)),
             violation: Mutex::default(),
-            late: Mutex::default(),
             foreign: Mutex::default(),
             brokers_down_until: AtomicU64::new(0),
             registry_down_until: AtomicU64::new(0),
             markers_held_until: AtomicU64::new(0),
             disk_full_until: slots.iter().map(|_| AtomicU64::new(0)).collect(),
-            next_batch: AtomicU64::new(0),
-            next_event: AtomicU64::new(0),
+            next_batch: AtomicUsize::new(0),
+            next_event: AtomicUsize::new(0),
             lives: AtomicU64::new(1),
             last_maintenance: AtomicU64::new(0),
             absent: Mutex::new(vec![0; slots.len()]),
             nested: AtomicBool::new(false),
             idle: AtomicU32::new(0),
             peace: AtomicBool::new(false),
+            is_destroyed: AtomicBool::new(false),
+            is_stopped: AtomicBool::new(false),
             checks: AtomicU32::new(0),
             plan,
             log,
@@ -283,7 +277,7 @@ impl World {
 
     /// What the log is told to take in by others.
     fn give_input(&self) {
-        let place = usize::try_from(self.next_batch.load(Ordering::Relaxed)).unwrap();
+        let place = self.next_batch.load(Ordering::Relaxed);
         let Some(batch) = self.plan.batches.get(place).filter(|batch| batch.at <= self.time.now()) else { return };
         self.next_batch.fetch_add(1, Ordering::Relaxed);
         self.append(batch);
@@ -312,7 +306,7 @@ impl World {
         if self.peace.load(Ordering::Relaxed) {
             return;
         }
-        let place = usize::try_from(self.next_event.load(Ordering::Relaxed)).unwrap();
+        let place = self.next_event.load(Ordering::Relaxed);
         let Some(event) = self.plan.events.get(place).filter(|event| event.at <= self.time.now()) else { return };
         self.next_event.fetch_add(1, Ordering::Relaxed);
         self.begin(event.slot, &event.fault);
@@ -320,24 +314,13 @@ impl World {
 
     /// Whether everything that was planned has begun.
     pub(crate) fn is_over(&self) -> bool {
-        self.next_event.load(Ordering::Relaxed) as usize >= self.plan.events.len()
-            && self.next_batch.load(Ordering::Relaxed) as usize >= self.plan.batches.len()
+        self.next_event.load(Ordering::Relaxed) >= self.plan.events.len()
+            && self.next_batch.load(Ordering::Relaxed) >= self.plan.batches.len()
     }
 
     /// What brokers do by themselves.
     fn be_broker(&self) {
         let now = self.time.now();
-        self.late.lock().retain(|late| {
-            if late.at > now {
-                return true;
-            }
-            let ended = self.log.end_late(&late.id, late.epoch, late.commits).unwrap();
-            self.trace.lock().note(now, &[u64::from(ended)], || format!("a late request of {}: ended a transaction: {ended}", late.id));
-            if ended {
-                self.counts.lock().add("late request ended a transaction");
-            }
-            false
-        });
         self.registry.store(now >= self.registry_down_until.load(Ordering::Relaxed), Ordering::Relaxed);
         for (slot, until) in self.slots.iter().zip(&self.disk_full_until) {
             slot.disk.lock().set_full(now < until.load(Ordering::Relaxed));
@@ -394,129 +377,4 @@ impl World {
             self.violated(violation.invariant, violation.text);
         }
     }
-
-    /// One turn of what is at this place.
-    pub(crate) fn step(&self, index: usize) {
-        let slot = &self.slots[index];
-        let now = self.time.now();
-        let Some(mut running) = slot.running.try_lock() else { return };
-        if now < slot.frozen_until.load(Ordering::Relaxed) {
-            return;
-        }
-        if running.as_ref().is_some_and(|(life, _)| *life != slot.life.load(Ordering::Relaxed)) {
-            *running = None;
-        }
-        let Some((life, instance)) = running.as_mut() else {
-            if slot.wanted.load(Ordering::Relaxed) && now >= slot.start_at.load(Ordering::Relaxed) {
-                self.start(index, &mut running);
-            }
-            return;
-        };
-        let outcome = instance.step();
-        if slot.life.load(Ordering::Relaxed) != *life {
-            *running = None;
-            return;
-        }
-        match outcome {
-            Ok(true) => self.idle.store(0, Ordering::Relaxed),
-            Ok(false) => self.rest(),
-            Err(error) => {
-                *running = None;
-                self.exited(index, &error);
-            }
-        }
-    }
-
-    /// Where nobody has anything to do, time flies.
-    fn rest(&self) {
-        if self.idle.fetch_add(1, Ordering::Relaxed) > 12 {
-            let ms = self.random.lock().range(10, 60);
-            self.time.pass(ms);
-        }
-    }
-
-    fn start(&self, index: usize, running: &mut Option<(u64, Instance)>) {
-        let slot = &self.slots[index];
-        let life = self.lives.fetch_add(1, Ordering::Relaxed);
-        slot.life.store(life, Ordering::Relaxed);
-        self.idle.store(0, Ordering::Relaxed);
-        self.trace.lock().note(self.time.now(), &[index as u64, life], || format!("[{index}] STARTS"));
-        let post: Arc<dyn Interposer> = Arc::new(Post { world: Weak::clone(&self.me), slot: index, life });
-        let log: Arc<dyn Log> = Arc::<LocalLog>::clone(&self.log);
-        let disk = Arc::new(DiskOf(Arc::clone(&slot.disk.lock())));
-        let outcome = Instance::new(
-            Arc::clone(&self.topology),
-            Arc::new(InterposedLog::new(log, Arc::clone(&post))),
-            Arc::new(InterposedBackend::new(disk, post)),
-            Arc::<InstanceClock>::clone(&slot.clock),
-            self.plan.options(slot.instance, slot.leaves.load(Ordering::Relaxed)),
-        );
-        match outcome {
-            _ if slot.life.load(Ordering::Relaxed) != life => {}
-            Ok(instance) => *running = Some((life, instance)),
-            Err(error) => self.exited(index, &error),
-        }
-    }
-
-    /// A process ended by itself. Somebody starts it again; what it said decides whether that was right.
-    fn exited(&self, index: usize, error: &Error) {
-        let text = chain(error);
-        self.say(|| format!("[{index}] EXITS: {text}"));
-        self.counts.lock().add(format!("exit {}", kind(error)));
-        self.kill(index);
-        let slot = &self.slots[index];
-        slot.start_at.store(self.time.now() + 1_000, Ordering::Relaxed);
-        let mut exits = slot.exits.lock();
-        exits.push(text.clone());
-        if exits.len() > 40 {
-            self.violated("the restart loop is bounded", format!("instance {index} ended {} times, at last: {text}", exits.len()));
-        }
-        if !self.may_exit(error) {
-            self.violated("an instance ends only for a reason", text);
-        }
-    }
-
-    fn may_exit(&self, error: &Error) -> bool {
-        match error {
-            Error::Fenced { .. } | Error::TooManyFailures { .. } | Error::RebuiltTwice { .. } => true,
-            // A broker that is not reached at the start, and what the plan made of it.
-            Error::Log(_) => true,
-            Error::Task(_) | Error::Stores { .. } => self.plan.events.iter().any(|event| {
-                matches!(event.fault, Fault::Fail { site: Site::Begin | Site::Send, .. } | Fault::DiskFull { .. } | Fault::DamagedInUse)
-            }),
-            _ => false,
-        }
-    }
-
-    /// Stops a process in good order.
-    pub(crate) fn stop(&self, index: usize) {
-        let slot = &self.slots[index];
-        let Some(mut running) = slot.running.try_lock() else { return };
-        let Some((life, instance)) = running.take() else { return };
-        self.say(|| format!("[{index}] is told to stop"));
-        let outcome = instance.close();
-        if let Err(error) = &outcome {
-            self.say(|| format!("[{index}] could not stop in good order: {}", chain(error)));
-        }
-        if slot.life.load(Ordering::Relaxed) == life {
-            self.kill(index);
-        }
-    }
-}
-
-/// What kind of end it was.
-fn kind(error: &Error) -> String {
-    let text = format!("{error:?}");
-    text.split([' ', '(', '{']).next().unwrap_or_default().to_owned()
-}
-
-/// An error with its causes.
-pub(crate) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
 }

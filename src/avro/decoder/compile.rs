@@ -11,6 +11,9 @@ use super::{Aliases, CompileError, Reason, default};
 use crate::avro::schema::{Kind, Level, Node};
 use crate::avro::{Field, Schema, Shape, Value};
 
+/// Named types within named types: bounds the stack.
+const DEPTH_MAX: usize = 200;
+
 /// A wanted field that the writer has.
 struct Target<'a> {
     path: Arc<str>,
@@ -37,11 +40,13 @@ struct Compiler<'a> {
     plan: Plan,
     /// Blocks that pass over a named type.
     named: HashMap<&'a Name, u32>,
+    /// Named types around the one that is passed over.
+    depth: usize,
 }
 
 pub(super) fn compile(writer: &Schema, reader: &Schema, wanted: &Shape, aliases: &Aliases) -> Result<Plan, CompileError> {
     let root = writer.record().ok_or(CompileError::NotARecord)?;
-    let mut compiler = Compiler { writer, reader, targets: Vec::new(), plan: Plan::default(), named: HashMap::new() };
+    let mut compiler = Compiler { writer, reader, targets: Vec::new(), plan: Plan::default(), named: HashMap::new(), depth: 0 };
     compiler.plan.width = wanted.fields.len();
     compiler.plan.blocks.push(Block::default());
     let mut tree = Wanted::default();
@@ -299,8 +304,12 @@ impl<'a> Compiler<'a> {
     /// Passes over a value.
     fn skip(&mut self, node: &'a Node, path: &Arc<str>, out: &mut Block) {
         let writer = self.writer;
+        // Nothing has to be done for what has no bytes, and references could make a great deal of it.
+        if writer.is_empty(node) {
+            return;
+        }
         let step = match writer.kind(node) {
-            Kind::Null => return,
+            Kind::Record(_) if self.depth >= DEPTH_MAX => fail(&mut self.plan, Reason::Depth),
             Kind::Record(record) if matches!(node, Node::Ref { .. }) => Step::Call { block: self.named(record, path) },
             Kind::Record(record) => {
                 return record.fields.iter().for_each(|field| self.skip(&field.schema, &format!("{path}.{}", field.name).into(), out));
@@ -328,7 +337,7 @@ impl<'a> Compiler<'a> {
     fn items(&mut self, node: &'a Node, map: bool, path: &Arc<str>) -> Step {
         let mut block = Block::default();
         self.skip(node, path, &mut block);
-        Step::Items { block: self.add(block), map, empty: is_empty(self.writer, node, &mut Vec::new()) }
+        Step::Items { block: self.add(block), map, empty: self.writer.is_empty(node) }
     }
 
     /// The block that passes over a named record; made once, so that it may contain itself.
@@ -339,7 +348,9 @@ impl<'a> Compiler<'a> {
         let place = self.add(Block::default());
         self.named.insert(&record.name, place);
         let mut block = Block::default();
+        self.depth += 1;
         record.fields.iter().for_each(|field| self.skip(&field.schema, path, &mut block));
+        self.depth -= 1;
         if let Some(entry) = self.plan.blocks.get_mut(place as usize) {
             *entry = block;
         }
@@ -401,20 +412,5 @@ fn simple(schema: &Schema, node: &Node) -> Option<Skip> {
         Kind::Bytes | Kind::String => Some(Skip::Bytes),
         Kind::Fixed(size) => Some(Skip::Fixed(index(size))),
         _ => None,
-    }
-}
-
-/// Whether values of a type take no bytes: then a count of them is no bound for anything.
-pub(crate) fn is_empty<'a>(schema: &'a Schema, node: &'a Node, open: &mut Vec<&'a Name>) -> bool {
-    match schema.kind(node) {
-        Kind::Null | Kind::Fixed(0) => true,
-        Kind::Record(record) if open.contains(&&record.name) => true,
-        Kind::Record(record) => {
-            open.push(&record.name);
-            let empty = record.fields.iter().all(|field| is_empty(schema, &field.schema, open));
-            open.pop();
-            empty
-        }
-        _ => false,
     }
 }

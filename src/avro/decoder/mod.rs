@@ -20,7 +20,6 @@ mod tests;
 pub use error::{CompileError, DecodeError, Reason};
 use plan::Plan;
 
-pub(crate) use compile::is_empty;
 pub(crate) use default::{at as default_at, bytes as json_bytes, bytes_of as json_bytes_of};
 pub(crate) use resolve::{describe, units_per_millisecond};
 

@@ -144,10 +144,7 @@ impl Interposer for Faults {
             Call::Sync => self.reach(Point::Syncing),
             Call::Get(row) if self.plan.panics.iter().any(|key| row.ends_with(key)) => {
                 self.write_down(&format!("fault panic {client:?}\n"));
-                #[expect(clippy::panic, reason = "it was ordered")]
-                {
-                    panic!("a panic on order");
-                }
+                panic!("a panic on order");
             }
             _ => {}
         }
@@ -190,7 +187,9 @@ fn rest(time: Duration) {
         // Nobody unparks this thread: one long rest is as good, and takes no processor time.
         std::thread::park_timeout(time);
     } else {
-        (0..=steps).for_each(|_| std::thread::park_timeout(STEP.min(time)));
+        for _ in 0..=steps {
+            std::thread::park_timeout(STEP.min(time));
+        }
     }
 }
 

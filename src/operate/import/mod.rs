@@ -39,7 +39,7 @@ pub struct Counts {
 
 impl Counts {
     fn rows(self) -> u64 {
-        self.observations + self.bad_rows
+        self.observations.saturating_add(self.bad_rows)
     }
 }
 
@@ -60,6 +60,14 @@ struct Position {
     #[serde(flatten)]
     counts: Counts,
     complete: bool,
+}
+
+/// For the fuzz targets: what lies beside a position, and what is counted on from it.
+#[cfg(any(test, fuzzing))]
+pub(super) fn fuzz(text: &str) {
+    let position: Position = serde_json::from_str(text).unwrap_or_default();
+    let rows = position.counts.rows();
+    assert!(rows >= position.counts.observations && rows >= position.counts.bad_rows);
 }
 
 /// Who watches an import.
@@ -169,7 +177,8 @@ impl Session<'_> {
 
     /// Commits; returns whether to stop.
     fn commit(&mut self, now: Counts, complete: bool) -> Result<bool, Error> {
-        let counts = Counts { observations: self.before.observations + now.observations, bad_rows: self.before.bad_rows + now.bad_rows };
+        let observations = self.before.observations.saturating_add(now.observations);
+        let counts = Counts { observations, bad_rows: self.before.bad_rows.saturating_add(now.bad_rows) };
         let metadata = serde_json::to_string(&Position { counts, complete }).unwrap_or_default();
         self.appender.commit(i64::try_from(counts.rows()).unwrap_or(i64::MAX), &metadata)?;
         self.watch.committed(counts.rows());

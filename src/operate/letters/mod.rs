@@ -18,6 +18,8 @@ use crate::streams::runtime::dead_letter_topic;
 use crate::streams::task::ERROR_HEADERS;
 use crate::telegram;
 
+#[cfg(any(test, fuzzing))]
+pub(super) mod fuzz;
 mod progress;
 mod replay;
 #[cfg(test)]

@@ -184,11 +184,16 @@ impl std::fmt::Debug for Observations {
 impl Observations {
     /// Opens a file, gzip or not, and reads its header. `on_bytes` hears how many bytes of the file were read, for a progress bar.
     pub fn open(path: &Path, on_bytes: Box<dyn FnMut(u64) + Send>) -> Result<Self, Error> {
-        let counted = Counted { file: open(path)?, on_bytes };
-        let mut reader = BufReader::with_capacity(64 << 10, counted);
-        let zipped = reader.fill_buf().map_err(|source| unreadable(path, source))?.starts_with(&[0x1f, 0x8b]);
+        Self::of(path.display().to_string(), Box::new(Counted { file: open(path)?, on_bytes }))
+    }
+
+    /// The same for the bytes of a file.
+    pub(super) fn of(path: String, file: Box<dyn Read + Send>) -> Result<Self, Error> {
+        let mut reader = BufReader::with_capacity(64 << 10, file);
+        let begin = reader.fill_buf().map_err(|source| Error::Io { path: path.clone(), source })?;
+        let zipped = begin.starts_with(&[0x1f, 0x8b]);
         let reader: Box<dyn Read + Send> = if zipped { Box::new(MultiGzDecoder::new(reader)) } else { Box::new(reader) };
-        Self::read(path.display().to_string(), reader)
+        Self::read(path, reader)
     }
 
     fn read(path: String, reader: Box<dyn Read + Send>) -> Result<Self, Error> {

@@ -2,6 +2,8 @@
 
 use std::io::Write;
 
+use proptest::prelude::*;
+
 use super::*;
 
 fn of(text: impl Into<Vec<u8>>) -> Result<Observations, Error> {
@@ -145,4 +147,45 @@ fn a_file_is_known_by_its_content() {
     assert_ne!(content_hash(&one).unwrap(), content_hash(&two).unwrap());
     assert!(matches!(content_hash(folder.path()), Err(Error::NotAFile { .. })));
     assert!(matches!(content_hash(&folder.path().join("none")), Err(Error::Io { .. })));
+}
+
+/// A row that is good: time, id, counts, title.
+type Good = (i64, String, [Option<i64>; 3], Option<String>);
+
+fn good() -> impl Strategy<Value = Good> {
+    let count = || prop::option::of(0..i64::MAX);
+    // No white space around it: that is cut off. No line of its own that could be taken for a row.
+    let title = prop::option::of("[a-zé\",\n\r🎬]{0,4}[a-zé🎬]");
+    (any::<i64>(), "[A-Za-z0-9_-]{11}", [count(), count(), count()], title)
+        .prop_map(|(at, id, counts, title)| (at, id, counts, title.map(|title| title.trim().to_owned())))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn what_is_written_as_csv_is_read_back(rows in prop::collection::vec(good(), 0..20), zipped: bool, crlf: bool) {
+        let ends = if crlf { csv::Terminator::CRLF } else { csv::Terminator::Any(b'\n') };
+        let mut out = csv::WriterBuilder::new().terminator(ends).from_writer(Vec::new());
+        out.write_record(["title", "observed_at", "more", "video_id", "views", "likes", "comments"]).unwrap();
+        let cell = |count: Option<i64>| count.map_or_else(String::new, |count| count.to_string());
+        for (at, id, [views, likes, comments], title) in &rows {
+            let (at, counts) = (at.to_string(), [*views, *likes, *comments].map(cell));
+            let [views, likes, comments] = &counts;
+            out.write_record([title.as_deref().unwrap_or_default(), &at, "x", id, views, likes, comments]).unwrap();
+        }
+        let mut bytes = out.into_inner().unwrap();
+        if zipped {
+            let mut zip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+            zip.write_all(&bytes).unwrap();
+            bytes = zip.finish().unwrap();
+        }
+        let mut file = Observations::of("file.csv".to_owned(), Box::new(io::Cursor::new(bytes))).unwrap();
+        let mut read: Vec<Good> = Vec::new();
+        while let Some(row) = file.next_row().unwrap() {
+            let Row::Observation(o) = row else { panic!("{row:?}") };
+            read.push((o.observed_at.0, o.video_id.to_owned(), [o.views, o.likes, o.comments], o.title.map(str::to_owned)));
+        }
+        prop_assert_eq!(read, rows);
+    }
 }

@@ -13,6 +13,9 @@ use crate::processors::type_name;
 use super::eval::{Arithmetic, Bool, Comparison, Double, Flag, Long, Text};
 use super::spans;
 
+/// Expressions within expressions: bounds the stack that the check and every test of a row take.
+const DEPTH_MAX: usize = 100;
+
 /// Fields that are known not to be null at some point of the condition.
 pub(super) type Facts = BTreeSet<usize>;
 
@@ -94,6 +97,8 @@ pub(super) struct Checker<'a> {
     pub(super) source: &'a SourceInfo,
     pub(super) faults: Vec<Fault>,
     pub(super) fields: BTreeSet<usize>,
+    /// Expressions around the one that is being checked.
+    pub(super) depth: usize,
 }
 
 impl Checker<'_> {
@@ -155,6 +160,19 @@ impl Checker<'_> {
     }
 
     pub(super) fn check(&mut self, expr: &IdedExpr, known: &Facts) -> Option<Checked> {
+        // The parser bounds brackets, but not the length of `a + a + a ...`, each of which is an expression within the next.
+        if self.depth >= DEPTH_MAX {
+            let fault = Fault::new(spans::own(expr, self.source, self.text), "the condition is nested too deeply").hint(super::TOO_DEEP);
+            self.faults.push(fault);
+            return None;
+        }
+        self.depth += 1;
+        let checked = self.check_here(expr, known);
+        self.depth -= 1;
+        checked
+    }
+
+    fn check_here(&mut self, expr: &IdedExpr, known: &Facts) -> Option<Checked> {
         if let Some(path) = path_of(expr) {
             return self.field(expr, &path, known);
         }
@@ -324,11 +342,17 @@ impl Checker<'_> {
 
 /// The path that a chain of names spells; none for anything else.
 pub(super) fn path_of(expr: &IdedExpr) -> Option<String> {
-    match &expr.expr {
-        Expr::Ident(name) => Some(name.clone()),
-        Expr::Select(select) if !select.test => path_of(&select.operand).map(|path| format!("{path}.{}", select.field)),
-        _ => None,
+    let (mut names, mut expr) = (Vec::new(), expr);
+    while let Expr::Select(select) = &expr.expr
+        && !select.test
+    {
+        names.push(select.field.as_str());
+        expr = &select.operand;
     }
+    let Expr::Ident(name) = &expr.expr else { return None };
+    names.push(name);
+    names.reverse();
+    Some(names.join("."))
 }
 
 fn joined(known: &Facts, more: Option<&Facts>) -> Facts {

@@ -34,8 +34,11 @@ mod tests;
 pub(super) use check::fields_hint;
 pub use eval::EvalError;
 
-/// Longest text of a condition, in bytes: more is a mistake, and the parser's memory grows with it.
-const TEXT_BYTES_MAX: usize = 16 * 1024;
+/// Longest text of a condition, in bytes: more is a mistake, and the parser's memory and stack grow with it.
+const TEXT_BYTES_MAX: usize = 8 * 1024;
+
+/// What to do about a condition that is nested deeper than the parser or the check goes.
+const TOO_DEEP: &str = "it is nested too deeply: simplify it";
 
 /// A condition, ready to test rows of one shape.
 #[derive(Debug)]
@@ -55,7 +58,7 @@ impl Condition {
         }
         let parser = Parser::new().enable_ident_escape_syntax(true);
         let (expr, source) = parser.parse_with_source_info(text).map_err(|errors| syntax_faults(text, &errors.errors))?;
-        let mut checker = check::Checker { text, shape, source: &source, faults: Vec::new(), fields: BTreeSet::new() };
+        let mut checker = check::Checker { text, shape, source: &source, faults: Vec::new(), fields: BTreeSet::new(), depth: 0 };
         let root = checker.condition(&expr, &BTreeSet::new());
         match root {
             Some(root) if checker.faults.is_empty() => Ok(Self { root: root.bool, fields: checker.fields.into_iter().collect() }),
@@ -110,7 +113,7 @@ fn syntax_fault(text: &str, span: Range<usize>) -> Fault {
         "<>" | "<" => Some("write `!=`"),
         _ if word.starts_with(['"', '\'']) => Some("close the text with the same quote; a backslash is written `\\\\`"),
         // The parser stops 96 brackets deep, without saying so.
-        _ if text.get(..span.start).unwrap_or_default().matches(['(', '[']).count() > 40 => Some("it is nested too deeply: simplify it"),
+        _ if text.get(..span.start).unwrap_or_default().matches(['(', '[']).count() > 40 => Some(TOO_DEEP),
         _ => None,
     };
     Fault::new(span, format!("syntax error: unexpected `{word}`")).maybe_hint(hint.map(str::to_owned))

@@ -26,7 +26,8 @@ pub(super) fn span(expr: &IdedExpr, source: &SourceInfo, text: &str) -> Range<us
     if text.get(found.clone()).is_some() { found } else { 0..text.len() }
 }
 
-fn own(expr: &IdedExpr, source: &SourceInfo, text: &str) -> Range<usize> {
+/// The sign or the word itself, without what stands around it.
+pub(super) fn own(expr: &IdedExpr, source: &SourceInfo, text: &str) -> Range<usize> {
     let Some((start, last)) = source.offset_for(expr.id) else { return 0..text.len() };
     let (start, last) = (usize::try_from(start).unwrap_or(0), usize::try_from(last).unwrap_or(0));
     let end = (last + 1).min(text.len());

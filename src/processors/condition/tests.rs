@@ -309,12 +309,25 @@ fn knows_which_guards_rule_null_out() {
 fn deep_nesting_neither_hangs_nor_overflows() {
     let ternaries = format!("{}true{}", "removed ? false : (".repeat(60), ")".repeat(60));
     drop(Condition::compile(&ternaries, &shape()));
-    let brackets = format!("{}true{}", "(".repeat(5000), ")".repeat(5000));
+    let brackets = format!("{}true{}", "(".repeat(4000), ")".repeat(4000));
     let faults = Condition::compile(&brackets, &shape()).unwrap_err();
     assert_eq!(faults.len(), 1, "{faults:?}");
     assert_eq!(faults[0].hint.as_deref(), Some("it is nested too deeply: simplify it"));
     let chain = vec!["count > 1"; 500].join(" && ");
     assert_eq!(compile(&chain).test(&known()), Ok(true));
+    // Without brackets, too, one expression lies within the other.
+    let sum = format!("count{} > 0", " + 1".repeat(90));
+    assert_eq!(compile(&sum).test(&known()), Ok(true));
+    let longest = |first: &str, more: &str, last: &str| format!("{first}{}{last}", more.repeat((TEXT_BYTES_MAX - 20) / more.len()));
+    for more in ["+1", "-1"] {
+        let faults = Condition::compile(&longest("count", more, ">0"), &shape()).unwrap_err();
+        assert_eq!(faults[0].hint.as_deref(), Some(TOO_DEEP), "{more}: {:?}", faults[0]);
+    }
+    for text in
+        [longest("removed", "?true:removed", ""), longest("count", "[0]", "==1"), longest("count", ".x", ">0"), longest("", "!", "removed")]
+    {
+        drop(Condition::compile(&text, &shape()));
+    }
 }
 
 proptest! {

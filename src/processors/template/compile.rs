@@ -16,6 +16,10 @@ use super::{Body, Escape, Kind, Segment, Template, Used};
 /// Longest text of a template, in bytes.
 const TEXT_BYTES_MAX: usize = 64 * 1024;
 
+/// Longest tag, in bytes, and the most tags: what is within one tag, or one statement in another, takes stack of the one who reads it.
+const TAG_BYTES_MAX: usize = 2 * 1024;
+const TAGS_MAX: usize = 500;
+
 /// What minijinja reads as something else than a variable.
 const WORDS: [&str; 16] =
     ["true", "True", "false", "False", "none", "None", "not", "and", "or", "in", "is", "if", "else", "self", "loop", "import"];
@@ -23,6 +27,13 @@ const WORDS: [&str; 16] =
 pub(super) fn compile(text: &str, shape: &Shape, escape: Escape) -> Result<Template, Vec<Fault>> {
     if text.len() > TEXT_BYTES_MAX {
         return Err(vec![Fault::new(0..text.len(), format!("the template is longer than {TEXT_BYTES_MAX} bytes"))]);
+    }
+    let tags = scan::tags(text);
+    if let Some(tag) = tags.iter().find(|tag| tag.kind != TagKind::Comment && tag.inner.len() > TAG_BYTES_MAX) {
+        return Err(vec![Fault::new(tag.outer.clone(), format!("a tag is longer than {TAG_BYTES_MAX} bytes"))]);
+    }
+    if let Some(tag) = tags.get(TAGS_MAX) {
+        return Err(vec![Fault::new(tag.outer.clone(), format!("the template has more than {TAGS_MAX} tags"))]);
     }
     let mut engine = match Engine::new(text, escape) {
         Ok(engine) => engine,

@@ -1,7 +1,7 @@
 //! Rendering through minijinja, with a limit on the work and on the output.
 
 use std::collections::BTreeMap;
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::io;
 use std::sync::Arc;
 
@@ -150,24 +150,33 @@ fn print(into: &mut String, value: &minijinja::Value, escape: Escape) -> Result<
         ValueKind::None => {}
         ValueKind::Bool => into.push_str(if value.is_true() { "true" } else { "false" }),
         ValueKind::Number => into.push_str(&value.to_string()),
-        ValueKind::Seq => {
+        // Also what is only made while it is gone through, such as `[1] * 100000000`: its own way of printing goes through all of it.
+        ValueKind::Seq | ValueKind::Iterable => {
             for (place, item) in value.try_iter()?.enumerate() {
                 if place > 0 {
                     into.push_str(", ");
                 }
                 print(into, &item, escape)?;
+                if into.len() > OUTPUT_BYTES_MAX {
+                    return Err(too_long());
+                }
             }
         }
         _ => {
             let escape = if value.is_safe() { Escape::None } else { escape };
-            let text = value.to_string();
-            if into.len() + text.len() > OUTPUT_BYTES_MAX {
-                return Err(Error::new(ErrorKind::InvalidOperation, "a printed value is too long"));
+            let mut text = Short(String::new());
+            write!(text, "{value}").map_err(|_| too_long())?;
+            print::text(into, &text.0, escape);
+            if into.len() > OUTPUT_BYTES_MAX {
+                return Err(too_long());
             }
-            print::text(into, &text, escape);
         }
     }
     Ok(())
+}
+
+fn too_long() -> Error {
+    Error::new(ErrorKind::InvalidOperation, "a printed value is too long")
 }
 
 fn escaped(value: &minijinja::Value) -> Result<minijinja::Value, Error> {
@@ -179,6 +188,19 @@ fn escaped(value: &minijinja::Value) -> Result<minijinja::Value, Error> {
 /// `default`: minijinja's own only replaces what is undefined; here null is what is missing.
 fn or_default(value: &minijinja::Value, instead: Option<minijinja::Value>) -> minijinja::Value {
     if value.is_undefined() || value.is_none() { instead.unwrap_or_else(|| "".into()) } else { value.clone() }
+}
+
+/// A text that is not longer than the longest output: writing to it ends there, however long a value goes on.
+struct Short(String);
+
+impl fmt::Write for Short {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        if self.0.len() + text.len() > OUTPUT_BYTES_MAX {
+            return Err(fmt::Error);
+        }
+        self.0.push_str(text);
+        Ok(())
+    }
 }
 
 /// Takes no more than the longest output.

@@ -183,6 +183,18 @@ fn reports_all_faults_at_once() {
 
 #[test]
 fn output_and_work_are_bounded() {
+    // A list that is only ever made as it is printed.
+    let used = allocation_counter::measure(|| {
+        let error = compile("{{ [1] * 100000000 }}", Escape::None).render(&row(), &mut String::new()).unwrap_err();
+        assert!(matches!(error, RenderError::Failed(_)), "{error}");
+    });
+    assert!(used.bytes_max < 4 << 20, "{} bytes", used.bytes_max);
+    for (text, fault) in [
+        (format!("{{{{ key{} }}}}", "~key".repeat(1000)), "a tag is longer than 2048 bytes"),
+        ("{{ key }}".repeat(501), "the template has more than 500 tags"),
+    ] {
+        assert_eq!(Template::compile(&text, &shape(), Escape::None).unwrap_err()[0].message, fault);
+    }
     let long = Row { values: vec![Value::String("x".repeat(40_000))] };
     for text in ["{{ key }}{{ key }}", "{% for i in range(3) %}{{ key }}{% endfor %}", "{{ key ~ key }}"] {
         let error = compile(text, Escape::None).render(&long, &mut String::new()).unwrap_err();

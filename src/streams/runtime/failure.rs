@@ -52,6 +52,8 @@ pub(super) fn of_poll(class: Class) -> Action {
     match class {
         // Somebody else has joined under this name, later than this one: it is theirs. Only a holder of the same id can do that.
         Class::Fenced => Action::Yield,
+        // The consumer has come to its end; another one may go on.
+        Class::Fatal => Action::Rejoin,
         class => of_log(Phase::Produce, class),
     }
 }
@@ -97,6 +99,7 @@ mod tests {
     #[test]
     fn a_member_that_is_fenced_yields() {
         assert_eq!(of_poll(Class::Fenced), Action::Yield);
+        assert_eq!(of_poll(Class::Fatal), Action::Rejoin);
         assert_eq!(of_poll(Class::Retriable), of_log(Phase::Produce, Class::Retriable));
     }
 

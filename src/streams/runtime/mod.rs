@@ -6,6 +6,8 @@ mod backend;
 mod commit;
 mod error;
 mod failure;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod layout;
 mod narrow;
 mod options;

@@ -197,8 +197,8 @@ impl StreamThread {
             self.beat("rejoin");
             match self.consumer.poll(LOOK, &mut self.batch) {
                 Err(error) if error.class == Class::Fenced => return true,
-                Ok(Polled::Lost(_)) => return false,
-                _ => {}
+                Ok(Polled::Lost(_)) | Err(_) => return false,
+                Ok(_) => {}
             }
         }
         false
@@ -257,12 +257,19 @@ impl StreamThread {
 
     /// Aborts the open transaction, best effort: what fails here, the log aborts by itself.
     fn abort(&mut self) {
-        if self.transaction.is_open()
-            && let Err(error) = self.transaction.producer.abort(self.parts.options.transaction_timeout)
-        {
-            tracing::debug!(error = crate::streams::task::chain(&error), "abort");
-            // What could not be aborted is still open in the log: the next holder of the id ends it.
-            self.replace_at = Some(self.parts.clock.monotonic());
+        if self.transaction.is_open() {
+            let began = self.parts.clock.monotonic();
+            let aborted = self.transaction.producer.abort(self.parts.options.transaction_timeout);
+            let now = self.parts.clock.monotonic();
+            if let Err(error) = aborted {
+                tracing::debug!(error = crate::streams::task::chain(&error), "abort");
+                // What could not be aborted is still open in the log: the next holder of the id ends it.
+                self.replace_at = Some(now);
+            } else if now.saturating_sub(began) >= self.parts.options.endtxn_guard {
+                // As with a commit: a late copy of the request would take a part out of a later transaction.
+                tracing::warn!(thread = self.index, "an abort may have been sent twice: replacing the producer");
+                self.replace_at = Some(now);
+            }
         }
         self.transaction.ended();
     }

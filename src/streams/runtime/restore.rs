@@ -8,6 +8,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::failure::{self, Action};
 use super::options::Options;
 use super::shared::{RestoreProgress, Shared};
 use super::topics::TopicTable;
@@ -22,6 +23,9 @@ use crate::streams::topology::{Blueprint, Start, Subtopology};
 /// How long one question for committed offsets may take, on a thread that has time for it: long enough to reach the group's coordinator, short
 /// enough to be there when a partition is taken away.
 const COMMITTED_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// How long a restore stands still before it tries again what a full disk forbade; short enough to be there when a partition is taken away.
+const SPACE_PAUSE: Duration = Duration::from_millis(100);
 
 /// What a restore found out.
 #[derive(Debug)]
@@ -125,7 +129,12 @@ impl Restorer {
         if self.entries.values().any(|entry| !entry.stores.is_empty())
             && let Err((task, outcome)) = self.read(timeout)
         {
-            self.finish(task, outcome, &mut finished);
+            match outcome {
+                Outcome::Failed(Error::Stores { source, .. }) if failure::of_store(&*source) == Action::Pause => {
+                    self.wait_for_space(task, &*source);
+                }
+                outcome => self.finish(task, outcome, &mut finished),
+            }
         }
         let done: Vec<_> =
             self.entries.values().filter(|entry| entry.planned && entry.stores.is_empty()).map(|entry| entry.task.id()).collect();
@@ -173,6 +182,20 @@ impl Restorer {
         {
             tracing::info!(task = %id, input = %entry.task.source(), reason = task::chain(error), "waiting for a foreign transaction, or for a broker");
         }
+    }
+
+    /// A full disk is waited for: what could not be written is read once more.
+    fn wait_for_space(&mut self, id: TaskId, error: &(dyn std::error::Error + 'static)) {
+        let Some(entry) = self.entries.get_mut(&id) else { return };
+        if !std::mem::replace(&mut entry.told, true) {
+            tracing::warn!(task = %id, error = task::chain(error), "the restore waits until there is space");
+        }
+        for (changelog, (_, progress, _)) in &entry.stores {
+            if let Err(error) = self.consumer.seek(changelog, progress.position) {
+                tracing::debug!(%error, "restore consumer");
+            }
+        }
+        self.clock.rest(SPACE_PAUSE);
     }
 
     fn plan_task(&mut self, id: TaskId, timeout: Duration) -> Result<(), Outcome> {
@@ -244,8 +267,8 @@ impl Restorer {
             if let Some(entry) = self.entries.get_mut(&id)
                 && let Some((store, progress, _)) = entry.stores.get_mut(&changelog)
             {
-                progress.records += self.batch.len() as u64;
                 entry.task.stores.restore(*store, &self.batch, position).map_err(|source| (id, store_failed(id, source)))?;
+                progress.records += self.batch.len() as u64;
             }
             self.batch.start(changelog);
         }
@@ -260,8 +283,10 @@ impl Restorer {
                 }
             }
             for (changelog, store) in done {
-                let Some((_, progress, _)) = entry.stores.remove(&changelog) else { continue };
+                let Some((_, progress, _)) = entry.stores.get(&changelog) else { continue };
+                // Order: what cannot be written now is still to be restored.
                 entry.task.stores.restore_done(store, progress.position).map_err(|source| (*id, store_failed(*id, source)))?;
+                let Some((_, progress, _)) = entry.stores.remove(&changelog) else { continue };
                 self.consumer.unassign(&changelog).map_err(|error| (*id, Outcome::Failed(error.into())))?;
                 self.shared.status.lock().restored_records_total += progress.records;
                 let (records, took) = (progress.records, progress.elapsed);
@@ -424,8 +449,8 @@ pub(super) fn is_cut(admin: &dyn Admin, changelog: &TopicPartition, position: Of
 }
 
 pub(super) fn store_failed(id: TaskId, source: impl std::error::Error + Send + Sync + 'static) -> Outcome {
-    match super::failure::of_store(&source) {
-        super::failure::Action::Rebuild => Outcome::Rebuild(task::chain(&source)),
+    match failure::of_store(&source) {
+        Action::Rebuild => Outcome::Rebuild(task::chain(&source)),
         _ => Outcome::Failed(Error::Stores { task: id, source: Box::new(source) }),
     }
 }

@@ -22,6 +22,8 @@ mod cache;
 pub mod directory;
 mod error;
 pub mod export;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod keys;
 pub mod layout;
 mod overlay;

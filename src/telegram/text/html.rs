@@ -40,6 +40,17 @@ pub(super) fn tokens(text: &str) -> impl Iterator<Item = Token<'_>> + Clone {
     })
 }
 
+/// The end of a text that is cut, before an `&` that would begin an entity only because of the cut: `&lt` of `&ltd`.
+pub(super) fn before_half_an_entity(text: &str, end: usize) -> usize {
+    let head = text.get(..end).unwrap_or_default();
+    let Some(at) = head.rfind('&') else { return end };
+    let length = |text: &str| entity(text.get(at..)?).map(|(_, length)| length);
+    match length(head) {
+        Some(half) if at + half == end && length(text) != Some(half) => at,
+        _ => end,
+    }
+}
+
 /// What a text says without tags and entities.
 pub(super) fn said(text: &str) -> String {
     let characters = tokens(text).filter_map(|token| if let Kind::Char(c) = token.kind { Some(c) } else { None });

@@ -2,6 +2,8 @@
 //!
 //! [`fit`] cuts what is longer, so that markup stays markup; [`plain`] says a text without its markup, for when Telegram does not take that.
 
+#[cfg(any(test, fuzzing))]
+mod fuzz;
 mod html;
 mod markdown;
 #[cfg(test)]
@@ -9,6 +11,8 @@ mod tests;
 
 use std::borrow::Cow;
 
+#[cfg(any(test, fuzzing))]
+pub(super) use fuzz::target as fuzz;
 use html::{Kind, Token};
 
 use super::is_bidi_control;
@@ -81,14 +85,14 @@ fn fit_into(text: &str, mode: Mode, room: Room) -> Cow<'_, str> {
         return text;
     }
     let shorter = match mode {
-        Mode::Plain => cut(&text, characters(&text), room),
-        Mode::Html => cut(&text, html::tokens(&text), room),
+        Mode::Plain => cut(&text, characters(&text), room, |_, end| end),
+        Mode::Html => cut(&text, html::tokens(&text), room, html::before_half_an_entity),
         Mode::MarkdownV2 => {
             let said = markdown::said(&text);
             let fits = text.len() <= room.bytes && said.chars().count() <= room.chars;
             // Escaped it has twice the bytes at most.
             let half = Room { bytes: room.bytes / 2, ..room };
-            (!fits).then(|| markdown::escaped(&cut(&said, characters(&said), half).unwrap_or(said)))
+            (!fits).then(|| markdown::escaped(&cut(&said, characters(&said), half, |_, end| end).unwrap_or(said)))
         }
     };
     shorter.map_or(text, Cow::Owned)
@@ -99,8 +103,9 @@ fn characters(text: &str) -> impl Iterator<Item = Token<'_>> + Clone {
     text.char_indices().map(|(start, c)| Token { start, end: start + c.len_utf8(), kind: Kind::Char(c) })
 }
 
-/// The text up to where it has to end, with an ellipsis and the tags closed; none where there is room for all of it.
-fn cut<'a>(text: &str, tokens: impl Iterator<Item = Token<'a>> + Clone, room: Room) -> Option<String> {
+/// The text up to where it has to end, with an ellipsis and the tags closed; none where there is room for all of it. `settle` moves the end forward where
+/// what is left would say something else than it did.
+fn cut<'a>(text: &str, tokens: impl Iterator<Item = Token<'a>> + Clone, room: Room, settle: fn(&str, usize) -> usize) -> Option<String> {
     let mut open = OpenTags::default();
     let mut signs = Signs::default();
     let mut seen = 0;
@@ -126,6 +131,7 @@ fn cut<'a>(text: &str, tokens: impl Iterator<Item = Token<'a>> + Clone, room: Ro
         return None;
     }
     let (end, _) = if anywhere.1 - between.1 <= TOGETHER_CHARS_MAX { between } else { anywhere };
+    let end = settle(text, end);
     let mut open = OpenTags::default();
     tokens.take_while(|token| token.start < end).for_each(|token| open.pass(&token));
     let mut shorter = String::with_capacity(end + ELLIPSIS.len_utf8() + open.bytes);

@@ -49,6 +49,10 @@ fn html_is_cut_outside_of_tags_and_entities() {
     assert_eq!(html("ab&lt;cdefghij", 4, 100), "ab&lt;…");
     assert_eq!(html("a<b>bcdef</b>", 10, 12), "a<b>b…</b>");
     assert_eq!(html("abcdef<a href=\">\">x</a>", 100, 20), "abcdef…");
+    // Nor is an entity made of what was none.
+    assert_eq!(html("abc&ltd efgh", 7, 100), "abc…");
+    assert_eq!(html("abc&#x1F6801F680;efgh", 8, 100), "abc…");
+    assert_eq!(html("abc&lt efghijk", 5, 100), "abc&lt…", "without a semicolon, which may be missing");
     // What Telegram does not know is text, and counts as such.
     assert_eq!(html("1 < 2 &nbsp; 3", 9, 100), "1 < 2 &n…");
     assert_eq!(html("&#128640;&#x1F680;ab", 3, 100), "&#128640;&#x1F680;…");

@@ -8,6 +8,8 @@
 //! A poll reads all lists and then asks for their videos, 50 a request: 2 * ceil(N / 50) units.
 
 mod error;
+#[cfg(any(test, fuzzing))]
+mod fuzz;
 mod lists;
 mod member;
 mod memory;
@@ -40,6 +42,8 @@ use crate::streams::log::{Class, Log, TopicConfig};
 use crate::streams::task::chain;
 
 pub use self::error::Error;
+#[cfg(any(test, fuzzing))]
+pub(super) use self::fuzz::memory as fuzz;
 pub use self::settings::{Settings, group, state_topic};
 pub use self::status::{Status, StatusHandle};
 pub use self::summary::Summary;

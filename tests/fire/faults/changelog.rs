@@ -53,7 +53,7 @@ fn goes_on(scene: &mut Scene<'_>, kind: &str) -> Result<(), String> {
 }
 
 /// Starts it, and expects that it ends by itself and says why.
-fn is_refused(scene: &mut Scene<'_>, kind: &str, says: &str) -> Result<(), String> {
+fn is_refused(scene: &mut Scene<'_>, kind: &str, says: &str) {
     let id = scene.ledger.plan(18, kind);
     let before = scene.monitor.committed();
     scene.instances[0].start("");
@@ -74,7 +74,6 @@ fn is_refused(scene: &mut Scene<'_>, kind: &str, says: &str) -> Result<(), Strin
     if !refused || !said.contains(says) || scene.monitor.committed() != before {
         scene.ledger.broken(18, format!("{kind}: it was not refused ({status:?}), or {says:?} was not said:\n{said}"));
     }
-    Ok(())
 }
 
 /// Somebody's transaction stays open behind what is to be restored: nothing of it may be seen, and nothing before it may be missed.
@@ -121,10 +120,10 @@ fn cut(scene: &mut Scene<'_>) -> Result<(), String> {
     let complete = scene.instances[0].folder().join("complete");
     copy(scene, &state, &complete)?;
     forget_disk(scene)?;
-    is_refused(scene, "cut, no disk", "changelog")?;
+    is_refused(scene, "cut, no disk", "changelog");
     drop(fs::remove_dir_all(&state));
     fs::rename(&old, &state).map_err(|error| error.to_string())?;
-    is_refused(scene, "cut, old disk", "changelog")?;
+    is_refused(scene, "cut, old disk", "changelog");
     drop(fs::remove_dir_all(&state));
     fs::rename(&complete, &state).map_err(|error| error.to_string())?;
     for (store, content) in STORES.iter().zip(&content) {
@@ -144,16 +143,16 @@ fn made_anew(scene: &mut Scene<'_>) -> Result<(), String> {
     let names: Vec<&str> = topics.iter().map(String::as_str).collect();
     block_on(admin.delete_topics(&names, &AdminOptions::new())).map_err(|error| error.to_string())?;
     nap(Duration::from_secs(1));
-    is_refused(scene, "deleted", &topics[0])?;
+    is_refused(scene, "deleted", &topics[0]);
     for name in &names {
         let topic = NewTopic::new(name, PARTITIONS, TopicReplication::Fixed(3)).set("cleanup.policy", "compact");
         let made = block_on(admin.create_topics([&topic], &AdminOptions::new())).map_err(|error| error.to_string())?;
         made.into_iter().try_for_each(|result| result.map(drop).map_err(|(name, error)| format!("{name}: {error}")))?;
     }
     nap(Duration::from_secs(1));
-    is_refused(scene, "made anew", "changelog")?;
+    is_refused(scene, "made anew", "changelog");
     drop(fs::remove_dir_all(scene.instances[0].state_dir().join("state")));
-    is_refused(scene, "made anew, no disk", "changelog")?;
+    is_refused(scene, "made anew, no disk", "changelog");
     drop(fs::remove_dir_all(scene.instances[0].state_dir().join("state")));
     // What was in them is put back, from a copy, and as much of it as there was: then all is as it was.
     for ((store, content), before) in STORES.iter().zip(&content).zip(&before) {

@@ -33,7 +33,7 @@ const ALL_AT_ONCE: [usize; 2] = [2, 20];
 const STOPS: [usize; 2] = [4, 30];
 
 /// So long is waited for a point to be reached.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 pub(crate) fn play(stage: &Stage, wanted: &[u8]) -> Result<(), String> {
     let column = usize::from(stage.long);
@@ -41,7 +41,7 @@ pub(crate) fn play(stage: &Stage, wanted: &[u8]) -> Result<(), String> {
     Scene::play(stage, "kills", Settings { open_percent: 80, ..Settings::default() }, |scene| {
         scene.instances[2].start_with("", &["--leave-on-stop"]);
         if wanted.contains(&1) {
-            killed(scene, &mut random, ROUNDS[column])?;
+            killed(scene, &mut random, ROUNDS[column]);
             for _ in 0..REVOKED[column] {
                 killed_at_revoke(scene)?;
             }
@@ -107,7 +107,7 @@ fn arm(scene: &mut Scene<'_>, place: usize, point: &'static str, random: &mut Ra
 }
 
 /// Two victims die again and again, each with its next death on order when it comes back; a third looks on.
-fn killed(scene: &mut Scene<'_>, random: &mut Random, rounds: usize) -> Result<(), String> {
+fn killed(scene: &mut Scene<'_>, random: &mut Random, rounds: usize) {
     let mut bag: Vec<&'static str> = Vec::new();
     for _ in 0..rounds {
         bag.extend(ROUND.iter().flat_map(|(point, times)| std::iter::repeat_n(*point, *times)));
@@ -164,7 +164,6 @@ fn killed(scene: &mut Scene<'_>, random: &mut Random, rounds: usize) -> Result<(
         }
         nap(Duration::from_millis(5));
     }
-    Ok(())
 }
 
 /// Both dead men walking are to die when the group wants a partition back; a third that comes makes it want one, of one of them.
@@ -186,7 +185,7 @@ fn killed_at_revoke(scene: &mut Scene<'_>) -> Result<(), String> {
             let ended = scene.tend();
             let fired = ended.iter().any(|ended| ended.ordered.as_ref().is_some_and(|ordered| ordered.fired));
             if fired {
-                scene.ordered.iter_mut().for_each(|ordered| *ordered = None);
+                scene.ordered.fill(None);
                 // The other one is relieved of its order.
                 for place in 0..2 {
                     scene.instances[place].stop("TERM");
@@ -203,7 +202,7 @@ fn killed_at_revoke(scene: &mut Scene<'_>) -> Result<(), String> {
             nap(Duration::from_millis(10));
         }
     }
-    scene.ordered.iter_mut().for_each(|ordered| *ordered = None);
+    scene.ordered.fill(None);
     scene.ledger.broken(1, "nobody was asked for a partition");
     Ok(())
 }

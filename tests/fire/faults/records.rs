@@ -60,12 +60,13 @@ fn long(value: i64, into: &mut Vec<u8>) {
 /// Fields of the shipped schema behind the four that are given here.
 const REST: usize = 7;
 
+/// Gives each record that is written beside the load a time that no other of its key has.
+static LATER: AtomicU64 = AtomicU64::new(0);
+
 /// Writes a record beside the load.
 fn write<K: ToBytes + ?Sized>(scene: &Scene<'_>, key: Option<&K>, value: &[u8]) -> Result<(), String> {
     let producer: BaseProducer =
         scene.stage.client.clone().set("partitioner", "murmur2_random").create().map_err(|error| error.to_string())?;
-    // A time that no other record of its key has.
-    static LATER: AtomicU64 = AtomicU64::new(0);
     let time = now_ms() + 1_800_000 + i64::try_from(LATER.fetch_add(1, Ordering::Relaxed)).unwrap();
     let topic = scene.topic("youtube_videos");
     let mut record = BaseRecord::to(&topic).payload(value).timestamp(time);
@@ -82,7 +83,9 @@ pub(crate) fn poison(stage: &Stage, wanted: &[u8]) -> Result<(), String> {
     let settings = Settings { instances: 2, spec, ..Settings::default() };
     Scene::play(stage, "poison", settings, |scene| {
         let plan = format!("panic={PANICS}");
-        scene.instances.iter_mut().for_each(|instance| instance.start(&plan));
+        for instance in &mut scene.instances {
+            instance.start(&plan);
+        }
         scene.wait_until_running()?;
         let id = stage
             .registry
@@ -95,11 +98,10 @@ pub(crate) fn poison(stage: &Stage, wanted: &[u8]) -> Result<(), String> {
                     drop(scene.tend());
                     scene.order(0, 13, "LETTER");
                     scene.instances[0].start(&format!("{plan},kill=LETTER@1"));
-                    scene.wait_until_running()?;
                 }
                 bad_records(scene, id, number, &mut random)?;
                 let began = Instant::now();
-                while scene.ordered[0].is_some() && began.elapsed() < Duration::from_secs(5) {
+                while scene.ordered[0].is_some() && began.elapsed() < CAUGHT_UP {
                     if !scene.tend().is_empty() {
                         scene.instances[0].start(&plan);
                     }
@@ -186,7 +188,11 @@ pub(crate) fn registry(stage: &Stage, _: &[u8]) -> Result<(), String> {
             restarting(scene, Duration::from_secs(4));
             gate.always(None);
             restarting(scene, Duration::from_secs(2));
-            scene.monitor.wait_for_recovery(CAUGHT_UP)?;
+            let began = Instant::now();
+            while scene.monitor.wait_for_recovery(Duration::from_millis(50)).is_err() && began.elapsed() < CAUGHT_UP {
+                restarting(scene, Duration::from_millis(50));
+            }
+            scene.monitor.wait_for_recovery(Duration::ZERO)?;
         }
         Ok(())
     })

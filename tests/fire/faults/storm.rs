@@ -20,7 +20,9 @@ pub(crate) fn play(stage: &Stage, wanted: &[u8]) -> Result<(), String> {
     Scene::play(stage, "storm", Settings { instances: 4, ..Settings::default() }, |scene| {
         scene.start_all()?;
         if wanted.contains(&12) {
-            (0..EVENTS[column]).for_each(|_| come_or_go(scene, &mut random));
+            for _ in 0..EVENTS[column] {
+                come_or_go(scene, &mut random);
+            }
             for instance in &mut scene.instances {
                 instance.stop("TERM");
             }

@@ -169,7 +169,9 @@ impl Drop for Proxy {
         drop(state);
         self.shared.changed.notify_all();
         // The threads that accept look up when somebody comes.
-        ports.into_iter().for_each(|port| drop(TcpStream::connect(("127.0.0.1", port))));
+        for port in ports {
+            drop(TcpStream::connect(("127.0.0.1", port)));
+        }
     }
 }
 

@@ -116,7 +116,6 @@ fn assert_only_the_tail(application: &Application, checkpoints: &BTreeMap<String
         tail += lacking;
         whole += changelogs[changelog].iter().filter(|offset| *offset < to).count() as u64;
     }
-    println!("{tail} of {whole} records were restored");
     assert!(tail > 0 && tail * 3 < whole * 2, "{tail} of {whole} records were restored");
 }
 

@@ -22,7 +22,7 @@ impl fmt::Display for Fault {
 
 /// The modules from the bottom to the top; those of one line may import each other. The longest match counts.
 const ORDER: &[&[&str]] = &[
-    &["loopback"],
+    &["loopback", "fuzzing::input"],
     &["streams::clock", "streams::kv", "streams::log", "streams::processor"],
     &["streams::rocks", "streams::log::local", "streams::log::kafka", "streams::state"],
     &["streams::topology", "streams::task", "streams::runtime", "streams::testing"],
@@ -34,6 +34,7 @@ const ORDER: &[&[&str]] = &[
     &["youtube", "telegram"],
     &["operate"],
     &["cli"],
+    &["fuzzing"],
 ];
 
 /// The module of [`ORDER`] that a path belongs to, and its place from the bottom.

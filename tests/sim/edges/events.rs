@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 /// A message of the outbox.
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a matter of its own")]
 pub(crate) struct Event {
     pub(crate) chat: String,
     pub(crate) edit_key: Option<String>,

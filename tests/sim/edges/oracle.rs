@@ -72,8 +72,10 @@ fn tell_what_waits(world: &World) {
     let book = world.common.telegram.book.lock();
     let rows: Vec<String> = world.chats.iter().map(|chat| format!("chat {chat}: {:?}", book.committed.chat(chat))).collect();
     drop(book);
-    rows.into_iter().for_each(|row| world.tell(row));
-    world.tell(format!(
+    for row in rows {
+        world.tell(&row);
+    }
+    world.tell(&format!(
         "{} records are not read, of {} chats a process has {} in memory",
         world.lag(),
         world.chats.len(),

@@ -221,7 +221,9 @@ impl Telegram {
         let mut book = self.book.lock();
         let is_of = |book: &Book, ask: usize| book.asks[ask].session == session && is_lost(&book.events[book.asks[ask].event].chat);
         let asked: Vec<usize> = (0..book.asks.len()).filter(|ask| is_of(&book, *ask)).collect();
-        asked.into_iter().for_each(|ask| book.lose(ask, Fate::Moved));
+        for ask in asked {
+            book.lose(ask, Fate::Moved);
+        }
     }
 
     /// The process has got partitions, in which these chats are.
@@ -342,7 +344,7 @@ impl Book {
         let (Request::Send(message) | Request::Edit { message, .. }) = &request;
         let (event, to) = (Event::number(&message.text), message.chat_id.clone());
         let edits = matches!(request, Request::Edit { .. });
-        self.judge(session, job, event, &to, edits, now);
+        self.judge((session, job), event, &to, edits, now);
         let kind = self.choose(&request, event, &to, now);
         self.count(kind.name());
         let ask = self.asks.len();
@@ -389,7 +391,7 @@ impl Book {
             return Kind::Migrated(to);
         }
         if now < chat.blocked_until {
-            return if chat.blocked_until % 2 == 0 { Kind::Forbidden } else { Kind::NoChat };
+            return if chat.blocked_until.is_multiple_of(2) { Kind::Forbidden } else { Kind::NoChat };
         }
         let said = &self.events[event];
         if said.has_bad_markup && !message.parse_mode.is_empty() {
@@ -429,14 +431,13 @@ impl Book {
             9..=11 => Kind::Internal,
             12..=14 => Kind::BadGateway,
             15..=16 => Kind::GatewayTimedOut { taken },
-            17..=21 => Kind::TimedOut { taken },
             22..=24 => Kind::Unconnected,
             25..=28 => Kind::Reset { taken },
             29..=30 => Kind::SlowBody,
             31..=32 => Kind::HalfDocument,
             33 => {
                 self.chats.entry(to.to_owned()).or_default().blocked_until = now + self.random.between(1_000, 120_000);
-                if self.chats[to].blocked_until % 2 == 0 { Kind::Forbidden } else { Kind::NoChat }
+                if self.chats[to].blocked_until.is_multiple_of(2) { Kind::Forbidden } else { Kind::NoChat }
             }
             34 => {
                 if let Request::Edit { message_id, .. } = request {
@@ -454,12 +455,13 @@ impl Book {
                 self.revoked_until = now + self.random.between(1_000, 30_000);
                 Kind::Unauthorized
             }
+            // 17 to 21, and what had no reason to be anything else.
             _ => Kind::TimedOut { taken },
         }
     }
 
     /// Whether a request may be made.
-    fn judge(&mut self, session: u64, job: u64, event: usize, to: &str, edits: bool, now: u64) {
+    fn judge(&mut self, (session, job): (u64, u64), event: usize, to: &str, edits: bool, now: u64) {
         self.committed.refresh();
         let said = self.events[event].clone();
         let (chat, id) = (said.chat.clone(), Event::id(event));

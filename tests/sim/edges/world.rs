@@ -152,7 +152,7 @@ impl World {
         self.common.time.passed_ms()
     }
 
-    pub(crate) fn tell(&self, what: String) {
+    pub(crate) fn tell(&self, what: &str) {
         self.common.telegram.book.lock().trace.push(format!("{} {what}", self.now()));
     }
 
@@ -228,11 +228,11 @@ impl World {
             }
             match Life::begin(&self.common, name, &process.backend, self.sessions, hand) {
                 Ok(life) => {
-                    self.tell(format!("{name} begins as {:x}", self.sessions));
+                    self.tell(&format!("{name} begins as {:x}", self.sessions));
                     self.processes[place].life = Some(life);
                 }
                 Err(error) => {
-                    self.tell(format!("{name} does not begin: {error}"));
+                    self.tell(&format!("{name} does not begin: {error}"));
                     self.processes[place].begins_at = now + 500;
                 }
             }
@@ -366,14 +366,14 @@ impl World {
             self.count("disk lost");
         }
         let name = self.processes[place].name;
-        self.tell(format!("{name} dies ({why}), disk lost: {loses_disk}"));
+        self.tell(&format!("{name} dies ({why}), disk lost: {loses_disk}"));
     }
 
     /// A process ends in good order.
     pub(crate) fn close(&mut self, place: usize) {
         let Some(life) = self.processes[place].life.take() else { return };
         let name = self.processes[place].name;
-        self.tell(format!("{name} is stopped"));
+        self.tell(&format!("{name} is stopped"));
         self.untold += 1;
         self.take_down_counters(&life);
         let (session, told) = (life.session, self.now());
@@ -382,7 +382,7 @@ impl World {
         match life.instance.close() {
             Ok(()) if knows && life.hand.fired().is_empty() => self.common.telegram.close_in_order(session, told),
             Ok(()) => {}
-            Err(error) => self.tell(format!("{name} does not end well: {error}")),
+            Err(error) => self.tell(&format!("{name} does not end well: {error}")),
         }
         self.common.telegram.close(session);
         self.count("stopped in order");
@@ -429,7 +429,7 @@ impl World {
         let transactional_id = format!("{APPLICATION}-{name}-0").into();
         let options = ProducerOptions { transactional_id, topics: Vec::new(), transaction_timeout };
         self.log.producer(options).unwrap().init_transactions(transaction_timeout).unwrap();
-        self.tell(format!("{name} is fenced"));
+        self.tell(&format!("{name} is fenced"));
     }
 
     fn set_clock(&mut self) {
@@ -438,7 +438,7 @@ impl World {
         self.count(if by < 0 { "clock set back" } else { "clock set forward" });
         self.common.time.set_wall(by);
         self.common.telegram.wall_was_set(u64::try_from(by).unwrap_or(0));
-        self.tell(format!("the clock is set by {by} ms"));
+        self.tell(&format!("the clock is set by {by} ms"));
     }
 
     /// The outbox is read again from its beginning; what was sent is remembered.
@@ -450,15 +450,15 @@ impl World {
         let offsets: Vec<_> = offsets.into_iter().map(from_start).collect();
         if admin.alter_group_offsets(APPLICATION, &offsets).is_ok() {
             self.count("outbox read again");
-            self.tell("the outbox is read again".to_owned());
+            self.tell("the outbox is read again");
         }
     }
 
     /// A dead letter is put back by hand.
     fn replay(&mut self) {
         let found = self.letters();
-        let own = found.iter().filter(|(_, value)| value != POISON);
-        let Some((_, value)) = own.last().cloned() else { return };
+        let mut own = found.iter().filter(|(_, value)| value != POISON);
+        let Some((_, value)) = own.next_back().cloned() else { return };
         let text: serde_json::Value = serde_json::from_slice(&value).unwrap();
         let number = Event::number(text["text"].as_str().unwrap());
         let chat = {
@@ -474,7 +474,7 @@ impl World {
         self.put(&chat, &value, headers.as_headers());
         self.producer.commit(Duration::ZERO).unwrap();
         self.count("dead letter put back");
-        self.tell(format!("event {number} is put back"));
+        self.tell(&format!("event {number} is put back"));
     }
 
     /// The dead letters since the last time: class and value.

@@ -17,7 +17,7 @@ use super::error::{self, Call};
 use super::native::{one, push};
 use super::orphans::any_left;
 use super::wait::patiently;
-use super::{Options, settings};
+use super::{Options, settings, successor};
 use crate::streams::log::{
     Class, Committed, Consumer, ConsumerOptions, Error, GroupMetadata, HeadersBuf, Offset, Polled, RecordBatch, Result, TopicPartition,
 };
@@ -51,6 +51,8 @@ pub(super) struct KafkaConsumer {
     /// Shared with nobody, but one that cannot be closed is left behind: see its end.
     consumer: Arc<BaseConsumer<Ear>>,
     group: Option<Arc<str>>,
+    instance_id: Option<Arc<str>>,
+    session_timeout: Duration,
     /// What it subscribes to.
     topics: Vec<Arc<str>>,
     standing: Standing,
@@ -101,6 +103,8 @@ impl KafkaConsumer {
         Ok(Self {
             consumer: Arc::new(consumer),
             group: wanted.group.clone(),
+            instance_id: wanted.instance_id.clone(),
+            session_timeout: options.session_timeout,
             topics: Vec::new(),
             standing: if wanted.instance_id.is_some() { Standing::New } else { Standing::Known },
             assigned: Vec::new(),
@@ -191,6 +195,7 @@ impl KafkaConsumer {
                     // Not the whole time again: a cluster in trouble may have one error after the other.
                     timeout = Duration::ZERO;
                     let Some(error) = fault(&self.consumer, cause) else { continue };
+                    let error = self.judged(error);
                     if batch.is_empty() {
                         return Err(error);
                     }
@@ -226,6 +231,17 @@ impl KafkaConsumer {
             if batch.len() >= POLL_RECORDS_MAX || batch.size_bytes() >= POLL_BYTES_MAX {
                 return Ok(Filled::Enough);
             }
+        }
+    }
+
+    /// A member that was fenced and has no successor can join anew: only this client has come to its end.
+    fn judged(&self, error: Error) -> Error {
+        match (&self.group, &self.instance_id) {
+            (Some(group), Some(instance_id)) if error.class == Class::Fenced => {
+                let succeeded = successor::is_there(&self.consumer, group, instance_id, self.session_timeout);
+                if succeeded { error } else { Error { class: Class::Fatal, ..error } }
+            }
+            _ => error,
         }
     }
 

@@ -90,6 +90,8 @@ pub(super) fn passes(code: Code) -> bool {
     matches!(
         code,
         Code::BrokerTransportFailure
+            | Code::DestroyBroker
+            | Code::OffsetNotAvailable
             | Code::AllBrokersDown
             | Code::Resolve
             | Code::OperationTimedOut
@@ -205,7 +207,9 @@ mod tests {
         assert_eq!(classify(Call::Other, Code::OffsetOutOfRange, NONE), Class::OutOfRange);
         assert_eq!(classify(Call::Other, Code::UnknownTopicOrPartition, NONE), Class::UnknownTopic);
         assert_eq!(classify(Call::Other, Code::UnstableOffsetCommit, NONE), Class::Retriable);
-        assert_eq!(classify(Call::Other, Code::AllBrokersDown, NONE), Class::Retriable);
+        for code in [Code::AllBrokersDown, Code::DestroyBroker, Code::OffsetNotAvailable] {
+            assert_eq!(classify(Call::Other, code, NONE), Class::Retriable);
+        }
         assert_eq!(classify(Call::Other, Code::TopicAlreadyExists, NONE), Class::Exists);
         assert_eq!(classify(Call::Other, Code::GroupAuthorizationFailed, NONE), Class::Denied);
     }

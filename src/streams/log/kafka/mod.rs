@@ -13,6 +13,7 @@ mod orphans;
 mod owned;
 mod producer;
 mod settings;
+mod successor;
 mod wait;
 
 use std::collections::BTreeMap;

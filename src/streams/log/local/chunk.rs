@@ -202,7 +202,8 @@ impl<'a> Iterator for Records<'a> {
         // On a copy: a torn record leaves its bytes, so that the chunk is not taken for done.
         let mut rest = self.rest;
         let delta = varint(&mut rest)?;
-        let offset = Offset(self.base.0 + i64::try_from(delta).ok()?);
+        // A damaged one may lie anywhere; there must be one after it.
+        let offset = Offset(self.base.0.checked_add(i64::from(u32::try_from(delta).ok()?)).filter(|offset| *offset < i64::MAX)?);
         let timestamp = Timestamp(self.base_time.wrapping_add(unzigzag(varint(&mut rest)?)));
         let key = part(&mut rest)?;
         let value = part(&mut rest)?;

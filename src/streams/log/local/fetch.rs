@@ -29,7 +29,7 @@ impl Found {
 
     /// The offset after the last one of the chunk.
     pub(super) fn end(&self) -> Offset {
-        Offset(self.base.0 + i64::from(self.head.last_delta) + 1)
+        Offset(self.base.0.saturating_add(i64::from(self.head.last_delta) + 1))
     }
 }
 

@@ -9,6 +9,8 @@ mod chunk;
 mod compaction;
 mod consumer;
 mod fetch;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod group;
 mod keys;
 mod partition;

@@ -84,6 +84,13 @@ impl LocalLog {
         self.shared.changed.notify_all();
     }
 
+    /// The transactional ids with an open transaction that has records or offsets.
+    pub fn open_transactions(&self) -> Vec<Arc<str>> {
+        let state = self.shared.state.lock();
+        let open = state.transactions.iter().filter(|(_, transaction)| transaction.is_open && transaction.has_begun());
+        open.map(|(id, _)| Arc::clone(id)).collect()
+    }
+
     /// The epoch of who holds a transactional id now, as a request of its producer would carry it.
     pub fn epoch(&self, transactional_id: &str) -> Option<u64> {
         self.shared.state.lock().transactions.get(transactional_id).map(|transaction| transaction.epoch)

@@ -49,25 +49,6 @@ fn lost_stores_are_restored_from_the_changelog() {
 }
 
 #[test]
-fn a_changelog_that_was_made_anew_is_refused_with_the_disk_and_without() {
-    for disk in [true, false] {
-        let mut world = World::new(1);
-        let mut driver = world.driver();
-        pipe(&mut driver, "a", "x");
-        driver.close().unwrap();
-        let changelog = "app-counts-changelog";
-        let admin = world.log.admin();
-        assert!(admin.describe(changelog).unwrap().is_some());
-        admin.delete_topic(changelog).unwrap();
-        if !disk {
-            world.backend = Arc::default();
-        }
-        let error = world.try_driver(counting(ErrorPolicy::default())).unwrap_err();
-        assert!(error.to_string().starts_with("the changelog app-counts-changelog-0 has records 0 to 0, but the state needs "), "{error}");
-    }
-}
-
-#[test]
 fn a_restore_goes_on_exactly_where_the_last_one_ended() {
     let mut world = World::new(1);
     let mut driver = world.driver();
@@ -110,6 +91,35 @@ fn a_committed_offset_outside_the_log_is_refused_with_the_remedy() {
         error,
         "the committed offset 99 of input-0 is outside its log (0 to 0); `tidewatch reset` starts afresh from a place that you choose"
     );
+}
+
+#[test]
+fn a_changelog_that_was_made_anew_or_cut_is_refused_and_never_taken_for_the_state() {
+    for cut in [false, true] {
+        let mut world = World::new(1);
+        let mut driver = world.driver();
+        for value in ["x", "y", "z"] {
+            pipe(&mut driver, "a", value);
+        }
+        driver.close().unwrap();
+        // What the disk has is complete, so nothing is missed there.
+        let changelog = TopicPartition::new("app-counts-changelog", 0);
+        if cut {
+            world.log.truncate(&changelog, Offset(3)).unwrap();
+            world.driver().close().unwrap();
+        } else {
+            let admin = world.log.admin();
+            let config = admin.describe(&changelog.topic).unwrap().unwrap().config;
+            admin.delete_topic(&changelog.topic).unwrap();
+            admin.create_topic(&changelog.topic, &config).unwrap();
+            assert!(world.try_driver(counting(ErrorPolicy::default())).is_err());
+        }
+        world.backend = Arc::default();
+        let error = world.try_driver(counting(ErrorPolicy::default())).unwrap_err().to_string();
+        let offsets = if cut { "3 to 6" } else { "0 to 0" };
+        let expected = format!("the changelog app-counts-changelog-0 has records {offsets}, but the state needs ");
+        assert!(error.starts_with(&expected), "{error}");
+    }
 }
 
 #[test]

@@ -120,8 +120,7 @@ fn judge_rows(scene: &mut Scene, storm: i64) {
         let last = rows.get(id).and_then(|rows| rows.last());
         match last {
             Some((_, Some(views))) if video.is_there() && *views == video.views => {}
-            Some((_, None)) if !video.is_there() => {}
-            None if !video.is_there() => {}
+            Some((_, None)) | None if !video.is_there() => {}
             // Nobody saw it in time.
             other => scene.violations.push(format!("at the end {id} is {video:?}, and the topic says {other:?}")),
         }
