@@ -195,10 +195,10 @@ impl StreamThread {
         }
         for _ in 0..LOOKS {
             self.beat("rejoin");
-            match self.consumer.poll(LOOK, &mut self.batch) {
+            match self.consumer.poll(Duration::ZERO, &mut self.batch) {
                 Err(error) if error.class == Class::Fenced => return true,
                 Ok(Polled::Lost(_)) | Err(_) => return false,
-                Ok(_) => {}
+                Ok(_) => self.parts.clock.rest(LOOK),
             }
         }
         false

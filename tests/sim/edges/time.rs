@@ -43,4 +43,7 @@ impl Clock for Time {
     fn monotonic(&self) -> Duration {
         Duration::from_millis(self.passed_ms())
     }
+
+    /// Time is the run's alone: who rests is called again a moment later.
+    fn rest(&self, _: Duration) {}
 }
