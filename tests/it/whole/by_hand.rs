@@ -17,7 +17,9 @@ fn commands_say_no_secret() {
     let mut seen = secrets::Seen::new();
     for command in secrets::by_hand(&str::to_owned) {
         let words: Vec<&str> = command.iter().map(String::as_str).collect();
-        let output = installation.succeed(&words);
+        // Nothing runs: whoever asks how it does is told so.
+        let output = installation.output(&words);
+        assert_eq!(output.code, Some(i32::from(words.first() == Some(&"status"))), "{command:?}: {}", output.stderr);
         assert!(!output.stdout.is_empty() || !output.stderr.is_empty(), "{command:?} says nothing");
         seen.push((command.join(" "), (output.stdout + &output.stderr).into_bytes()));
     }

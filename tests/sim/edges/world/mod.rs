@@ -32,6 +32,9 @@ const SESSION_MS: u64 = 10_000;
 /// Bytes that are no message.
 pub(crate) const POISON: &[u8] = b"no JSON";
 
+/// A rebalance is over by then.
+const STEADY_MS: u64 = 5_000;
+
 /// A process, through all its lives.
 #[derive(Debug)]
 pub(crate) struct Process {
@@ -43,6 +46,8 @@ pub(crate) struct Process {
     dies: Option<Moment>,
     /// It is not given a turn before this time, though its requests go on.
     stalls_until: u64,
+    /// Somebody took its producer's id: it gave up what it had, and may be about to take it up again.
+    is_fenced: bool,
     /// When its group heard of it last.
     heard_at: u64,
 }
@@ -76,6 +81,8 @@ pub(crate) struct World {
     /// Deaths and losses at which what was counted last may not have been told.
     pub(crate) untold: u64,
     letters_read: Vec<Offset>,
+    /// When a process began or ended last.
+    changed_at: u64,
 }
 
 fn of(count: u64) -> NonZeroU32 {
@@ -128,6 +135,7 @@ impl World {
             begins_at: 0,
             dies: None,
             stalls_until: 0,
+            is_fenced: false,
             heard_at: 0,
         });
         let processes = processes.collect();
@@ -135,6 +143,7 @@ impl World {
         let common = Common { log: shared, time, telegram, settings, rates, partitions };
         let left = random.between(8, 40);
         Self {
+            changed_at: 0,
             letters_read: vec![Offset(0); usize::try_from(partitions).unwrap()],
             random,
             log,
@@ -232,6 +241,7 @@ impl World {
                 Ok(life) => {
                     self.tell(&format!("{name} begins as {:x}", self.sessions));
                     self.processes[place].life = Some(life);
+                    self.changed_at = now;
                 }
                 Err(error) => {
                     self.tell(&format!("{name} does not begin: {error}"));
@@ -361,7 +371,8 @@ impl World {
         self.common.telegram.close(session);
         let (now, pause) = (self.now(), self.random.between(20, 4_000));
         let process = &mut self.processes[place];
-        (process.dies, process.begins_at, process.stalls_until) = (None, now + pause, 0);
+        (process.dies, process.begins_at, process.stalls_until, process.is_fenced) = (None, now + pause, 0, false);
+        self.changed_at = now;
         let loses_disk = self.random.permille(150);
         if loses_disk {
             self.processes[place].backend = Arc::default();
@@ -380,7 +391,9 @@ impl World {
         self.take_down_counters(&life);
         let (session, told) = (life.session, self.now());
         // Who stood still may have lost its partitions without knowing it.
-        let knows = self.processes[place].stalls_until <= told;
+        // A rebalance may refuse the last commit of whoever ends while others come and go.
+        let is_steady = self.changed_at + STEADY_MS < told;
+        let knows = self.processes[place].stalls_until <= told && !self.processes[place].is_fenced && is_steady;
         match life.instance.close() {
             Ok(()) if knows && life.hand.fired().is_empty() => self.common.telegram.close_in_order(session, told),
             Ok(()) => {}
@@ -390,7 +403,8 @@ impl World {
         self.count("stopped in order");
         let (now, pause) = (self.now(), self.random.between(20, 2_000));
         let process = &mut self.processes[place];
-        (process.dies, process.begins_at, process.stalls_until) = (None, now + pause, 0);
+        (process.dies, process.begins_at, process.stalls_until, process.is_fenced) = (None, now + pause, 0, false);
+        self.changed_at = now;
     }
 
     /// Something goes wrong.
@@ -431,6 +445,7 @@ impl World {
         let transactional_id = format!("{APPLICATION}-{name}-0").into();
         let options = ProducerOptions { transactional_id, topics: Vec::new(), transaction_timeout };
         self.log.producer(options).unwrap().init_transactions(transaction_timeout).unwrap();
+        self.processes[place].is_fenced = true;
         self.tell(&format!("{name} is fenced"));
     }
 
