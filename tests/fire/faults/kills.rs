@@ -11,10 +11,10 @@ use crate::time::nap;
 /// The points of one round, most of them inside a transaction; a third with the offsets in it already.
 const ROUND: &[(&str, usize)] = &[
     ("K1", 1),
-    ("K2", 7),
+    ("K2", 14),
     ("K3", 5),
     ("K4", 5),
-    ("K5", 8),
+    ("K5", 9),
     ("K6", 4),
     ("K6wire", 4),
     ("K7", 1),
@@ -22,7 +22,7 @@ const ROUND: &[(&str, usize)] = &[
     ("K9", 1),
     ("K10", 1),
     ("K12", 1),
-    ("ANY", 3),
+    ("ANY", 1),
     ("K5away", 1),
 ];
 
