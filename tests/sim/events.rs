@@ -145,6 +145,10 @@ impl World {
 
     fn open_foreign(&self, store: usize, until: u64) {
         let name = changelog_topic(APPLICATION, STORES[store].1);
+        // It may have been deleted meanwhile.
+        if self.log.admin().describe(&name).unwrap().is_none() {
+            return;
+        }
         let transaction_timeout = Duration::from_secs(24 * 60 * 60);
         let transactional_id = format!("foreign-{}", self.time.now()).into();
         let options = ProducerOptions { transactional_id, topics: vec![name.into()], transaction_timeout };
