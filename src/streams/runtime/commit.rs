@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::Error;
 use super::layout;
 use super::options::Options;
 use super::topics::TopicTable;
@@ -60,6 +61,8 @@ pub(super) enum Phase {
 pub(super) enum Failed {
     /// The log failed in this phase.
     Log(Phase, log::Error),
+    /// A changelog is no longer the one that was written to before.
+    Changelog(Error),
     /// The stores of a task failed after the commit.
     Stores(TaskId, state::Error),
 }
@@ -96,6 +99,7 @@ pub(super) fn commit(scope: &mut Scope<'_>) -> Result<Outcome, Failed> {
     let timeout = scope.options.transaction_timeout;
     retry(scope.clock, timeout, || producer.flush(timeout)).map_err(|error| Failed::Log(Phase::Produce, error))?;
     let complete_up_to = delivered(scope);
+    made_anew(scope, &complete_up_to).map_or(Ok(()), |error| Err(Failed::Changelog(error)))?;
     let flushed = scope.clock.monotonic();
     // 3. The real group metadata: the log checks member and generation, and that check fences a zombie.
     let offsets: Vec<_> = advanced
@@ -173,6 +177,20 @@ fn delivered(scope: &Scope<'_>) -> BTreeMap<TaskId, Vec<(StoreId, Offset)>> {
             .collect()
     };
     scope.tasks.values().map(|task| (task.id(), offsets(task))).collect()
+}
+
+/// A changelog that was deleted and made anew while it was written to: it now ends before what it held already.
+fn made_anew(scope: &Scope<'_>, ends: &BTreeMap<TaskId, Vec<(StoreId, Offset)>>) -> Option<Error> {
+    let all = ends.iter().flat_map(|(id, ends)| ends.iter().map(move |&(store, end)| (*id, store, end)));
+    all.into_iter().find_map(|(id, store, end)| {
+        let known = scope.tasks.get(&id)?.stores.complete_up_to(store)?;
+        let topic = scope.topics.changelog_name(id.subtopology, store);
+        (end <= known).then(|| {
+            let changelog = TopicPartition::new(topic, id.partition).to_string();
+            // Before the record that told.
+            Error::ChangelogLost { changelog, needed: 0, reaches: known.0, low: 0, end: end.0 - 1 }
+        })
+    })
 }
 
 /// What goes with the offset of a task: its layout, and how far its changelogs reach with this transaction.

@@ -298,7 +298,8 @@ impl StreamThread {
         // Not unassigned: a partition that is to be revoked would be given away while its stores are open.
         self.consumer.pause(task.source())?;
         // The rows in the write-back cache are committed: on the disk they shorten the restore.
-        if let Err(error) = task.stores.flush(None) {
+        let input = Some(task.committed).filter(|input| input.0 >= 0);
+        if let Err(error) = task.stores.flush(input) {
             tracing::warn!(task = %id, error = crate::streams::task::chain(&error), "committed rows could not be written before the restore");
         }
         drop(task);

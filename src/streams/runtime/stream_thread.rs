@@ -151,6 +151,10 @@ impl StreamThread {
                 false
             }
         };
+        // What failed in this turn may have ended the producer: nothing may be made that it would take along.
+        if self.is_waiting() {
+            return Ok(true);
+        }
         busy |= self.punctuate()?;
         self.watch_unfinished();
         if self.commit_due(idle) {
@@ -335,6 +339,10 @@ impl StreamThread {
                 self.handle(action, error.into())?;
                 Ok(true)
             }
+            Err(Failed::Changelog(error)) => {
+                self.handle(Action::Stop, error)?;
+                Ok(true)
+            }
             Err(Failed::Stores(task, source)) => {
                 let action = failure::of_store(&source);
                 self.handle(action, Error::Stores { task, source: Box::new(source) })?;
@@ -476,10 +484,14 @@ impl StreamThread {
         self.restorer.add(task)
     }
 
+    /// Whether it waits for space or for a producer.
+    fn is_waiting(&self) -> bool {
+        self.replace_at.is_some() || self.still_until.is_some()
+    }
+
     /// Whether nothing is left to do until a record comes or time moves.
     pub(crate) fn is_settled(&self) -> bool {
-        self.replace_at.is_some()
-            || self.still_until.is_some()
+        self.is_waiting()
             || (self.restoring.is_empty() && !self.transaction.is_open() && commit::advanced(&self.tasks, &*self.consumer).is_empty())
     }
 

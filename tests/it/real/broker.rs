@@ -31,6 +31,9 @@ const LOG4J: &str = "status=error\nrootLogger.level=warn\nrootLogger.appenderRef
 /// The simple compiler alone: a start takes half the processor time.
 pub(crate) const QUICK_JAVA: &str = "-XX:TieredStopAtLevel=1";
 
+/// Records of tests bear times of years ago, so a broker that looked would find them too old, and remove them under a test's feet.
+const NEVER_MS: u64 = 7 * 24 * 60 * 60 * 1000;
+
 /// How a broker differs from the shared one.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Settings {
@@ -271,6 +274,7 @@ fn server_properties(ports: &Ports, folder: &Path) -> String {
          transaction.state.log.min.isr=1\n\
          transaction.state.log.num.partitions=4\n\
          group.initial.rebalance.delay.ms=0\n\
+         log.retention.check.interval.ms={NEVER_MS}\n\
          auto.create.topics.enable=false\n",
         folder.join("data").display()
     )

@@ -2,10 +2,13 @@
 
 use std::time::Duration;
 
+use super::faulty::{Call, Fault, FaultyLog};
 use super::*;
 use crate::streams::clock::ManualClock;
-use crate::streams::log::{Admin, Committed, TopicPartition};
+use crate::streams::log::{Admin, Class, Committed, Offset, TopicPartition};
 use crate::streams::state::layout::StoreLayout;
+use crate::streams::state::{self, TaskState};
+use crate::streams::task::TaskId;
 
 const HOUR: Duration = Duration::from_secs(3600);
 
@@ -48,6 +51,26 @@ fn an_old_checkpoint_at_the_end_of_its_changelog_has_missed_nothing() {
     driver.close().unwrap();
     clock.advance(1000 * HOUR);
     assert_eq!(at(&world, &clock).status().restored_records_total, 0);
+}
+
+#[test]
+fn rows_written_before_a_restore_are_as_old_as_their_commit() {
+    let (world, clock) = (World::new(1), ManualClock::default());
+    let (log, faults) = faults::faulty(&world);
+    let backend = Arc::<MemoryBackend>::clone(&world.backend);
+    let (log_given, options) = (Arc::<FaultyLog>::clone(&log), Options::new("app", "instance"));
+    let mut driver = TopologyTestDriver::on_clock(counting(ErrorPolicy::default()), log_given, backend, options, clock).unwrap();
+    pipe(&mut driver, "a", "1");
+    // What is committed is written, and the process ends before it knows how far the changelog reaches.
+    *log.silent.lock() = u32::MAX;
+    faults.lock().push_back(Fault { call: Call::Flush, class: Class::Fatal, takes_effect: false });
+    driver.append("input", Some(b"a"), Some(b"2"), Timestamp(1)).unwrap();
+    driver.run().unwrap();
+    drop(driver);
+    assert!(faults.lock().is_empty() && *log.silent.lock() < u32::MAX);
+    let kv = world.backend.open(TaskId { subtopology: 0, partition: 0 }).unwrap();
+    let state = TaskState::open("0_0", kv, vec![counts()], state::Options::default()).unwrap();
+    assert_eq!((state.checkpoint(StoreId(0)), state.as_of(StoreId(0)).is_some()), (Some(Offset(1)), true));
 }
 
 #[test]

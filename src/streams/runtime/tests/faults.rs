@@ -294,3 +294,23 @@ fn the_results_of_punctuations_alone_are_committed_as_a_member_of_the_group() {
     assert_eq!(outputs(&mut driver), ["WallClockTime 1"]);
     assert_eq!(*log.offsets.lock(), [1], "without an offset the log does not ask who commits");
 }
+
+#[test]
+fn what_a_punctuation_makes_in_the_turn_of_a_failure_is_not_lost() {
+    let world = World::new(1);
+    let (log, faults) = faulty(&world);
+    let mut driver = try_start(&world, &log, records::copying_and_ticking()).unwrap();
+    pipe(&mut driver, "a", "1");
+    // In one turn a record's result fails, the producer cannot be kept, and a minute of the wall clock is over.
+    for call in [Call::Send, Call::Abort] {
+        faults.lock().push_back(Fault { call, class: Class::DiskFull, takes_effect: false });
+    }
+    driver.append("input", Some(b"a"), Some(b"2"), Timestamp(1)).unwrap();
+    driver.advance(std::time::Duration::from_secs(60)).unwrap();
+    settle(&mut driver);
+    assert!(faults.lock().is_empty());
+    let mut seen = outputs(&mut driver);
+    seen.sort();
+    // The node counts in memory, and saw one of them twice.
+    assert_eq!(seen, ["1", "2", "WallClockTime 3"]);
+}

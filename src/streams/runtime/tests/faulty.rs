@@ -14,6 +14,7 @@ use crate::streams::log::{
 /// The calls that may fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Call {
+    Send,
     Flush,
     SendOffsets,
     Commit,
@@ -98,7 +99,7 @@ impl Producer for FaultyProducer {
     fn send(&mut self, record: &ProducerRecord<'_>) -> Result<()> {
         let value = String::from_utf8_lossy(record.value.unwrap_or_default());
         self.refused |= self.refuses.lock().is_some_and(|text| value.contains(text));
-        self.inner.send(record)
+        self.call(Call::Send, |inner| inner.send(record))
     }
 
     fn flush(&mut self, timeout: Duration) -> Result<()> {

@@ -155,6 +155,16 @@ pub(super) fn ticking() -> Arc<Topology<String>> {
     Arc::new(topology.build().unwrap())
 }
 
+/// The same behind a copy of each record: what the copy's sink refuses, the clock has not counted.
+pub(super) fn copying_and_ticking() -> Arc<Topology<String>> {
+    let topology = TopologyBuilder::new()
+        .source("in", Source::new("input", Start::Earliest, || Text, String::new))
+        .sink("copy", &["in"], "output", || Text)
+        .processor("tick", &["in"], &[], Tick::default)
+        .sink("out", &["tick"], "output", || Text);
+    Arc::new(topology.build().unwrap())
+}
+
 #[test]
 fn punctuations_follow_stream_time_and_the_wall_clock() {
     let world = World::new(1);

@@ -123,6 +123,19 @@ fn a_changelog_that_was_made_anew_or_cut_is_refused_and_never_taken_for_the_stat
 }
 
 #[test]
+fn a_changelog_that_is_made_anew_under_a_running_engine_is_noticed_at_the_next_commit() {
+    let world = World::new(1);
+    let mut driver = world.driver();
+    pipe(&mut driver, "a", "1");
+    let admin = world.log.admin();
+    admin.delete_topic("app-counts-changelog").unwrap();
+    admin.create_topic("app-counts-changelog", &TopicConfig::compact(1)).unwrap();
+    let text = driver.pipe("input", Some(b"a"), Some(b"2"), Timestamp(1)).unwrap_err().to_string();
+    assert!(text.starts_with("the changelog app-counts-changelog-0 has records 0 to 0, but the state needs 0 to 1"), "{text}");
+    assert_eq!(outputs(&mut driver), ["a:1:1"], "nothing is committed that a restore could not bring back");
+}
+
+#[test]
 fn latest_begins_at_the_end_and_remembers_it() {
     let world = World::new(1);
     let topology = || {
