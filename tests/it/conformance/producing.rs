@@ -121,7 +121,7 @@ pub(super) fn a_large_transaction_is_read_whole_and_in_order(log: &dyn Log, uniq
         producer.send(&record(&number.to_string(), Some(&value))).unwrap();
     }
     producer.flush(PATIENCE).unwrap();
-    assert_eq!(producer.delivered(0, Partition(0)), Some(Offset(9_999)));
+    assert_eq!(producer.delivered(0, Partition(0)), Some(Delivered { first: Offset(0), last: Offset(9_999) }));
     producer.commit(PATIENCE).unwrap();
     scene.settled(&at, 10_001);
     let mut consumer = scene.reader(Isolation::ReadCommitted);
