@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 use tidewatch::avro::NoRegistry;
 use tidewatch::config::Rates;
 use tidewatch::streams::clock::Clock;
-use tidewatch::streams::log::{Class, Error, Log};
+use tidewatch::streams::log::{Class, Error, Log, Polled};
 use tidewatch::streams::runtime::{self, MemoryBackend, Options, StateBackend};
 use tidewatch::streams::testing::Instance;
 use tidewatch::streams::testing::interposed::{Call, Client, Fault, InterposedBackend, InterposedLog, Interposer};
@@ -55,6 +55,10 @@ pub(crate) struct Hand {
     /// What happens at the so-manieth call of its kind from now on.
     armed: Mutex<Option<(Point, u32)>>,
     fired: Mutex<Vec<Point>>,
+    /// Another holds its transactional id, and it has not taken it back.
+    fenced: AtomicBool,
+    /// It was told to give up partitions since it was last asked.
+    revoked: AtomicBool,
 }
 
 impl Hand {
@@ -73,6 +77,19 @@ impl Hand {
     /// What has happened since the last time.
     pub(crate) fn fired(&self) -> Vec<Point> {
         std::mem::take(&mut self.fired.lock())
+    }
+
+    pub(crate) fn fence(&self) {
+        self.fenced.store(true, Ordering::SeqCst);
+    }
+
+    pub(crate) fn is_fenced(&self) -> bool {
+        self.fenced.load(Ordering::SeqCst)
+    }
+
+    /// Whether it was told to give up partitions since the last time.
+    pub(crate) fn was_revoked(&self) -> bool {
+        self.revoked.swap(false, Ordering::SeqCst)
     }
 
     fn fires(&self, among: &[Point]) -> Option<Point> {
@@ -120,6 +137,14 @@ impl Interposer for Hand {
             Call::Commit => &[Point::DiesAfterCommit, Point::CommitAnswerLost],
             Call::Flush => &[Point::DiesAfterFlush],
             Call::SendOffsets => &[Point::DiesAfterOffsets],
+            Call::Init => {
+                self.fenced.store(false, Ordering::SeqCst);
+                return Ok(());
+            }
+            Call::Poll(Some((Polled::Revoked(_), _))) => {
+                self.revoked.store(true, Ordering::SeqCst);
+                return Ok(());
+            }
             _ => return Ok(()),
         };
         match self.fires(among) {
@@ -193,6 +218,11 @@ impl Life {
         let busy = self.instance.step();
         self.note();
         busy
+    }
+
+    /// The partitions that it works on: it has their stores.
+    pub(crate) fn running(&mut self) -> BTreeSet<i32> {
+        self.instance.running().into_iter().map(|id| id.partition).collect()
     }
 
     /// Notes its partitions and counters.
