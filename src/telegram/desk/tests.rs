@@ -203,7 +203,7 @@ fn tasks_that_end_together_share_the_time_and_one_that_ends_later_has_its_own() 
     assert_eq!(board.end(2, began + Duration::from_secs(3)), until, "while another one ends");
     board.has_ended(until);
     board.has_ended(until);
-    let next = until + HOLD - Duration::from_millis(1);
+    let next = until + HOLD.saturating_sub(Duration::from_millis(1));
     assert_eq!(board.end(3, next), until, "nothing was begun since");
     board.has_ended(next);
     assert_eq!(board.end(4, next + HOLD), next + HOLD + PATIENCE, "a request may have been begun since");
