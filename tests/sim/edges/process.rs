@@ -190,7 +190,12 @@ pub(crate) struct Life {
     /// What its tasks have counted, and what each had counted when it was last looked at.
     pub(crate) counted: BTreeMap<&'static str, u64>,
     last: BTreeMap<(i32, &'static str), u64>,
+    /// When it was told to give up partitions, and when it had done so.
+    gave_up: Option<(u64, u64)>,
 }
+
+/// Whoever ends so soon after it gave up partitions has begun nothing since, and waits no longer than for those.
+const AT_ONCE_MS: u64 = 250;
 
 impl Life {
     pub(crate) fn begin(common: &Common, name: &str, backend: &Arc<MemoryBackend>, session: u64, hand: Arc<Hand>) -> runtime::Result<Self> {
@@ -210,7 +215,16 @@ impl Life {
         };
         let instance = Instance::new(Arc::new(topology), log, backend, clock, options)?;
         common.telegram.open(session, tray);
-        Ok(Self { instance, desk, hand, session, partitions: BTreeSet::new(), counted: BTreeMap::new(), last: BTreeMap::new() })
+        Ok(Self {
+            instance,
+            desk,
+            hand,
+            session,
+            partitions: BTreeSet::new(),
+            counted: BTreeMap::new(),
+            last: BTreeMap::new(),
+            gave_up: None,
+        })
     }
 
     /// One turn; what the engine then says of itself is noted.
@@ -218,6 +232,16 @@ impl Life {
         let busy = self.instance.step();
         self.note();
         busy
+    }
+
+    /// Since when it waits for answers if it is told to end now.
+    pub(crate) fn told_at(&self, now: u64) -> u64 {
+        self.gave_up.filter(|(_, done)| now < done + AT_ONCE_MS).map_or(now, |(told, _)| told)
+    }
+
+    /// It was told to give up partitions, and has done so by now.
+    pub(crate) fn has_given_up(&mut self, told: u64, now: u64) {
+        self.gave_up = Some((told, now));
     }
 
     /// The partitions that it works on: it has their stores.

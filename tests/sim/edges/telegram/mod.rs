@@ -250,14 +250,15 @@ impl Telegram {
                 book.was_not_made(event);
             }
         }
-        let Book { asks, events, due, committed, .. } = &mut *book;
-        for ask in asks.iter_mut().filter(|ask| ask.session != session && matches!(ask.fate, Fate::UnderWay | Fate::Heard)) {
-            let chat = &events[ask.event].chat;
-            // Its process does not know yet that it has lost the partition.
-            if is_given(chat) && committed.has_intent(chat, ask.session, ask.job) {
-                ask.fate = Fate::Lost;
+        for place in 0..book.asks.len() {
+            let ask = &book.asks[place];
+            let is_open = ask.session != session && matches!(ask.fate, Fate::UnderWay | Fate::Heard);
+            // What its process hears now, or has heard and not recorded, its successor does not know: also for how long the chat is to wait.
+            if is_open && is_given(&book.events[ask.event].chat) {
+                book.lose(place, Fate::Lost);
             }
         }
+        let Book { asks, events, due, .. } = &mut *book;
         for (place, ask) in asks.iter_mut().enumerate().filter(|(_, ask)| ask.fate == Fate::Moved && is_given(&events[ask.event].chat)) {
             let is_open = due.values().any(|due| matches!(due, Due::Answer(of) if *of == place));
             ask.fate = match (ask.session == session, is_open) {

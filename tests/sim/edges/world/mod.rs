@@ -249,14 +249,18 @@ impl World {
         let Some(life) = &mut process.life else { return false };
         self.common.telegram.is_at_work(life.session);
         let (before, sent) = (life.partitions.clone(), life.counted.get("sent_total").copied().unwrap_or(0));
-        let (running, told, knows) = (life.running(), self.common.time.passed_ms(), !life.hand.is_fenced());
+        let (running, told, knows) = (life.running(), life.told_at(self.common.time.passed_ms()), !life.hand.is_fenced());
         let ended = life.step();
         let (session, fired) = (life.session, life.hand.fired());
         let lost: Vec<i32> = before.difference(&life.partitions).copied().collect();
         let got: Vec<i32> = life.partitions.difference(&before).copied().collect();
         let (status, is_stopped) = (life.desk.status(), life.desk.stopped().is_some());
         let recorded = life.counted.get("sent_total").copied().unwrap_or(0) > sent;
-        let (is_dead, in_order) = (life.hand.is_dead(), life.hand.was_revoked() && knows && fired.is_empty());
+        let (is_dead, was_revoked) = (life.hand.is_dead(), life.hand.was_revoked());
+        if was_revoked {
+            life.has_given_up(told, self.common.time.passed_ms());
+        }
+        let in_order = was_revoked && knows && fired.is_empty();
         self.common.telegram.is_at_work(session);
         if !lost.is_empty() && !is_dead {
             self.untold += 1;
@@ -383,7 +387,7 @@ impl World {
         self.tell(&format!("{name} is stopped"));
         self.untold += 1;
         self.take_down_counters(&life);
-        let (session, told) = (life.session, self.now());
+        let (session, told) = (life.session, life.told_at(self.now()));
         // What it may leave unknown, as a death would: where the group took its partitions from it without its knowledge; where its last commit
         // is refused or its answer lost; and in partitions whose stores are being restored, since an end does not wait for that.
         let instance = format!("{name}-0");
