@@ -1,6 +1,6 @@
 //! [`Instance`]: one instance of the production runtime without a thread of its own: it does something when it is told to.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
@@ -53,6 +53,11 @@ impl Instance {
     /// What the engine counted.
     pub fn status(&self) -> Status {
         self.shared.status.lock().clone()
+    }
+
+    /// The tasks that process: those that are being restored are not among them.
+    pub fn running(&mut self) -> BTreeSet<TaskId> {
+        self.thread.tasks_mut().map(|(_, task)| task.id()).collect()
     }
 
     /// The rows of a store in each task that processes, committed and uncommitted.
