@@ -21,12 +21,12 @@ options; lists are separated by commas:
   --videos LIST         throughput: how many videos (100000,1000000); restore, restart, takeover: the largest (1000000)
   --keys LIST           throughput: uniform,zipf,in-turn (uniform,zipf)
   --partitions N        throughput: (4)
-  --runs N              throughput, restore: runs in turn (3)
+  --runs N              throughput, restore, latency: runs in turn (3)
   --rate LIST           latency: observations a second (100,1000,10000)
   --seconds N           latency: how long (20); idle: how long (10)
   --threads N           stream threads of tidewatch and Kafka Streams (1)
   --heap N              -Xmx of Java, in MiB (512)
-  --out FILE            the tables as Markdown";
+  --out FILE            the tables as Markdown; a relative path is below the clone";
 
 const NAMES: [&str; 12] = [
     "--peers",

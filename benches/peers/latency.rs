@@ -17,7 +17,16 @@ use crate::load::{key, load, producer, send, time};
 use crate::observations::Writer;
 use crate::passthrough::{MILLION, Output};
 use crate::peer::{Job, Options, Peer};
-use crate::report::{Report, number, whole};
+use crate::report::{Report, median, number, whole};
+
+/// How much is measured.
+#[derive(Clone, Debug)]
+pub(crate) struct Size {
+    /// Observations a second.
+    pub(crate) rates: Vec<u64>,
+    pub(crate) seconds: u64,
+    pub(crate) runs: u64,
+}
 
 const VIDEOS: u64 = 1_000;
 const PARTITIONS: i32 = 4;
@@ -34,38 +43,53 @@ const LIMIT: Duration = Duration::from_secs(180);
 /// What came out after this time did not keep up.
 const LATE: Duration = Duration::from_secs(3);
 
-pub(crate) fn measure(report: &mut Report, peers: &[Peer], rates: &[u64], seconds: u64, options: Options) {
+pub(crate) fn measure(report: &mut Report, peers: &[Peer], size: &Size, options: Options) {
+    let (seconds, runs) = (size.seconds, size.runs);
     report.say(&format!(
-        "### From append to readable change\n\nThe same rate for {seconds} s, {PARTITIONS} partitions, {VIDEOS} videos, milliseconds; `x` is the ratio \
-         to a pass-through that commits at once, at the same rate in the same run."
+        "### From append to readable change\n\nA steady rate for {seconds} s, {PARTITIONS} partitions, {VIDEOS} videos, {runs} runs each in turn, \
+         milliseconds. Medians, of max the largest; `x` is the ratio to the pass-through, which here commits whenever nothing more is there, in the \
+         same turn."
     ));
     let mut order: Vec<Peer> = vec![Peer::PassThrough];
     order.extend(peers.iter().filter(|peer| **peer != Peer::PassThrough));
     let mut rows = Vec::new();
-    for &rate in rates {
+    for &rate in &size.rates {
         let application = Application::set_up(PARTITIONS);
-        let mut limit: Option<[f64; 3]> = None;
-        for &peer in &order {
-            let mut row = vec![whole(number(rate)), peer.name().to_owned()];
-            match side(&application, peer, rate, seconds, options) {
-                Some(times) => {
-                    let limit = limit.get_or_insert(times);
-                    for (time, limit) in times.iter().zip(limit) {
-                        row.extend([format!("{time:.1}"), format!("{:.2}", time / *limit)]);
-                    }
-                }
-                None => row.extend(["does not keep up".to_owned()].into_iter().chain(vec![String::new(); 5])),
+        // Before it counts: the broker is compiling too.
+        side(&application, Peer::PassThrough, "warm", (rate, WARM_SECONDS), options);
+        let mut all: Vec<Vec<Option<[f64; 3]>>> = vec![Vec::new(); order.len()];
+        for run in 0..runs {
+            for (peer, times) in order.iter().zip(&mut all) {
+                // Who does not keep up once is not asked again.
+                let keeps_up = times.iter().all(Option::is_some);
+                let name = format!("{}-{run}", peer.argument());
+                times.push(keeps_up.then(|| side(&application, *peer, &name, (rate, seconds), options)).flatten());
+                println!("{rate} a second, run {run}: {:<14} {:.1?}", peer.name(), times.last().unwrap().unwrap_or_default());
             }
-            println!("{}", row.join(", "));
-            rows.push(row);
         }
+        rows.extend(order.iter().zip(&all).map(|(peer, times)| row(rate, *peer, times, &all[0])));
     }
-    report.table(&["records/s", "", "p50", "x", "p99", "x", "max", "x"], &rows);
+    report.table(&["records/s", "", "p50", "x", "p99", "x", "max"], &rows);
+}
+
+fn row(rate: u64, peer: Peer, times: &[Option<[f64; 3]>], limit: &[Option<[f64; 3]>]) -> Vec<String> {
+    let mut row = vec![whole(number(rate)), peer.name().to_owned()];
+    let pairs: Option<Vec<_>> = times.iter().zip(limit).map(|(times, limit)| Some(((*times)?, (*limit)?))).collect();
+    let Some(pairs) = pairs else {
+        row.extend(["does not keep up", "", "", "", ""].map(str::to_owned));
+        return row;
+    };
+    for quantile in [0, 1] {
+        row.push(format!("{:.1}", median(pairs.iter().map(|(times, _)| times[quantile]))));
+        row.push(format!("{:.2}", median(pairs.iter().map(|(times, limit)| times[quantile] / limit[quantile]))));
+    }
+    row.push(format!("{:.0}", pairs.iter().map(|(times, _)| times[2]).fold(0.0, f64::max)));
+    row
 }
 
 /// p50, p99 and max of one peer; none where it does not keep up.
-fn side(application: &Application, peer: Peer, rate: u64, seconds: u64, options: Options) -> Option<[f64; 3]> {
-    let mut job = Job::new(application, peer.argument(), options);
+fn side(application: &Application, peer: Peer, name: &str, (rate, seconds): (u64, u64), options: Options) -> Option<[f64; 3]> {
+    let mut job = Job::new(application, name, options);
     job.input = format!("{}-videos", job.id);
     application.create_topic(&job.input);
     load(&application.client(), &job.input, application.schema(), (Keys::InTurn, VIDEOS, BEFORE));

@@ -72,7 +72,7 @@ fn run(arguments: &Arguments, report: &mut Report) -> Result<(), String> {
     let peers = peers(arguments)?;
     // Of several numbers the largest: how many videos a state has.
     let keys = arguments.list("--videos")?.and_then(|videos| videos.into_iter().max()).unwrap_or(1_000_000);
-    let rates = arguments.list("--rate")?.unwrap_or_else(|| vec![100, 1_000, 10_000]);
+    let runs = arguments.number("--runs", 3)?;
     let all = arguments.command.is_empty();
     let is = |command: &str| all || arguments.command == command;
     if is("throughput") {
@@ -84,13 +84,15 @@ fn run(arguments: &Arguments, report: &mut Report) -> Result<(), String> {
         idle::measure(report, &peers, arguments.number("--seconds", 10)?, options);
     }
     if is("restore") {
-        restore::measure(report, &peers, keys, arguments.number("--runs", 3)?, options);
+        restore::measure(report, &peers, keys, runs, options);
     }
     if is("restart") {
         restart::measure(report, &peers, keys, options);
     }
     if is("latency") {
-        latency::measure(report, &peers, &rates, arguments.number("--seconds", 20)?, options);
+        let rates = arguments.list("--rate")?.unwrap_or_else(|| vec![100, 1_000, 10_000]);
+        let size = latency::Size { rates, seconds: arguments.number("--seconds", 20)?, runs };
+        latency::measure(report, &peers, &size, options);
     }
     if arguments.command == "takeover" {
         takeover::measure(keys, options);

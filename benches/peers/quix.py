@@ -26,6 +26,8 @@ def job(given):
         auto_offset_reset="earliest",
         processing_guarantee="exactly-once",
         commit_interval=0.1,
+        # With nothing to read it looks after its commits no sooner than after this; by default after a second.
+        consumer_poll_timeout=0.05,
         consumer_extra_config={"fetch.queue.backoff.ms": 10},
         producer_extra_config={"linger.ms": 20, "batch.size": 262144},
     )
