@@ -104,7 +104,9 @@ fn cumulated(videos: u64) -> Vec<f64> {
         sum += (rank as f64).powf(-EXPONENT);
         upto.push(sum);
     }
-    upto.iter_mut().for_each(|value| *value /= sum);
+    for value in &mut upto {
+        *value /= sum;
+    }
     upto
 }
 

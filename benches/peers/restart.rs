@@ -39,7 +39,7 @@ pub(crate) fn measure(report: &mut Report, peers: &[Peer], keys: u64, options: O
 }
 
 /// A job whose state has `keys` keys, and nothing left to do.
-fn filled<'a>(application: &'a Application, peer: Peer, keys: u64, options: Options) -> Job<'a> {
+fn filled(application: &Application, peer: Peer, keys: u64, options: Options) -> Job<'_> {
     let job = Job { engine: OPEN.to_owned(), ..Job::new(application, peer.argument(), options) };
     load(&application.client(), &job.input, application.schema(), (Keys::InTurn, keys, keys));
     peer.set_up(&job);

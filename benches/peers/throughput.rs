@@ -154,6 +154,13 @@ fn name_outputs(outputs: &[Output], job: &Job<'_>) -> Vec<Output> {
     outputs.iter().map(|output| Output { topic: format!("{}-{}", job.id, output.topic), ..output.clone() }).collect()
 }
 
+/// What one column tells of a run.
+type Value = fn(&Took) -> f64;
+
+/// With whether it has decimals.
+const COLUMNS: [(Value, bool); 4] =
+    [(|took| took.cpu, true), (|took| took.warm, true), (|took| took.records_per_second, false), (|took| took.peak_mb, false)];
+
 fn table(report: &mut Report, peers: &[Peer], all: &[Vec<Took>]) {
     let ours = peers.iter().position(|peer| *peer == Peer::Tidewatch);
     let rows: Vec<Vec<String>> = peers
@@ -161,9 +168,7 @@ fn table(report: &mut Report, peers: &[Peer], all: &[Vec<Took>]) {
         .zip(all)
         .map(|(peer, took)| {
             let mut row = vec![peer.name().to_owned()];
-            let columns: [(fn(&Took) -> f64, bool); 4] =
-                [(|took| took.cpu, true), (|took| took.warm, true), (|took| took.records_per_second, false), (|took| took.peak_mb, false)];
-            for (value, is_fine) in columns {
+            for (value, is_fine) in COLUMNS {
                 let middle = median(took.iter().map(value));
                 row.push(if is_fine { format!("{middle:.2}") } else { whole(middle) });
                 let ratio = ours.map(|ours| median(took.iter().zip(&all[ours]).map(|(theirs, ours)| value(theirs) / value(ours))));
