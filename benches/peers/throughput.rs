@@ -72,6 +72,7 @@ pub(crate) fn measure(report: &mut Report, peers: &[Peer], size: &Size, options:
                 }
             }
             application.delete_topics(&[job.changes(), job.outbox(), peer.changelog(&job)]);
+            std::fs::remove_dir_all(job.folder()).unwrap();
         }
     }
     table(report, peers, &all);
