@@ -79,10 +79,12 @@ pub(crate) fn measure(report: &mut Report, peers: &[Peer], size: &Size, options:
     if peers.contains(&Peer::Quix) && size.quix_records < size.records {
         report.say(&format!("Quix Streams got the first {} observations only.", whole(number(size.quix_records))));
     }
-    let share = |output: &Output| number(output.per_million) / number(MILLION);
-    let written = |output: &Output| format!("{:.2} of {} bytes to {}", share(output), output.bytes, output.topic);
-    let limit: Vec<String> = outputs.iter().map(written).collect();
-    report.say(&format!("The pass-through wrote what tidewatch had written in its first run, for each record {}.", limit.join(", ")));
+    if peers.contains(&Peer::PassThrough) {
+        let share = |output: &Output| number(output.per_million) / number(MILLION);
+        let written = |output: &Output| format!("{:.2} of {} bytes to {}", share(output), output.bytes, output.topic);
+        let limit: Vec<String> = outputs.iter().map(written).collect();
+        report.say(&format!("The pass-through wrote what tidewatch had written in its first run, for each record {}.", limit.join(", ")));
+    }
     report.say("The outputs of all that do the job were the same, and what the job asks for.");
 }
 
