@@ -16,6 +16,20 @@ pub(crate) struct Java {
     classes: tempfile::TempDir,
 }
 
+static JAVA: OnceLock<Result<Java, String>> = OnceLock::new();
+
+/// Removes what was compiled when it is dropped: statics never are.
+#[derive(Debug)]
+pub(crate) struct Clean;
+
+impl Drop for Clean {
+    fn drop(&mut self) {
+        if let Some(Ok(java)) = JAVA.get() {
+            drop(std::fs::remove_dir_all(java.classes.path()));
+        }
+    }
+}
+
 /// A file of this benchmark.
 pub(crate) fn source(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/peers").join(name)
@@ -24,7 +38,6 @@ pub(crate) fn source(name: &str) -> PathBuf {
 impl Java {
     /// Compiles the job once; or what is missing for it.
     pub(crate) fn get() -> Result<&'static Self, String> {
-        static JAVA: OnceLock<Result<Java, String>> = OnceLock::new();
         JAVA.get_or_init(Self::compile).as_ref().map_err(Clone::clone)
     }
 

@@ -58,6 +58,7 @@ fn main() {
         println!("{}", arguments::HELP);
         return;
     }
+    let _clean = java::Clean;
     let mut report = Report::new(arguments.text("--out").map(Path::new));
     run(&arguments, &mut report).unwrap_or_else(|fault| fail(&fault));
 }
