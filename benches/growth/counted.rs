@@ -1,4 +1,4 @@
-//! Stores that count what is asked of them.
+//! Stores, and the files of a log, that count what is asked of them.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -7,7 +7,7 @@ use tidewatch::streams::kv::{self, Batch, Direction, Durability, Kv, Visit};
 use tidewatch::streams::runtime::StateBackend;
 use tidewatch::streams::task::TaskId;
 
-/// What all stores of a run were asked.
+/// What they were asked.
 #[derive(Debug, Default)]
 pub(crate) struct Counts {
     gets: AtomicU64,
@@ -21,6 +21,11 @@ impl Counts {
 
     pub(crate) fn written_bytes(&self) -> u64 {
         self.written_bytes.load(Ordering::Relaxed)
+    }
+
+    /// Something that counts between its user and its files.
+    pub(crate) fn of(self: &Arc<Self>, inner: Arc<dyn Kv>) -> Arc<dyn Kv> {
+        Arc::new(Store { inner, counts: Arc::clone(self) })
     }
 
     fn wrote(&self, batch: &Batch) {
@@ -37,7 +42,7 @@ pub(crate) struct Counted {
 
 impl StateBackend for Counted {
     fn open(&self, task: TaskId) -> kv::Result<Arc<dyn Kv>> {
-        Ok(Arc::new(Store { inner: self.inner.open(task)?, counts: Arc::clone(&self.counts) }))
+        Ok(self.counts.of(self.inner.open(task)?))
     }
 
     fn destroy(&self, task: TaskId) -> kv::Result<()> {

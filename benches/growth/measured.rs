@@ -27,10 +27,14 @@ pub(crate) struct Figures {
     pub(crate) cpu_us: f64,
     pub(crate) records_per_second: f64,
     pub(crate) peak_mib: f64,
+    /// Of the processor time what RocksDB's own threads took, which write and merge its files.
+    pub(crate) background_us: f64,
     /// Rows that RocksDB was asked for.
     pub(crate) gets: f64,
     /// Bytes of rows and keys that were written to it.
     pub(crate) stored_bytes: f64,
+    /// Bytes that were written to the log's files, before they are compressed: what was appended, and what compaction wrote again.
+    pub(crate) logged_bytes: f64,
     /// Bytes of key and value of a record: an observation, a change, a message, a row of the first changelog and of the second.
     pub(crate) record_bytes: [f64; 5],
     /// Records of each of these.
@@ -69,7 +73,9 @@ pub(crate) fn measure(point: &Point) -> Figures {
         records_per_second: of("records_per_second"),
         peak_mib: of("peak_mib"),
         gets: of("gets"),
+        background_us: of("background_us"),
         stored_bytes: of("stored_bytes"),
+        logged_bytes: of("logged_bytes"),
         record_bytes: sized("record_bytes"),
         records: sized("records"),
         key_bytes: sizes["key_bytes"].as_f64().unwrap(),
@@ -86,23 +92,25 @@ fn median(mut figures: Vec<f64>) -> f64 {
 pub(crate) fn work(arguments: &[String]) {
     let [what, directory, round, point @ ..] = arguments else { panic!("a child is told what to do, where, and for which place") };
     let (directory, round, point) = (Path::new(directory), round.parse().unwrap(), Point::parse(point));
-    let ground = Ground::durable(directory, point.partitions);
+    let log = Arc::<Counts>::default();
+    let ground = Ground::durable_through(directory, point.partitions, |kv| log.of(kv));
     let said = match what.as_str() {
         "fill" => fill(&ground, &point, round),
-        "run" => run(&ground, directory, &point, round),
+        "run" => run(&ground, &log, directory, (&point, round)),
         "sizes" => sizes(&ground, directory, &point),
         _ => panic!("there is no {what}"),
     };
     println!("{said}");
 }
 
-/// In round 0 each key once, in order; then any of them, with higher counts each time.
+/// In round 0 each key once, in order; then any of them, with counts that rise as if all were polled in turn.
 fn fill(ground: &Ground, point: &Point, round: u64) -> Value {
     let titles = Titles::new(point.value_bytes.saturating_sub(BESIDE_TITLE_BYTES));
     let records = if round == 0 { point.keys } else { point.records };
     ground.append(records, &mut |index, row| {
-        let video = if round == 0 { index } else { mixed(index + round * point.records) % point.keys };
-        observe(row, video, if round == 0 { 0 } else { round * point.records + index }, &titles);
+        let place = round * point.records + index;
+        let (video, polls) = if round == 0 { (index, 0) } else { (mixed(place) % point.keys, 1 + place / point.keys) };
+        observe(row, video, 120 * polls + index % 60, &titles);
         format!("video-{video:08}")
     });
     Value::Null
@@ -140,9 +148,10 @@ fn float(number: u64) -> f64 {
     number as f64
 }
 
-fn run(ground: &Ground, directory: &Path, point: &Point, round: u64) -> Value {
+fn run(ground: &Ground, log: &Counts, directory: &Path, (point, round): (&Point, u64)) -> Value {
     let counts = Arc::<Counts>::default();
     let backend = Counted { inner: ground.on_disk(directory), counts: Arc::clone(&counts) };
+    let (background, logged) = (background_seconds(), log.written_bytes());
     let spent = ground.run(Arc::new(backend), point.threads);
     let records = float(if round == 0 { point.keys } else { point.records });
     json!({
@@ -150,8 +159,19 @@ fn run(ground: &Ground, directory: &Path, point: &Point, round: u64) -> Value {
         "records_per_second": records / spent.time.as_secs_f64(),
         "peak_mib": float(peak_kib()) / 1024.0,
         "gets": float(counts.gets()) / records,
+        "background_us": (background_seconds() - background) * 1e6 / records,
+        "logged_bytes": float(log.written_bytes() - logged) / records,
         "stored_bytes": float(counts.written_bytes()) / records,
     })
+}
+
+/// Processor time of RocksDB's own threads, which outlive a run.
+fn background_seconds() -> f64 {
+    let tasks = std::fs::read_dir("/proc/self/task").unwrap().map(|task| task.unwrap().path());
+    let read = |task: &Path, file: &str| std::fs::read_to_string(task.join(file)).unwrap_or_default();
+    let theirs = tasks.filter(|task| read(task, "comm").starts_with("rocksdb:"));
+    let nanoseconds = theirs.filter_map(|task| read(&task, "schedstat").split_whitespace().next()?.parse::<u64>().ok());
+    float(nanoseconds.sum()) / 1e9
 }
 
 /// The most memory that this process ever had.
@@ -182,7 +202,7 @@ fn sizes(ground: &Ground, directory: &Path, point: &Point) -> Value {
             let every = (point.keys / 10_000).max(1);
             ground.read(topic, &mut |key, value| {
                 let number: u64 = std::str::from_utf8(&key[6..]).unwrap().parse().unwrap();
-                if number % every == 0 {
+                if number.is_multiple_of(every) {
                     last.insert(number, key.len() + value.len());
                 }
             });

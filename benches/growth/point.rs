@@ -55,11 +55,25 @@ impl Point {
     }
 }
 
-/// All places; `is_quick`: a tenth of them for a look at the command itself.
-pub(crate) fn sweeps(is_quick: bool) -> Vec<Sweep> {
-    let base = Point::base(if is_quick { 50_000 } else { 1_000_000 });
-    let most = if is_quick { 100_000 } else { 10_000_000 };
-    let keys = [10_000, 100_000, 1_000_000, 10_000_000].into_iter().filter(|&keys| keys <= most);
+/// How much is measured.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Size {
+    /// Observations of a run.
+    pub(crate) records: u64,
+    /// Places with more keys are left out.
+    pub(crate) keys_max: u64,
+}
+
+impl Size {
+    pub(crate) const FULL: Self = Self { records: 1_000_000, keys_max: 10_000_000 };
+    /// For a look at the command itself.
+    pub(crate) const QUICK: Self = Self { records: 50_000, keys_max: 100_000 };
+}
+
+/// All places.
+pub(crate) fn sweeps(size: Size) -> Vec<Sweep> {
+    let base = Point::base(size.records);
+    let keys = [10_000, 100_000, 1_000_000, 10_000_000].into_iter().filter(|&keys| keys <= size.keys_max);
     let keys = keys.map(|keys| Point { keys, ..base });
     let partitions = [1, 4, 16, 64].map(|partitions| Point { partitions, ..base });
     let threads = [1, 2].map(|threads| Point { partitions: 4, threads, ..base });

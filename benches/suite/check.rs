@@ -1,17 +1,26 @@
 //! Whether something has become slower: each step beside its peer, in turn, in one process.
 //!
 //! Only ratios are judged, of processor time, and each by the median of many short rounds in which both sides take their turn: what disturbs one of them
-//! disturbs the other too, or one round of many. A ratio above its bound is measured again before it counts.
+//! disturbs the other too, or one round of many. A ratio above its bound is measured again, in another process, before it counts.
 
 use std::fs::File;
 use std::io::Write as _;
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
 use std::time::Duration;
 
 use super::ground::{CHANGELOGS, Ground, OUTPUTS};
 use super::pair::{Pair, Step};
 use super::raw::Raw;
 use super::{avro, cpu, latest, rules, store};
+
+/// The first argument of a check, and of one that is made because the first one failed.
+const FLAG: &str = "--check";
+const AGAIN_FLAG: &str = "--check-again";
+
+/// Whether these are arguments of a check.
+pub(crate) fn is_flag(argument: &str) -> bool {
+    [FLAG, AGAIN_FLAG].contains(&argument)
+}
 
 /// What a step may cost, as a multiple of what its peer costs.
 struct Bound {
@@ -42,7 +51,7 @@ const BOUNDS: [Bound; 16] = [
     bound("template, shipped", 0.081, 0.106),
     bound("template, with logic", 1.74, 2.25),
     bound("store get, cold, 100,000 keys", 1.38, 1.85),
-    bound("store put and commit, 100,000 keys", 0.58, 0.77),
+    bound("store put and commit, 100,000 keys", 0.62, 0.85),
     bound("topology, durable", 5.05, 6.6),
     bound("restore", 1.42, 1.86),
 ];
@@ -110,7 +119,7 @@ fn turn(mut step: Step, records: u64) -> Turn {
         while took < TURN {
             step();
             steps += 1;
-            took = cpu::thread() - started;
+            took = cpu::thread().saturating_sub(started);
         }
         nanoseconds(took, steps * records)
     })
@@ -157,7 +166,7 @@ fn topology() -> Contest {
         }
         raw.flush();
         file.sync_data().unwrap();
-        cpu::process() - started
+        cpu::process().saturating_sub(started)
     };
     let theirs = Box::new(move || nanoseconds((0..AGAIN).map(|_| write()).sum(), AGAIN * RECORDS));
     Contest { name: "topology, durable", peer: "RocksDB and a file", ours, theirs, rounds: ROUNDS_WHOLE }
@@ -180,50 +189,52 @@ fn restore() -> Contest {
         let raw = Raw::open(empty.path());
         rows.chunks(1_000).for_each(|rows| raw.write(rows.iter().map(|(key, value)| (key, value))));
         raw.flush();
-        cpu::process() - started
+        cpu::process().saturating_sub(started)
     };
     let theirs = Box::new(move || nanoseconds((0..AGAIN).map(|_| write()).sum(), AGAIN * VIDEOS_RESTORED));
     Contest { name: "restore", peer: "RocksDB", ours, theirs, rounds: ROUNDS_WHOLE }
 }
 
-/// Whether its ratio is in its bound, now or when it is measured again.
-fn passes(mut contest: Contest) -> bool {
+/// Whether its ratio is in its bound.
+fn passes(contest: &mut Contest) -> bool {
     let Some(bound) = BOUNDS.iter().find(|bound| bound.name == contest.name) else { panic!("{} has no bound", contest.name) };
-    for is_last in [false, true] {
-        let Outcome { ours, theirs, ratio } = contest.hold();
-        let is_good = ratio <= bound.most;
-        let verdict = match (is_good, is_last) {
-            (true, _) => "",
-            (false, false) => "  again:",
-            (false, true) => "  TOO SLOW",
-        };
-        println!(
-            "{:36} {ours:9.1} {theirs:9.1} {ratio:8.4} {:8.4} {:8.4}  {}{verdict}",
-            contest.name, bound.seen, bound.most, contest.peer
-        );
-        if is_good {
-            return true;
-        }
-    }
-    false
+    let Outcome { ours, theirs, ratio } = contest.hold();
+    let is_good = ratio <= bound.most;
+    let Contest { name, peer, .. } = contest;
+    let verdict = if is_good { "" } else { "  too slow" };
+    println!("{name:36} {ours:9.1} {theirs:9.1} {ratio:8.4} {:8.4} {:8.4}  {peer}{verdict}", bound.seen, bound.most);
+    is_good
+}
+
+/// Measures one again, in a process of its own: how memory happens to be laid out can cost a whole process more.
+fn passes_again(name: &str) -> bool {
+    let program = std::env::current_exe().unwrap();
+    Command::new(program).args([AGAIN_FLAG, name]).status().unwrap().success()
 }
 
 /// Compares what has `wanted` in its name. Exit code 1 where something is slower than it may be.
-pub(crate) fn run(wanted: &str) -> ExitCode {
-    println!("{:36} {:>9} {:>9} {:>8} {:>8} {:>8}  beside", "processor time per record", "ours, ns", "peer, ns", "ratio", "seen", "most");
+pub(crate) fn run(flag: &str, wanted: &str) -> ExitCode {
+    let is_again = flag == AGAIN_FLAG;
+    if !is_again {
+        println!(
+            "{:36} {:>9} {:>9} {:>8} {:>8} {:>8}  beside",
+            "processor time per record", "ours, ns", "peer, ns", "ratio", "seen", "most"
+        );
+    }
     let contests = steps().chain(std::iter::once_with(topology)).chain(std::iter::once_with(restore));
     let (mut slow, mut known) = (Vec::new(), 0);
-    for contest in contests {
+    for mut contest in contests {
         known += 1;
-        let name = contest.name;
-        if name.contains(wanted) && !passes(contest) {
-            slow.push(name);
+        if contest.name.contains(wanted) && !passes(&mut contest) && (is_again || !passes_again(contest.name)) {
+            slow.push(contest.name);
         }
     }
     assert_eq!(known, BOUNDS.len(), "there are bounds for nothing");
     if slow.is_empty() {
         return ExitCode::SUCCESS;
     }
-    println!("\nslower than they may be: {}", slow.join(", "));
+    if !is_again {
+        println!("\nslower than they may be: {}", slow.join(", "));
+    }
     ExitCode::FAILURE
 }

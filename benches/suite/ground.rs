@@ -62,9 +62,14 @@ impl Ground {
 
     /// What lies in the directory, or a new one.
     pub(crate) fn durable(directory: &Path, partitions: i32) -> Self {
+        Self::durable_through(directory, partitions, |kv| kv)
+    }
+
+    /// The same with something between the log and its files.
+    pub(crate) fn durable_through(directory: &Path, partitions: i32, wrap: impl FnOnce(Arc<dyn Kv>) -> Arc<dyn Kv>) -> Self {
         let budget = budget();
         let options = rocks::Options::new(Profile::Log, budget.clone());
-        let kv: Arc<dyn Kv> = Arc::new(Rocks::open(&directory.join("log"), &options).unwrap());
+        let kv = wrap(Arc::new(Rocks::open(&directory.join("log"), &options).unwrap()));
         Self::new(LocalLog::open(kv).unwrap(), partitions, budget)
     }
 
@@ -124,7 +129,7 @@ impl Ground {
         let streams = Streams::new(Arc::new(topology), Arc::clone(&self.log), backend, Arc::clone(&self.clock), options).unwrap();
         streams.start().unwrap();
         streams.join(|_| ()).unwrap();
-        Spent { time: started.elapsed(), cpu: cpu::process() - cpu }
+        Spent { time: started.elapsed(), cpu: cpu::process().saturating_sub(cpu) }
     }
 
     /// Hands out the committed records of a topic, key and value.

@@ -25,7 +25,7 @@ fn observed() -> Vec<(String, Row)> {
 
 /// What changed, in the plainest way.
 fn change(seen: &mut HashMap<String, Row>, key: &str, row: &Row) -> Option<Vec<(Value, Value)>> {
-    let Some(previous) = seen.insert(key.to_owned(), row.clone()) else { return None };
+    let previous = seen.insert(key.to_owned(), row.clone())?;
     let is_changed = previous.values != row.values;
     is_changed.then(|| previous.values.into_iter().zip(row.values.iter().cloned()).collect())
 }

@@ -2,6 +2,8 @@
 
 use criterion::{Criterion, Throughput};
 
+use super::cpu::ProcessorTime;
+
 /// Work on [`Pair::records`] records, to be repeated.
 pub(crate) type Step = Box<dyn FnMut()>;
 
@@ -18,7 +20,7 @@ pub(crate) struct Pair {
 }
 
 /// Measures both sides of each pair; the figures count records.
-pub(crate) fn measure(criterion: &mut Criterion, pairs: Vec<Pair>) {
+pub(crate) fn measure(criterion: &mut Criterion<ProcessorTime>, pairs: Vec<Pair>) {
     for Pair { name, records, mut ours, peer, mut theirs } in pairs {
         let mut group = criterion.benchmark_group(name);
         group.throughput(Throughput::Elements(records));

@@ -5,7 +5,7 @@
 use std::hint::black_box;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use criterion::{BenchmarkId, Criterion, Throughput};
 use tempfile::TempDir;
@@ -15,6 +15,7 @@ use tidewatch::streams::processor::StoreId;
 use tidewatch::streams::rocks::{self, Budget, Profile, Rocks};
 use tidewatch::streams::state::{Options, StoreLayout, StoreSpec, TaskState};
 
+use super::cpu::{self, ProcessorTime};
 use super::pair::Pair;
 use super::raw::Raw;
 
@@ -132,7 +133,7 @@ impl Held {
 type Each = fn(&mut Held, &str);
 
 /// Nothing but reads, or nothing but writes that are taken back.
-fn calls(criterion: &mut Criterion, keys: u64, directory: &Arc<TempDir>) {
+fn calls(criterion: &mut Criterion<ProcessorTime>, keys: u64, directory: &Arc<TempDir>) {
     for (name, each) in [("get", Held::get as Each), ("put", Held::put)] {
         let mut group = criterion.benchmark_group(format!("store {name}"));
         group.throughput(Throughput::Elements(STEP));
@@ -140,7 +141,9 @@ fn calls(criterion: &mut Criterion, keys: u64, directory: &Arc<TempDir>) {
         let few: Vec<String> = (0..STEP).map(|number| key(number * (keys / STEP))).collect();
         group.bench_function(BenchmarkId::new("hot", keys), |bencher| {
             bencher.iter(|| {
-                few.iter().for_each(|key| each(&mut hot, key));
+                for key in &few {
+                    each(&mut hot, key);
+                }
                 hot.state.discard();
             });
         });
@@ -158,7 +161,7 @@ fn calls(criterion: &mut Criterion, keys: u64, directory: &Arc<TempDir>) {
 }
 
 /// Transactions of a thousand rows: from the last write to the disk; the writes themselves are not in the figure.
-fn commits(criterion: &mut Criterion, keys: u64, directory: &Arc<TempDir>) {
+fn commits(criterion: &mut Criterion<ProcessorTime>, keys: u64, directory: &Arc<TempDir>) {
     let mut group = criterion.benchmark_group("store commit");
     group.throughput(Throughput::Elements(STEP));
     for (name, among) in [("hot", STEP), ("cold", keys)] {
@@ -169,9 +172,9 @@ fn commits(criterion: &mut Criterion, keys: u64, directory: &Arc<TempDir>) {
                 let mut took = Duration::ZERO;
                 for _ in 0..iterations {
                     (0..STEP).for_each(|_| held.put(any.next()));
-                    let started = Instant::now();
+                    let started = cpu::process();
                     held.commit();
-                    took += started.elapsed();
+                    took += cpu::process().saturating_sub(started);
                 }
                 took
             });
@@ -181,7 +184,7 @@ fn commits(criterion: &mut Criterion, keys: u64, directory: &Arc<TempDir>) {
 }
 
 /// Get, put and commit, by number of keys.
-pub(crate) fn stores(criterion: &mut Criterion) {
+pub(crate) fn stores(criterion: &mut Criterion<ProcessorTime>) {
     let named = std::env::var("TIDEWATCH_BENCH_KEYS").unwrap_or_else(|_| "10000,100000".to_owned());
     for keys in named.split(',') {
         let keys = keys.trim().replace('_', "").parse().unwrap_or(0);

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use criterion::{Criterion, Throughput};
 use tidewatch::streams::runtime::MemoryBackend;
 
+use super::cpu::ProcessorTime;
 use super::ground::Ground;
 
 const RECORDS: u64 = 100_000;
@@ -14,7 +15,7 @@ const VIDEOS: u64 = 20_000;
 const VIDEOS_RESTORED: u64 = 200_000;
 
 /// A hundred thousand observations of twenty thousand videos: previous and current, changes, messages.
-pub(crate) fn topology(criterion: &mut Criterion) {
+pub(crate) fn topology(criterion: &mut Criterion<ProcessorTime>) {
     let mut group = criterion.benchmark_group("topology");
     group.sample_size(10).throughput(Throughput::Elements(RECORDS));
     group.bench_function("in memory", |bencher| {
@@ -22,7 +23,7 @@ pub(crate) fn topology(criterion: &mut Criterion) {
             let once = || {
                 let ground = Ground::in_memory();
                 ground.fill(RECORDS, VIDEOS);
-                ground.run(Arc::new(MemoryBackend::default()), 1).time
+                ground.run(Arc::new(MemoryBackend::default()), 1).cpu
             };
             (0..iterations).map(|_| once()).sum()
         });
@@ -33,7 +34,7 @@ pub(crate) fn topology(criterion: &mut Criterion) {
                 let directory = tempfile::tempdir().unwrap();
                 let ground = Ground::durable(directory.path(), 1);
                 ground.fill(RECORDS, VIDEOS);
-                ground.run(ground.on_disk(directory.path()), 1).time
+                ground.run(ground.on_disk(directory.path()), 1).cpu
             };
             (0..iterations).map(|_| once()).sum()
         });
@@ -42,7 +43,7 @@ pub(crate) fn topology(criterion: &mut Criterion) {
 }
 
 /// The state of all videos, from the changelogs into an empty directory; the figure counts videos.
-pub(crate) fn restore(criterion: &mut Criterion) {
+pub(crate) fn restore(criterion: &mut Criterion<ProcessorTime>) {
     let directory = tempfile::tempdir().unwrap();
     let ground = Ground::durable(directory.path(), 1);
     ground.fill(VIDEOS_RESTORED, VIDEOS_RESTORED);
@@ -54,7 +55,7 @@ pub(crate) fn restore(criterion: &mut Criterion) {
         bencher.iter_custom(|iterations| {
             let once = || {
                 let empty = tempfile::tempdir().unwrap();
-                ground.run(ground.on_disk(empty.path()), 1).time
+                ground.run(ground.on_disk(empty.path()), 1).cpu
             };
             (0..iterations).map(|_| once()).sum()
         });
