@@ -13,14 +13,24 @@ pub(crate) fn watched(schema: &Schema) -> Shape {
     Shape { fields: fields.to_vec() }
 }
 
-/// The observation number `index` of a run over `videos` videos; the values of [`watched`].
+/// The title of every video.
+pub(crate) const TITLE: &str = "How a tide is made, and why it is late every day";
+
+/// Views, likes and comments of a video at its observation number `poll`. All but the comments change with each, those with two of five.
+pub(crate) fn counts(video: u64, poll: u64) -> [i64; 3] {
+    [1, 20, 300].map(|per| i64::try_from((10_000 + video * 17 + poll * 120) / per).unwrap())
+}
+
+/// The observation number `index` of a run over `videos` videos in turn; the values of [`watched`].
 pub(crate) fn fill(row: &mut Row, index: u64, videos: u64) {
-    let (video, poll) = (index % videos, index / videos);
-    let count = |per: u64| Value::Long(i64::try_from((10_000 + video * 17 + poll * 120) / per).unwrap());
-    row.values[0].set_str("How a tide is made, and why it is late every day");
-    row.values[1] = count(1);
-    row.values[2] = count(20);
-    row.values[3] = count(300);
+    fill_poll(row, index % videos, index / videos);
+}
+
+fn fill_poll(row: &mut Row, video: u64, poll: u64) {
+    row.values[0].set_str(TITLE);
+    for (value, count) in row.values[1..].iter_mut().zip(counts(video, poll)) {
+        *value = Value::Long(count);
+    }
 }
 
 /// Encodes observations as a record's value holds them.
@@ -40,9 +50,14 @@ impl Writer {
 
     /// Replaces what is in `into`.
     pub(crate) fn write(&mut self, index: u64, videos: u64, into: &mut Vec<u8>) {
+        self.write_poll(index % videos, index / videos, into);
+    }
+
+    /// The observation number `poll` of a video. Replaces what is in `into`.
+    pub(crate) fn write_poll(&mut self, video: u64, poll: u64, into: &mut Vec<u8>) {
         into.clear();
         wire::prefix(self.id, into);
-        fill(&mut self.row, index, videos);
+        fill_poll(&mut self.row, video, poll);
         self.encoder.encode(&self.row, None, into).unwrap();
     }
 }

@@ -202,7 +202,7 @@ pub(crate) fn refused(error: installation::Error) -> Error {
             let hint = too_short.hint();
             Error::config(error).hinted_if(hint)
         }
-        E::Engine(R::TopicPartitions { .. } | R::OffsetLost { .. } | R::OffsetOutOfRange { .. } | R::ChangelogLost { .. } | R::Layout { .. }) => {
+        E::Engine(R::TopicPartitions { .. } | R::OffsetLost { .. } | R::OffsetOutOfRange { .. } | R::ChangelogLost { .. } | R::ChangelogMadeAnew { .. } | R::Layout { .. }) => {
             Error::config(error).hinted("`tidewatch reset` says what it would do before it does anything.")
         }
         E::Engine(_) => Error::internal(error),

@@ -27,6 +27,7 @@ mod time;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use cluster::Cluster;
 use faults::Play;
@@ -127,9 +128,16 @@ fn run(arguments: &Arguments) -> Result<bool, String> {
         }
         outcome.is_ok()
     };
+    // Scenes starve each other where there are more of them than processors, and then time limits say nothing.
+    let workers = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let next = AtomicUsize::new(0);
+    let work = || {
+        let lanes = std::iter::from_fn(|| faults::LANES.get(next.fetch_add(1, Ordering::Relaxed)));
+        lanes.flat_map(|lane| lane.iter()).map(play).filter(|done| !done).count()
+    };
     let in_lanes = std::thread::scope(|scope| {
-        let lanes: Vec<_> = faults::LANES.iter().map(|lane| scope.spawn(|| lane.iter().map(play).filter(|done| !done).count())).collect();
-        lanes.into_iter().map(|lane| lane.join().unwrap_or(1)).sum::<usize>()
+        let workers: Vec<_> = (0..workers).map(|_| scope.spawn(work)).collect();
+        workers.into_iter().map(|worker| worker.join().unwrap_or(1)).sum::<usize>()
     });
     let complete = in_lanes + faults::ALONE.iter().map(play).filter(|done| !done).count() == 0;
     let rows = stage.results.rows();

@@ -148,7 +148,7 @@ impl World {
 /// Whether it says that a changelog is not what it was.
 fn is_about_a_changelog(error: &Error) -> bool {
     let unknown = chain(error).contains("-changelog") && matches!(error, Error::Log(_) | Error::Task(_) | Error::MissingTopic { .. });
-    matches!(error, Error::ChangelogLost { .. }) || unknown
+    matches!(error, Error::ChangelogLost { .. } | Error::ChangelogMadeAnew { .. }) || unknown
 }
 
 /// What kind of end it was.

@@ -8,15 +8,22 @@ use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Level, Metadata, Subscriber};
 
+use crate::edges::Telegram;
 use crate::world::World;
 
 thread_local! {
     static WORLD: RefCell<Weak<World>> = const { RefCell::new(Weak::new()) };
+    static EDGES: RefCell<Weak<Telegram>> = const { RefCell::new(Weak::new()) };
 }
 
 /// What is said in this thread from now on is said of this world.
 pub(crate) fn listen(world: Weak<World>) {
     WORLD.with(|current| *current.borrow_mut() = world);
+}
+
+/// The same for a run of the sender.
+pub(crate) fn listen_at_the_edges(telegram: Weak<Telegram>) {
+    EDGES.with(|current| *current.borrow_mut() = telegram);
 }
 
 /// Hears all threads.
@@ -58,10 +65,18 @@ impl Subscriber for Listener {
     fn record_follows_from(&self, _: &Id, _: &Id) {}
 
     fn event(&self, event: &Event<'_>) {
-        let Some(world) = WORLD.with(|current| current.borrow().upgrade()) else { return };
+        let (world, telegram) = (WORLD.with(|current| current.borrow().upgrade()), EDGES.with(|current| current.borrow().upgrade()));
+        if world.is_none() && telegram.is_none() {
+            return;
+        }
         let mut said = Said::default();
         event.record(&mut said);
-        world.told(&said.message, &said.action, &said.fields);
+        let Said { message, action, fields } = &said;
+        if let Some(world) = world {
+            world.told(message, action, fields);
+        } else if let Some(telegram) = telegram {
+            telegram.told(&format!("said: {message} {action}{fields}"));
+        }
     }
 
     fn enter(&self, _: &Id) {}

@@ -7,8 +7,8 @@ use parking_lot::Mutex;
 
 use crate::streams::clock::Timestamp;
 use crate::streams::log::{
-    Admin, Class, Committed, Consumer, ConsumerOptions, Error, GroupMetadata, Headers, Isolation, Log, Offset, Partition, Polled, Producer,
-    ProducerOptions, ProducerRecord, RecordBatch, RecordRef, Result, TopicConfig, TopicDescription, TopicPartition,
+    Admin, Class, Committed, Consumer, ConsumerOptions, Delivered, Error, GroupMetadata, Headers, Isolation, Log, Offset, Partition,
+    Polled, Producer, ProducerOptions, ProducerRecord, RecordBatch, RecordRef, Result, TopicConfig, TopicDescription, TopicPartition,
 };
 
 type Stored = (Vec<u8>, Option<Vec<u8>>);
@@ -144,7 +144,7 @@ impl Producer for FakeProducer {
     fn flush(&mut self, _: Duration) -> Result<()> {
         self.log.call("flush")
     }
-    fn delivered(&self, _: usize, _: Partition) -> Option<Offset> {
+    fn delivered(&self, _: usize, _: Partition) -> Option<Delivered> {
         None
     }
     fn send_offsets(&mut self, _: &[(TopicPartition, Committed)], _: &GroupMetadata, _: Duration) -> Result<()> {

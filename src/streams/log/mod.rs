@@ -121,6 +121,15 @@ pub struct ProducerRecord<'a> {
     pub timestamp: Timestamp,
 }
 
+/// Where the records of a transaction lie in a partition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Delivered {
+    /// The first record's offset, or a later one: a report may lack it.
+    pub first: Offset,
+    /// The last record's offset.
+    pub last: Offset,
+}
+
 /// A transactional producer. All calls happen on the thread that polls.
 pub trait Producer: Debug + Send {
     /// Fences earlier holders of the transactional id and ends what they left open.
@@ -131,8 +140,8 @@ pub trait Producer: Debug + Send {
     fn send(&mut self, record: &ProducerRecord<'_>) -> Result<()>;
     /// Returns when every queued record is in the log, or fails.
     fn flush(&mut self, timeout: Duration) -> Result<()>;
-    /// The offset of the last record delivered to this partition in this transaction; only after [`flush`](Self::flush).
-    fn delivered(&self, topic: usize, partition: Partition) -> Option<Offset>;
+    /// What was delivered to this partition in this transaction; only after [`flush`](Self::flush). None where the end is not known.
+    fn delivered(&self, topic: usize, partition: Partition) -> Option<Delivered>;
     /// Adds the group's next offsets to the transaction; checks the member's generation.
     fn send_offsets(&mut self, offsets: &[(TopicPartition, Committed)], group: &GroupMetadata, timeout: Duration) -> Result<()>;
     /// Commits: the point of no return. A [`Class::Unknown`] error leaves the outcome open.

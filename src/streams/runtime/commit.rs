@@ -98,15 +98,18 @@ pub(super) fn commit(scope: &mut Scope<'_>) -> Result<Outcome, Failed> {
     let producer = &mut scope.transaction.producer;
     let timeout = scope.options.transaction_timeout;
     retry(scope.clock, timeout, || producer.flush(timeout)).map_err(|error| Failed::Log(Phase::Produce, error))?;
-    let complete_up_to = delivered(scope);
-    made_anew(scope, &complete_up_to).map_or(Ok(()), |error| Err(Failed::Changelog(error)))?;
+    let (complete_up_to, lost) = delivered(scope);
+    if !lost.is_empty() {
+        // What is complete is here alone: this is written down for everybody, and nobody goes on.
+        advanced = positions(scope.tasks, scope.consumer);
+    }
     let flushed = scope.clock.monotonic();
     // 3. The real group metadata: the log checks member and generation, and that check fences a zombie.
     let offsets: Vec<_> = advanced
         .iter()
         .map(|(id, source, offset)| {
             let complete = complete_up_to.get(id).map(Vec::as_slice).unwrap_or_default();
-            let metadata = scope.tasks.get(id).map_or_else(|| Arc::from(""), |task| metadata(task, complete));
+            let metadata = scope.tasks.get(id).map_or_else(|| Arc::from(""), |task| metadata(task, complete, &lost));
             (source.clone(), Committed { offset: *offset, metadata })
         })
         .collect();
@@ -132,6 +135,10 @@ pub(super) fn commit(scope: &mut Scope<'_>) -> Result<Outcome, Failed> {
     for (id, task) in scope.tasks.iter_mut() {
         let complete = complete_up_to.get(id).map(Vec::as_slice).unwrap_or_default();
         task.stores.committed(complete).map_err(|error| Failed::Stores(*id, error))?;
+    }
+    if let Some(&(id, store)) = lost.first() {
+        let changelog = TopicPartition::new(scope.topics.changelog_name(id.subtopology, store), id.partition);
+        return Err(Failed::Changelog(Error::ChangelogMadeAnew { changelog: changelog.to_string() }));
     }
     let offsets = advanced.into_iter().map(|(_, source, offset)| (source, offset)).collect();
     Ok(Outcome::Committed { offsets, doubtful, flushed: (records, flush) })
@@ -162,40 +169,33 @@ fn write_changelogs(scope: &mut Scope<'_>) -> log::Result<()> {
     Ok(())
 }
 
-/// Per task the changelog offsets up to which its rows are complete once this transaction is committed.
-fn delivered(scope: &Scope<'_>) -> BTreeMap<TaskId, Vec<(StoreId, Offset)>> {
-    let offsets = |task: &StreamTask| {
+/// Per task the changelog offsets up to which its rows are complete once this transaction is committed; and the changelogs that were deleted and
+/// made anew while they were written to, so that they begin again before what they held already.
+fn delivered(scope: &Scope<'_>) -> (BTreeMap<TaskId, Vec<(StoreId, Offset)>>, Vec<(TaskId, StoreId)>) {
+    let mut lost = Vec::new();
+    let mut offsets = |task: &StreamTask| {
         let id = task.id();
-        (0..task.store_count())
-            .map(StoreId)
-            .filter_map(|store| {
-                let topic = scope.topics.changelog(id.subtopology, store);
-                // A delivery report may lack its offset: then the checkpoint stays where it was.
-                let last = scope.transaction.producer.delivered(topic, Partition(id.partition))?;
-                Some((store, last.next()))
-            })
-            .collect()
+        let of_store = |store| {
+            let topic = scope.topics.changelog(id.subtopology, store);
+            // A delivery report may lack its offset: then the checkpoint stays where it was.
+            let delivered = scope.transaction.producer.delivered(topic, Partition(id.partition))?;
+            if task.stores.complete_up_to(store).is_some_and(|known| delivered.first < known) {
+                lost.push((id, store));
+            }
+            Some((store, delivered.last.next()))
+        };
+        (0..task.store_count()).map(StoreId).filter_map(of_store).collect()
     };
-    scope.tasks.values().map(|task| (task.id(), offsets(task))).collect()
-}
-
-/// A changelog that was deleted and made anew while it was written to: it now ends before what it held already.
-fn made_anew(scope: &Scope<'_>, ends: &BTreeMap<TaskId, Vec<(StoreId, Offset)>>) -> Option<Error> {
-    let all = ends.iter().flat_map(|(id, ends)| ends.iter().map(move |&(store, end)| (*id, store, end)));
-    all.into_iter().find_map(|(id, store, end)| {
-        let known = scope.tasks.get(&id)?.stores.complete_up_to(store)?;
-        let topic = scope.topics.changelog_name(id.subtopology, store);
-        (end <= known).then(|| {
-            let changelog = TopicPartition::new(topic, id.partition).to_string();
-            // Before the record that told.
-            Error::ChangelogLost { changelog, needed: 0, reaches: known.0, low: 0, end: end.0 - 1 }
-        })
-    })
+    let complete_up_to = scope.tasks.values().map(|task| (task.id(), offsets(task))).collect();
+    (complete_up_to, lost)
 }
 
 /// What goes with the offset of a task: its layout, and how far its changelogs reach with this transaction.
-fn metadata(task: &StreamTask, complete_up_to: &[(StoreId, Offset)]) -> Arc<str> {
+fn metadata(task: &StreamTask, complete_up_to: &[(StoreId, Offset)], lost: &[(TaskId, StoreId)]) -> Arc<str> {
     let end = |(store, name)| {
+        if lost.contains(&(task.id(), store)) {
+            return Some((name, layout::LOST));
+        }
         let now = complete_up_to.iter().find(|(known, _)| *known == store).map(|(_, end)| *end);
         Some((name, now.max(task.stores.complete_up_to(store))?))
     };

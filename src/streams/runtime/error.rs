@@ -103,6 +103,15 @@ pub enum Error {
         /// Its end.
         end: i64,
     },
+    /// A changelog was deleted and made anew while it was in use: from then on it has a part of the state only.
+    #[error(
+        "the changelog {changelog} was deleted and made anew while it was in use, so the state cannot be had from it any more; `tidewatch reset` \
+         starts afresh from a place that you choose"
+    )]
+    ChangelogMadeAnew {
+        /// The changelog's partition.
+        changelog: String,
+    },
     /// Another process uses the same ids.
     #[error(
         "another process holds the instance id {instance_id}; a copied state directory does that: give each instance a directory of its own"

@@ -32,6 +32,9 @@ pub(super) struct Layout {
     ends: BTreeMap<String, i64>,
 }
 
+/// An end that no changelog reaches: what the state needs of it is lost, and no number of new records brings it back.
+pub(super) const LOST: Offset = Offset(i64::MAX);
+
 /// Brokers refuse offsets with longer metadata (Kafka's `offset.metadata.max.bytes`, by default).
 const METADATA_BYTES_MAX: usize = 4096;
 

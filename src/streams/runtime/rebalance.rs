@@ -4,9 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::failure::{self, Action};
+use super::parts::Parts;
 use super::restore::Restored;
 use super::shared::TaskStatus;
-use super::stream_thread::{FAILURES_MAX, Parts, StreamThread};
+use super::stream_thread::{FAILURES_MAX, StreamThread};
 use super::transaction::Transaction;
 use super::watchdog::ENDED;
 use super::{Error, Result};

@@ -418,6 +418,9 @@ pub(super) fn start_of(
 ) -> Result<Offset, Outcome> {
     let checkpoint = stores.checkpoint(store);
     let is_outside = checkpoint.is_some_and(|offset| offset < low || offset > end);
+    if reaches == Some(layout::LOST) {
+        return Err(Outcome::Failed(Error::ChangelogMadeAnew { changelog: changelog.to_string() }));
+    }
     // Compaction keeps the log's beginning where it is. Where that has moved, or the end is before what the disk has or the offsets ask for, records
     // are gone that nothing can bring back: a state without them would be wrong, and nobody would know.
     if let Some(asked) = reaches

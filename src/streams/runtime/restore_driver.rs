@@ -5,8 +5,8 @@ use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use super::parts::Parts;
 use super::restore::{Needs, Restored, Restorer};
-use super::stream_thread::Parts;
 use super::{Error, Result};
 use crate::streams::log::{ConsumerOptions, Isolation};
 use crate::streams::task::{StreamTask, TaskId};

@@ -6,40 +6,22 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::backend::StateBackend;
 use super::commit::{self, Failed, Outcome};
 use super::failure::{self, Action};
 use super::narrow::Narrow;
-use super::options::Options;
 use super::pace::Pace;
+use super::parts::Parts;
 use super::rebalance::{close_task, join_group, producer_options};
 use super::restore::{self, Restored};
 use super::restore_driver::{self, RestoreDriver};
-use super::shared::Shared;
-use super::topics::TopicTable;
 use super::transaction::Transaction;
 use super::{Error, Result};
-use crate::streams::clock::Clock;
-use crate::streams::log::{Admin, Consumer, Log, Offset, Polled, RecordBatch, TopicPartition};
+use crate::streams::log::{Admin, Consumer, Offset, Polled, RecordBatch, TopicPartition};
 use crate::streams::state::{self, TaskState};
 use crate::streams::task::{self, Blueprints, Processed, State, StreamTask, TaskId};
-use crate::streams::topology::Blueprint;
 
 /// More failures than this without a commit between them stop the engine.
 pub(super) const FAILURES_MAX: u32 = 5;
-
-/// What all threads of an engine are made from.
-#[derive(Clone, Debug)]
-pub(crate) struct Parts {
-    pub(crate) log: Arc<dyn Log>,
-    pub(crate) topology: Arc<dyn Blueprint>,
-    pub(crate) topics: Arc<TopicTable>,
-    pub(crate) partitions: Arc<BTreeMap<Arc<str>, i32>>,
-    pub(crate) backend: Arc<dyn StateBackend>,
-    pub(crate) options: Arc<Options>,
-    pub(crate) clock: Arc<dyn Clock>,
-    pub(crate) shared: Arc<Shared>,
-}
 
 /// A stream thread with its consumer, its transaction and its tasks.
 #[derive(Debug)]

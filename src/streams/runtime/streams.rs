@@ -11,9 +11,9 @@ use parking_lot::Mutex;
 
 use super::backend::StateBackend;
 use super::options::Options;
-use super::shared::{Shared, Status};
-use super::stream_thread::{Parts, StreamThread};
-use super::topics::{self, TopicTable};
+use super::parts::Parts;
+use super::shared::Status;
+use super::stream_thread::StreamThread;
 use super::watchdog;
 use super::{Error, Result, standby};
 use crate::streams::clock::Clock;
@@ -107,20 +107,16 @@ impl Streams {
         clock: Arc<dyn Clock>,
         options: Options,
     ) -> Result<Self> {
-        let table = TopicTable::new(&options, &*topology);
-        let admin = log.admin();
-        let partitions = topics::prepare(&*admin, &*topology, &table, options.create_internal_topics)?;
+        let parts = Parts::new(topology, log, backend, clock, options)?;
+        let admin = parts.log.admin();
         let mut ends = BTreeMap::new();
-        for (topic, count) in partitions.iter().filter(|_| options.until_end) {
+        for (topic, count) in parts.partitions.iter().filter(|_| parts.options.until_end) {
             for partition in 0..*count {
                 let input = TopicPartition::new(Arc::clone(topic), partition);
                 let (_, end) = admin.watermarks(&input, Isolation::ReadCommitted)?;
                 ends.insert(input, end);
             }
         }
-        let shared = Arc::new(Shared::new(&clock, options.threads));
-        let (topics, partitions, options) = (Arc::new(table), Arc::new(partitions), Arc::new(options));
-        let parts = Parts { log, topology, topics, partitions, backend, options, clock, shared };
         Ok(Self { parts, state: Mutex::new(ClientState::Created), threads: Mutex::default(), ends })
     }
 

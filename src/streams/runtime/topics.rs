@@ -20,7 +20,7 @@ pub fn dead_letter_topic(application_id: &str) -> String {
 
 /// All topics that a producer of the application writes to: those of the sinks, the changelogs, the dead letters.
 #[derive(Clone, Debug)]
-pub struct TopicTable {
+pub(super) struct TopicTable {
     topics: Vec<Arc<str>>,
     /// Per sub-topology: where its changelogs begin.
     changelogs: Vec<usize>,
@@ -28,7 +28,7 @@ pub struct TopicTable {
 
 impl TopicTable {
     /// The table of a topology.
-    pub fn new(options: &Options, topology: &dyn Blueprint) -> Self {
+    pub(super) fn new(options: &Options, topology: &dyn Blueprint) -> Self {
         let mut topics = topology.sink_topics().to_vec();
         let mut changelogs = Vec::new();
         for subtopology in topology.subtopologies() {
@@ -40,29 +40,29 @@ impl TopicTable {
     }
 
     /// The topics, in the order in which a producer is told of them.
-    pub fn topics(&self) -> &[Arc<str>] {
+    pub(super) fn topics(&self) -> &[Arc<str>] {
         &self.topics
     }
 
     /// The place of the dead-letter topic.
-    pub fn dead_letters(&self) -> usize {
+    pub(super) fn dead_letters(&self) -> usize {
         self.topics.len().saturating_sub(1)
     }
 
     /// The place of a store's changelog.
-    pub fn changelog(&self, subtopology: usize, store: StoreId) -> usize {
+    pub(super) fn changelog(&self, subtopology: usize, store: StoreId) -> usize {
         self.changelogs.get(subtopology).copied().unwrap_or_default() + store.0
     }
 
     /// The name of a store's changelog.
-    pub fn changelog_name(&self, subtopology: usize, store: StoreId) -> Arc<str> {
+    pub(super) fn changelog_name(&self, subtopology: usize, store: StoreId) -> Arc<str> {
         self.topics.get(self.changelog(subtopology, store)).cloned().unwrap_or_else(|| Arc::from(""))
     }
 }
 
 /// Checks that the topics of sources and sinks are there, and the internal ones, unless they are to be created; returns the partitions of each
 /// input.
-pub(crate) fn prepare(
+pub(super) fn prepare(
     admin: &dyn Admin,
     topology: &dyn Blueprint,
     table: &TopicTable,

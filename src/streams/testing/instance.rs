@@ -1,6 +1,6 @@
 //! [`Instance`]: one instance of the production runtime without a thread of its own: it does something when it is told to.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::streams::clock::Clock;
 use crate::streams::log::Log;
 use crate::streams::processor::{BoxError, StoreId};
-use crate::streams::runtime::{Options, Parts, Result, Shared, StateBackend, Status, StreamThread, TopicTable, prepare};
+use crate::streams::runtime::{Options, Parts, Result, Shared, StateBackend, Status, StreamThread};
 use crate::streams::task::TaskId;
 use crate::streams::topology::Blueprint;
 
@@ -35,11 +35,8 @@ impl Instance {
         options: Options,
     ) -> Result<Self> {
         let options = Options { threads: 1, restore_thread: false, poll_timeout: Duration::ZERO, ..options };
-        let table = TopicTable::new(&options, &*topology);
-        let partitions = prepare(&*log.admin(), &*topology, &table, options.create_internal_topics)?;
-        let shared = Arc::new(Shared::new(&clock, 1));
-        let (topics, partitions, options) = (Arc::new(table), Arc::new(partitions), Arc::new(options));
-        let parts = Parts { log, topology, topics, partitions, backend, options, clock, shared: Arc::clone(&shared) };
+        let parts = Parts::new(topology, log, backend, clock, options)?;
+        let shared = Arc::clone(&parts.shared);
         Ok(Self { thread: StreamThread::new(0, parts)?, shared })
     }
 
@@ -56,6 +53,11 @@ impl Instance {
     /// What the engine counted.
     pub fn status(&self) -> Status {
         self.shared.status.lock().clone()
+    }
+
+    /// The tasks that process: those that are being restored are not among them.
+    pub fn running(&mut self) -> BTreeSet<TaskId> {
+        self.thread.tasks_mut().map(|(_, task)| task.id()).collect()
     }
 
     /// The rows of a store in each task that processes, committed and uncommitted.

@@ -20,11 +20,8 @@ pub(super) const ORPHANS_MAX: usize = 1024;
 /// How long requests under way are waited for when a task comes to an end: others wait for its partition.
 pub(super) const PATIENCE: Duration = Duration::from_secs(8);
 
-/// Tasks that come to an end one after the other share the time that there is for all of them.
-const NEXT_TASK: Duration = Duration::from_secs(1);
-
 /// While tasks come to an end nothing is begun, also not between one and the next.
-const HOLD: Duration = Duration::from_millis(250);
+pub(super) const HOLD: Duration = Duration::from_millis(250);
 
 /// Requests in a row without an answer of the Bot API, to whatever chats, after which the service counts as out of reach.
 pub(super) const TROUBLE: u32 = 10;
@@ -89,7 +86,7 @@ pub(super) struct Board {
     pub(super) ending: usize,
     /// Nothing is begun before this time: another may follow.
     held_until: Duration,
-    /// Until when requests are waited for, since a task began to come to an end.
+    /// Until when requests are waited for, since the first of the tasks that come to an end one after the other.
     deadline: Option<Duration>,
     /// Requests in a row that the Bot API did not answer.
     unanswered: u32,
@@ -171,9 +168,10 @@ impl Board {
         }
     }
 
-    /// A task comes to an end: what is not begun for it is never made. Returns until when the rest is waited for.
+    /// A task comes to an end: what is not begun for it is never made. Returns until when the rest is waited for. Tasks that come to an end one
+    /// after the other share that time, as long as nothing can have been begun between them.
     pub(super) fn end(&mut self, owner: u64, now: Duration) -> Duration {
-        let deadline = self.deadline.filter(|deadline| now < *deadline + NEXT_TASK).unwrap_or(now + PATIENCE);
+        let deadline = self.deadline.filter(|_| self.is_held(now)).unwrap_or(now + PATIENCE);
         self.deadline = Some(deadline);
         self.ending += 1;
         for job in self.jobs.values_mut().filter(|job| job.owner == Some(owner) && matches!(job.stage, Stage::Handed(_))) {

@@ -4,7 +4,7 @@ use std::num::NonZeroU32;
 
 use secrecy::SecretString;
 
-use super::board::{ALIVE, Board, JOBS_MAX, LOOK, ORPHANS_MAX, PATIENCE, TROUBLE};
+use super::board::{ALIVE, Board, HOLD, JOBS_MAX, LOOK, ORPHANS_MAX, PATIENCE, TROUBLE};
 use super::*;
 use crate::config::Rates;
 use crate::streams::clock::{ManualClock, Timestamp};
@@ -193,6 +193,23 @@ fn a_task_that_ends_waits_for_what_is_under_way_and_no_longer_than_others_can_wa
         let expected: &[(u64, bool)] = if waits == 3 { &[(0, false), (7, true)] } else { &[(7, true)] };
         assert_eq!(done, expected, "what is not begun is not made");
     }
+}
+
+#[test]
+fn tasks_that_end_together_share_the_time_and_one_that_ends_later_has_its_own() {
+    let (mut board, began) = (Board::default(), Duration::from_secs(100));
+    let until = began + PATIENCE;
+    assert_eq!(board.end(1, began), until);
+    assert_eq!(board.end(2, began + Duration::from_secs(3)), until, "while another one ends");
+    board.has_ended(until);
+    board.has_ended(until);
+    let next = until + HOLD.saturating_sub(Duration::from_millis(1));
+    assert_eq!(board.end(3, next), until, "nothing was begun since");
+    board.has_ended(next);
+    assert_eq!(board.end(4, next + HOLD), next + HOLD + PATIENCE, "a request may have been begun since");
+    board.has_ended(next + HOLD);
+    let early = next + HOLD + Duration::from_secs(1);
+    assert_eq!(board.end(5, early), early + PATIENCE, "that the one before it has not used its time is nothing to it");
 }
 
 #[test]

@@ -266,6 +266,27 @@ impl Sender {
         Ok(())
     }
 
+    /// Takes up the requests of this process that were not met yet, as after a restore: what came of them is known here and nowhere else.
+    fn meet_own(&mut self, context: &mut Context<'_>) -> Result<(), BoxError> {
+        let mut after: Option<ChatId> = None;
+        while self.view.extent != Extent::Whole {
+            let found = book::chats(self.store(context)?, after.as_deref(), LOOK_MAX)?;
+            let ended = found.len() < LOOK_MAX;
+            for (chat, row) in found {
+                let chat = ChatId::from(chat);
+                let own = row.intent.is_some_and(|intent| intent.session == self.desk.session());
+                if own && !self.view.is_flying(&chat) {
+                    self.meet(&chat, row, context)?;
+                }
+                after = Some(chat);
+            }
+            if ended {
+                break;
+            }
+        }
+        Ok(())
+    }
+
     fn is_own(&self, intent: Option<Intent>, job: u64) -> bool {
         intent.is_some_and(|intent| intent.session == self.desk.session() && intent.job == job)
     }
@@ -285,7 +306,9 @@ impl Sender {
                 Known::Here => self.view.set(chat, row, Turn::Flying),
                 Known::Perhaps => return self.unknown(chat, row, "the process ended before the outcome was recorded", context),
                 Known::Never => {
+                    // Written, or whoever comes after this process cannot know it.
                     row.intent = None;
+                    book::put_chat(self.store(context)?, chat, &row)?;
                     self.wait_for_turn(chat, row);
                 }
             }
@@ -427,9 +450,7 @@ impl Processor<Letter> for Sender {
 
     fn suspend(&mut self, context: &mut dyn ProcessorContext<Letter>) -> Result<(), BoxError> {
         self.ended = true;
-        if self.view.extent == Extent::Nothing {
-            self.take_up_requests(context)?;
-        }
+        self.meet_own(context)?;
         self.take_back(context)?;
         self.desk.settle(self.owner());
         self.record_outcomes(context)

@@ -112,7 +112,7 @@ impl Writer {
         }
         self.producer.flush(CALL_TIMEOUT)?;
         if let Some(delivered) = self.producer.delivered(STATE, Partition(0)) {
-            self.position.1 = delivered.next();
+            self.position.1 = delivered.last.next();
         }
         let (partition, offset) = self.position.clone();
         let offsets = [(partition, Committed { offset, metadata: Arc::from("") })];

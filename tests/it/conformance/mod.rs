@@ -55,7 +55,7 @@ conformance! {
         a_transaction_of_nothing_leaves_no_trace,
         calls_out_of_order_are_refused,
         a_topic_that_is_named_twice_keeps_the_records_of_both_names,
-        delivered_names_the_last_offset_of_this_transaction,
+        delivered_names_the_first_and_last_offset_of_this_transaction,
         a_large_transaction_is_read_whole_and_in_order;
     records:
         keys_values_and_nulls_come_back,

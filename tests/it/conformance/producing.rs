@@ -1,6 +1,6 @@
 //! The producer's calls: what is queued, flushed, delivered and refused.
 
-use tidewatch::streams::log::{Class, Isolation, Log, Offset, Partition, ProducerRecord, TopicConfig};
+use tidewatch::streams::log::{Class, Delivered, Isolation, Log, Offset, Partition, ProducerRecord, TopicConfig};
 
 use super::scene::{PATIENCE, Scene, begin, class, commit, read_to, record, text};
 
@@ -13,7 +13,7 @@ pub(super) fn what_was_only_queued_is_gone_after_an_abort(log: &dyn Log, unique:
     producer.send(&record("a", Some("1"))).unwrap();
     producer.abort(PATIENCE).unwrap();
     begin(&mut *producer, &[("b", "2")]);
-    let offset = producer.delivered(0, Partition(0)).unwrap();
+    let offset = producer.delivered(0, Partition(0)).unwrap().last;
     producer.commit(PATIENCE).unwrap();
     // How far the first had come is not said: it may have taken offsets.
     scene.settled(&at, offset.0 + 2);
@@ -82,22 +82,23 @@ pub(super) fn calls_out_of_order_are_refused(log: &dyn Log, unique: &str) {
     assert_eq!(scene.committed_records(&at), ["0:a=1"]);
 }
 
-pub(super) fn delivered_names_the_last_offset_of_this_transaction(log: &dyn Log, unique: &str) {
+pub(super) fn delivered_names_the_first_and_last_offset_of_this_transaction(log: &dyn Log, unique: &str) {
     let scene = Scene::new(log, unique);
     scene.topic("t", &TopicConfig::keep(3));
     scene.topic("u", &TopicConfig::keep(1));
     let mut producer = scene.producer("p", &["t", "u"]);
     let delivered = |producer: &dyn tidewatch::streams::log::Producer| {
-        [(0, 0), (0, 1), (0, 2), (1, 0)].map(|(topic, partition)| producer.delivered(topic, Partition(partition)).map(|offset| offset.0))
+        [(0, 0), (0, 1), (0, 2), (1, 0)]
+            .map(|(topic, partition)| producer.delivered(topic, Partition(partition)).map(|Delivered { first, last }| (first.0, last.0)))
     };
     begin(&mut *producer, &[("a", "1"), ("a", "2"), ("a", "3")]);
     producer.send(&ProducerRecord { partition: Some(Partition(1)), ..record("b", Some("1")) }).unwrap();
     producer.send(&ProducerRecord { topic: 1, ..record("c", Some("1")) }).unwrap();
     producer.flush(PATIENCE).unwrap();
-    assert_eq!(delivered(&*producer), [Some(2), Some(0), None, Some(0)]);
+    assert_eq!(delivered(&*producer), [Some((0, 2)), Some((0, 0)), None, Some((0, 0))]);
     producer.send(&record("a", Some("4"))).unwrap();
     producer.flush(PATIENCE).unwrap();
-    assert_eq!(delivered(&*producer), [Some(3), Some(0), None, Some(0)]);
+    assert_eq!(delivered(&*producer), [Some((0, 3)), Some((0, 0)), None, Some((0, 0))]);
     producer.commit(PATIENCE).unwrap();
     producer.begin().unwrap();
     producer.flush(PATIENCE).unwrap();
@@ -105,7 +106,7 @@ pub(super) fn delivered_names_the_last_offset_of_this_transaction(log: &dyn Log,
     scene.settled(&scene.at("t", 0), 5);
     producer.send(&record("a", Some("5"))).unwrap();
     producer.flush(PATIENCE).unwrap();
-    assert_eq!(delivered(&*producer), [Some(5), None, None, None]);
+    assert_eq!(delivered(&*producer), [Some((5, 5)), None, None, None]);
     producer.abort(PATIENCE).unwrap();
 }
 
@@ -120,7 +121,7 @@ pub(super) fn a_large_transaction_is_read_whole_and_in_order(log: &dyn Log, uniq
         producer.send(&record(&number.to_string(), Some(&value))).unwrap();
     }
     producer.flush(PATIENCE).unwrap();
-    assert_eq!(producer.delivered(0, Partition(0)), Some(Offset(9_999)));
+    assert_eq!(producer.delivered(0, Partition(0)), Some(Delivered { first: Offset(0), last: Offset(9_999) }));
     producer.commit(PATIENCE).unwrap();
     scene.settled(&at, 10_001);
     let mut consumer = scene.reader(Isolation::ReadCommitted);

@@ -24,7 +24,8 @@ pub(crate) enum Package {
     Python,
 }
 
-type Found = Result<PathBuf, String>;
+/// A folder, or why it cannot be had.
+pub(crate) type Found = Result<PathBuf, String>;
 
 impl Package {
     /// Its folder; fetched where it is not there yet. Or why it cannot be had.
@@ -43,7 +44,7 @@ impl Package {
                 succeed("tar", Command::new("tar").arg("-xzf").arg(&archive).arg("-C").arg(folder))?;
                 fs::remove_file(archive).map_err(|error| error.to_string())
             }),
-            Self::Python => from_pypi(),
+            Self::Python => from_pypi("python", "requirements.txt"),
         }
     }
 }
@@ -103,7 +104,8 @@ fn provide(cache: &Path, name: &str, recipe: &str, make: impl FnOnce(&Path) -> R
     Ok(folder)
 }
 
-fn from_maven(name: &str, finish: impl FnOnce(&Path) -> Result<(), String>) -> Found {
+/// The folder of a recipe of `tests/packages`: `lib/*.jar`, and what `finish` makes of them.
+pub(crate) fn from_maven(name: &str, finish: impl FnOnce(&Path) -> Result<(), String>) -> Found {
     let pom = recipes().join(name).join("pom.xml");
     let recipe = fs::read_to_string(&pom).map_err(|error| format!("{}: {error}", pom.display()))?;
     provide(&cache()?, name, &recipe, |folder| {
@@ -116,13 +118,14 @@ fn from_maven(name: &str, finish: impl FnOnce(&Path) -> Result<(), String>) -> F
     })
 }
 
-fn from_pypi() -> Found {
-    let requirements = recipes().join("requirements.txt");
+/// The virtual environment of a recipe of `tests/packages`: `bin/python`.
+pub(crate) fn from_pypi(name: &str, requirements: &str) -> Found {
+    let requirements = recipes().join(requirements);
     let text = fs::read_to_string(&requirements).map_err(|error| format!("{}: {error}", requirements.display()))?;
     // A virtual environment belongs to the interpreter that made it.
     let which = ["-c", "import sys; print(sys.executable, sys.version)"];
     let interpreter = succeed("python3", Command::new("python3").args(which))?;
-    provide(&cache()?, "python", &format!("{text}{interpreter}"), |folder| {
+    provide(&cache()?, name, &format!("{text}{interpreter}"), |folder| {
         succeed("python3 -m venv", Command::new("python3").args(["-m", "venv"]).arg(folder))
             .map_err(|error| format!("{error} (Debian: python3-venv)"))?;
         // `python -m pip`, as its own script has the folder's first name in it.

@@ -29,7 +29,7 @@ const FAILURES_MAX: usize = 10;
 pub(crate) type Run = fn(u64) -> Report;
 
 /// What the sender has to meet.
-const FAULTS: [&str; 48] = [
+const FAULTS: [&str; 50] = [
     "S1",
     "S2",
     "S3",
@@ -72,6 +72,8 @@ const FAULTS: [&str; 48] = [
     "zombie",
     "session over",
     "stopped in order",
+    "ended in order",
+    "given up in order",
     "partition moved",
     "moved away",
     "clock set back",

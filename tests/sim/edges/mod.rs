@@ -12,9 +12,12 @@ mod time;
 mod world;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
+pub(crate) use self::telegram::Telegram;
 use self::world::World;
 use crate::random::Random;
+use crate::told;
 
 const APPLICATION: &str = "app-sender";
 const OUTBOX: &str = "telegram_outbox";
@@ -34,6 +37,7 @@ pub(crate) struct Report {
 /// One run.
 pub(crate) fn run(seed: u64) -> Report {
     let mut world = World::new(seed);
+    told::listen_at_the_edges(Arc::downgrade(&world.common.telegram));
     let mut plan = Random::of(seed, 3);
     let turns = plan.between(150, 500);
     let mut turn = 0;

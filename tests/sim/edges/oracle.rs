@@ -141,11 +141,7 @@ fn judge(world: &World, event: usize, letters: &[String]) {
         let policy = world.common.settings.chats.get(&said.chat).copied().unwrap_or_default();
         for class in letters {
             let is_right = match class.as_str() {
-                // Where it was never asked for there was an intent, and its process went before anybody saw it committed.
-                "Unknown" => {
-                    let is_unknown = unknown + book.unmade.get(&event).copied().unwrap_or(0) > 0;
-                    policy == OnUnknown::DeadLetter && (is_unknown || asks.is_empty())
-                }
+                "Unknown" => policy == OnUnknown::DeadLetter && unknown + book.unmade.get(&event).copied().unwrap_or(0) > 0,
                 "Parked" => true,
                 "Refused" => asks.iter().any(|ask| matches!(ask.kind.name(), "400 empty")),
                 "Migrated" => asks.iter().filter(|ask| ask.kind.name() == "400 migrated").count() > 1,

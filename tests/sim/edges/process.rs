@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 use tidewatch::avro::NoRegistry;
 use tidewatch::config::Rates;
 use tidewatch::streams::clock::Clock;
-use tidewatch::streams::log::{Class, Error, Log};
+use tidewatch::streams::log::{Class, Error, Log, Polled};
 use tidewatch::streams::runtime::{self, MemoryBackend, Options, StateBackend};
 use tidewatch::streams::testing::Instance;
 use tidewatch::streams::testing::interposed::{Call, Client, Fault, InterposedBackend, InterposedLog, Interposer};
@@ -55,6 +55,10 @@ pub(crate) struct Hand {
     /// What happens at the so-manieth call of its kind from now on.
     armed: Mutex<Option<(Point, u32)>>,
     fired: Mutex<Vec<Point>>,
+    /// Another holds its transactional id, and it has not taken it back.
+    fenced: AtomicBool,
+    /// It was told to give up partitions since it was last asked.
+    revoked: AtomicBool,
 }
 
 impl Hand {
@@ -73,6 +77,19 @@ impl Hand {
     /// What has happened since the last time.
     pub(crate) fn fired(&self) -> Vec<Point> {
         std::mem::take(&mut self.fired.lock())
+    }
+
+    pub(crate) fn fence(&self) {
+        self.fenced.store(true, Ordering::SeqCst);
+    }
+
+    pub(crate) fn is_fenced(&self) -> bool {
+        self.fenced.load(Ordering::SeqCst)
+    }
+
+    /// Whether it was told to give up partitions since the last time.
+    pub(crate) fn was_revoked(&self) -> bool {
+        self.revoked.swap(false, Ordering::SeqCst)
     }
 
     fn fires(&self, among: &[Point]) -> Option<Point> {
@@ -120,6 +137,14 @@ impl Interposer for Hand {
             Call::Commit => &[Point::DiesAfterCommit, Point::CommitAnswerLost],
             Call::Flush => &[Point::DiesAfterFlush],
             Call::SendOffsets => &[Point::DiesAfterOffsets],
+            Call::Init => {
+                self.fenced.store(false, Ordering::SeqCst);
+                return Ok(());
+            }
+            Call::Poll(Some((Polled::Revoked(_), _))) => {
+                self.revoked.store(true, Ordering::SeqCst);
+                return Ok(());
+            }
             _ => return Ok(()),
         };
         match self.fires(among) {
@@ -165,7 +190,12 @@ pub(crate) struct Life {
     /// What its tasks have counted, and what each had counted when it was last looked at.
     pub(crate) counted: BTreeMap<&'static str, u64>,
     last: BTreeMap<(i32, &'static str), u64>,
+    /// When it was told to give up partitions, and when it had done so.
+    gave_up: Option<(u64, u64)>,
 }
+
+/// Whoever ends so soon after it gave up partitions has begun nothing since, and waits no longer than for those.
+const AT_ONCE_MS: u64 = 250;
 
 impl Life {
     pub(crate) fn begin(common: &Common, name: &str, backend: &Arc<MemoryBackend>, session: u64, hand: Arc<Hand>) -> runtime::Result<Self> {
@@ -185,7 +215,16 @@ impl Life {
         };
         let instance = Instance::new(Arc::new(topology), log, backend, clock, options)?;
         common.telegram.open(session, tray);
-        Ok(Self { instance, desk, hand, session, partitions: BTreeSet::new(), counted: BTreeMap::new(), last: BTreeMap::new() })
+        Ok(Self {
+            instance,
+            desk,
+            hand,
+            session,
+            partitions: BTreeSet::new(),
+            counted: BTreeMap::new(),
+            last: BTreeMap::new(),
+            gave_up: None,
+        })
     }
 
     /// One turn; what the engine then says of itself is noted.
@@ -193,6 +232,21 @@ impl Life {
         let busy = self.instance.step();
         self.note();
         busy
+    }
+
+    /// Since when it waits for answers if it is told to end now.
+    pub(crate) fn told_at(&self, now: u64) -> u64 {
+        self.gave_up.filter(|(_, done)| now < done + AT_ONCE_MS).map_or(now, |(told, _)| told)
+    }
+
+    /// It was told to give up partitions, and has done so by now.
+    pub(crate) fn has_given_up(&mut self, told: u64, now: u64) {
+        self.gave_up = Some((told, now));
+    }
+
+    /// The partitions that it works on: it has their stores.
+    pub(crate) fn running(&mut self) -> BTreeSet<i32> {
+        self.instance.running().into_iter().map(|id| id.partition).collect()
     }
 
     /// Notes its partitions and counters.

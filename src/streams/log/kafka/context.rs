@@ -16,7 +16,7 @@ use rdkafka::topic_partition_list::TopicPartitionList;
 use rdkafka::types::RDKafkaRespErr;
 
 use super::closing::give_up;
-use crate::streams::log::TopicPartition;
+use crate::streams::log::{Delivered, Offset, TopicPartition};
 
 /// A change of the assignment that the group asks for.
 #[derive(Debug)]
@@ -25,27 +25,24 @@ pub(super) enum Rebalance {
     Revoke { partitions: Vec<TopicPartition>, lost: bool },
 }
 
-/// The last offset that was delivered to a partition of a topic.
-type LastOffsets = Vec<Vec<i64>>;
-
 /// What the deliveries of a transaction said.
 #[derive(Debug, Default)]
 pub(super) struct Deliveries {
-    /// By topic index and partition; -1 where nothing is known.
-    last: LastOffsets,
+    /// By topic index and partition: the first and the last offset; -1 where nothing is known.
+    offsets: Vec<Vec<(i64, i64)>>,
     /// The first record that was refused, else the first that was given up with it: its topic index, its size and why.
     pub(super) failed: Option<(usize, usize, KafkaError)>,
 }
 
 impl Deliveries {
     pub(super) fn clear(&mut self) {
-        self.last.iter_mut().for_each(Vec::clear);
+        self.offsets.iter_mut().for_each(Vec::clear);
         self.failed = None;
     }
 
-    pub(super) fn last(&self, topic: usize, partition: i32) -> Option<i64> {
-        let offset = *self.last.get(topic)?.get(usize::try_from(partition).ok()?)?;
-        (offset >= 0).then_some(offset)
+    pub(super) fn of(&self, topic: usize, partition: i32) -> Option<Delivered> {
+        let (first, last) = *self.offsets.get(topic)?.get(usize::try_from(partition).ok()?)?;
+        (last >= 0).then_some(Delivered { first: Offset(first), last: Offset(last) })
     }
 
     /// A record was not delivered. With one that a broker refuses all others of its transaction are purged, some of which are told of before.
@@ -60,16 +57,16 @@ impl Deliveries {
 
     fn delivered(&mut self, topic: usize, partition: i32, offset: i64) {
         let Ok(partition) = usize::try_from(partition) else { return };
-        if self.last.len() <= topic {
-            self.last.resize_with(topic + 1, Vec::new);
+        if self.offsets.len() <= topic {
+            self.offsets.resize_with(topic + 1, Vec::new);
         }
-        let Some(offsets) = self.last.get_mut(topic) else { return };
+        let Some(offsets) = self.offsets.get_mut(topic) else { return };
         if offsets.len() <= partition {
-            offsets.resize(partition + 1, -1);
+            offsets.resize(partition + 1, (i64::MAX, -1));
         }
-        if let Some(last) = offsets.get_mut(partition) {
+        if let Some((first, last)) = offsets.get_mut(partition) {
             // A report may lack its offset: then nothing is known of the partition's end.
-            *last = if offset < 0 { -1 } else { offset.max(*last) };
+            (*first, *last) = if offset < 0 { (*first, -1) } else { (offset.min(*first), offset.max(*last)) };
         }
     }
 }
@@ -242,13 +239,14 @@ mod tests {
         let mut deliveries = Deliveries::default();
         deliveries.delivered(2, 1, 7);
         deliveries.delivered(2, 1, 9);
-        assert_eq!(deliveries.last(2, 1), Some(9));
-        assert_eq!(deliveries.last(2, 0), None);
-        assert_eq!(deliveries.last(0, 0), None);
+        let known = |first, last| Some(Delivered { first: Offset(first), last: Offset(last) });
+        assert_eq!(deliveries.of(2, 1), known(7, 9));
+        assert_eq!(deliveries.of(2, 0), None);
+        assert_eq!(deliveries.of(0, 0), None);
         deliveries.delivered(2, 1, -1001);
-        assert_eq!(deliveries.last(2, 1), None);
+        assert_eq!(deliveries.of(2, 1), None);
         deliveries.clear();
         deliveries.delivered(2, 1, 3);
-        assert_eq!(deliveries.last(2, 1), Some(3));
+        assert_eq!(deliveries.of(2, 1), known(3, 3));
     }
 }

@@ -15,7 +15,7 @@ use super::error::{self, Call};
 use super::native::{self, headers};
 use super::{Options, settings};
 use crate::streams::log::{
-    Class, Committed, Error, GroupMetadata, Offset, Partition, Producer, ProducerOptions, ProducerRecord, Result, TopicPartition,
+    Class, Committed, Delivered, Error, GroupMetadata, Partition, Producer, ProducerOptions, ProducerRecord, Result, TopicPartition,
 };
 
 /// Delivery reports are served once for so many records: until then librdkafka keeps each record.
@@ -170,8 +170,8 @@ impl Producer for KafkaProducer {
         self.undelivered()
     }
 
-    fn delivered(&self, topic: usize, partition: Partition) -> Option<Offset> {
-        self.ear().deliveries.lock().last(topic, partition.0).map(Offset)
+    fn delivered(&self, topic: usize, partition: Partition) -> Option<Delivered> {
+        self.ear().deliveries.lock().of(topic, partition.0)
     }
 
     fn send_offsets(&mut self, offsets: &[(TopicPartition, Committed)], group: &GroupMetadata, timeout: Duration) -> Result<()> {

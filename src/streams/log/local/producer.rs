@@ -11,7 +11,7 @@ use super::transaction::{self, End};
 use super::{Shared, State, simulated, take_batch, write};
 use crate::streams::kv::{Batch, Durability};
 use crate::streams::log::{
-    Class, CleanupPolicy, Committed, Error, GroupMetadata, Offset, Partition, Producer, ProducerOptions, ProducerRecord, Result,
+    Class, CleanupPolicy, Committed, Delivered, Error, GroupMetadata, Offset, Partition, Producer, ProducerOptions, ProducerRecord, Result,
     TopicPartition,
 };
 
@@ -27,7 +27,7 @@ const APPENDING: &str = "appending records";
 #[derive(Debug, Default)]
 struct Buffer {
     builder: Builder,
-    delivered: Option<Offset>,
+    delivered: Option<Delivered>,
     queued: bool,
 }
 
@@ -123,9 +123,9 @@ impl LocalProducer {
         state.batch = batch;
         let done = done?;
         drop(guard);
-        for (topic, partition, end) in done {
+        for (topic, partition, Delivered { first, last }) in done {
             if let Some(buffer) = self.buffer(topic, partition) {
-                buffer.delivered = Some(Offset(end.0 - 1));
+                buffer.delivered = Some(Delivered { first: buffer.delivered.map_or(first, |before| before.first), last });
                 buffer.builder.clear();
                 buffer.queued = false;
             }
@@ -138,7 +138,7 @@ impl LocalProducer {
         Ok(())
     }
 
-    fn append_in(&mut self, state: &mut State, batch: &mut Batch) -> Result<Vec<(usize, usize, Offset)>> {
+    fn append_in(&mut self, state: &mut State, batch: &mut Batch) -> Result<Vec<(usize, usize, Delivered)>> {
         let id = Arc::clone(&self.options.transactional_id);
         let mut moved: Vec<(Place, Offset, Bounds)> = Vec::with_capacity(self.queue.len());
         let mut done = Vec::with_capacity(self.queue.len());
@@ -156,7 +156,7 @@ impl LocalProducer {
             bounds.append(buffer.builder.records(), buffer.builder.size_bytes());
             bounds.put(place, batch);
             moved.push((place, base, bounds));
-            done.push((topic, partition, bounds.high));
+            done.push((topic, partition, Delivered { first: base, last: Offset(bounds.high.0 - 1) }));
         }
         let Some(transaction) = state.transactions.get_mut(&id) else { return Ok(done) };
         transaction.is_open = true;
@@ -313,7 +313,7 @@ impl Producer for LocalProducer {
         self.append()
     }
 
-    fn delivered(&self, topic: usize, partition: Partition) -> Option<Offset> {
+    fn delivered(&self, topic: usize, partition: Partition) -> Option<Delivered> {
         self.topics.get(self.place(topic))?.buffers.get(usize::try_from(partition.0).ok()?)?.delivered
     }
 

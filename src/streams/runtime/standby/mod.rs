@@ -21,7 +21,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 
 use super::backend::StateBackend;
-use super::stream_thread::Parts;
+use super::parts::Parts;
 use crate::streams::clock::Timestamp;
 use crate::streams::kv::{self, Kv};
 use crate::streams::log::{Offset, TopicPartition};

@@ -4,8 +4,8 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::super::parts::Parts;
 use super::super::restore::{self, Extent, Outcome};
-use super::super::stream_thread::Parts;
 use super::super::{Error, Result};
 use super::StandbyTask;
 use crate::streams::clock::Timestamp;

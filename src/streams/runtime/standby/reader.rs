@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::super::layout;
+use super::super::parts::Parts;
 use super::super::restore::{self, Outcome};
-use super::super::stream_thread::Parts;
 use super::super::{Error, Result};
 use super::opening::Opening;
 use super::{StandbyProgress, StandbyStatus};

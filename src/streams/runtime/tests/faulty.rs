@@ -7,8 +7,8 @@ use parking_lot::Mutex;
 
 use super::*;
 use crate::streams::log::{
-    Admin, Class, Committed, Consumer, ConsumerOptions, Error, GroupMetadata, Isolation, Offset, Partition, Producer, ProducerOptions,
-    ProducerRecord, Result, TopicDescription, TopicPartition,
+    Admin, Class, Committed, Consumer, ConsumerOptions, Delivered, Error, GroupMetadata, Isolation, Offset, Partition, Producer,
+    ProducerOptions, ProducerRecord, Result, TopicDescription, TopicPartition,
 };
 
 /// The calls that may fail.
@@ -111,7 +111,7 @@ impl Producer for FaultyProducer {
         self.call(Call::Flush, |inner| inner.flush(timeout))
     }
 
-    fn delivered(&self, topic: usize, partition: Partition) -> Option<Offset> {
+    fn delivered(&self, topic: usize, partition: Partition) -> Option<Delivered> {
         self.inner.delivered(topic, partition)
     }
 

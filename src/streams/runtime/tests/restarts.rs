@@ -130,9 +130,19 @@ fn a_changelog_that_is_made_anew_under_a_running_engine_is_noticed_at_the_next_c
     let admin = world.log.admin();
     admin.delete_topic("app-counts-changelog").unwrap();
     admin.create_topic("app-counts-changelog", &TopicConfig::compact(1)).unwrap();
-    let text = driver.pipe("input", Some(b"a"), Some(b"2"), Timestamp(1)).unwrap_err().to_string();
-    assert!(text.starts_with("the changelog app-counts-changelog-0 has records 0 to 0, but the state needs 0 to 1"), "{text}");
-    assert_eq!(outputs(&mut driver), ["a:1:1"], "nothing is committed that a restore could not bring back");
+    // More than it had before: its end tells nothing.
+    for value in ["2", "3", "4"] {
+        driver.append("input", Some(value.as_bytes()), Some(b"x"), Timestamp(1)).unwrap();
+    }
+    let said = driver.run().unwrap_err().to_string();
+    assert!(said.starts_with("the changelog app-counts-changelog-0 was deleted and made anew"), "{said}");
+    assert_eq!(outputs(&mut driver), ["a:1:1", "2:1:x", "3:1:x", "4:1:x"], "its own state was complete");
+    drop(driver);
+    // Neither this disk nor an empty one goes on, for nothing would bring back what only this disk has.
+    for backend in [world.backend, Arc::default()] {
+        let again = World { log: Arc::clone(&world.log), backend }.try_driver(counting(ErrorPolicy::default()));
+        assert_eq!(again.unwrap_err().to_string(), said);
+    }
 }
 
 #[test]

@@ -6,8 +6,8 @@ use std::time::Duration;
 use super::{Call, Client, Fault, Interposer, Post};
 use crate::streams::clock::Timestamp;
 use crate::streams::log::{
-    Admin, Committed, Consumer, ConsumerOptions, GroupMetadata, Isolation, Log, Offset, Partition, Polled, Producer, ProducerOptions,
-    ProducerRecord, RecordBatch, Result, TopicConfig, TopicDescription, TopicPartition,
+    Admin, Committed, Consumer, ConsumerOptions, Delivered, GroupMetadata, Isolation, Log, Offset, Partition, Polled, Producer,
+    ProducerOptions, ProducerRecord, RecordBatch, Result, TopicConfig, TopicDescription, TopicPartition,
 };
 
 /// A log behind an [`Interposer`].
@@ -126,7 +126,7 @@ impl Producer for InterposedProducer {
         self.post.log(&Call::Flush, || self.inner.flush(timeout))
     }
 
-    fn delivered(&self, topic: usize, partition: Partition) -> Option<Offset> {
+    fn delivered(&self, topic: usize, partition: Partition) -> Option<Delivered> {
         self.inner.delivered(topic, partition)
     }
 

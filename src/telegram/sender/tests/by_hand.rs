@@ -49,10 +49,22 @@ struct Hand {
 impl Hand {
     fn new(world: &World) -> Self {
         let desk = world.desk();
-        let mut sender = Sender::new(Arc::new(world.settings.clone()), Arc::clone(&desk));
+        Self { sender: Self::sender(Arc::new(world.settings.clone()), &desk), task: Task::default(), desk }
+    }
+
+    fn sender(settings: Arc<Settings>, desk: &Arc<Desk>) -> Sender {
+        let mut sender = Sender::new(settings, Arc::clone(desk));
         let stores = [(sent_log::STORE.to_owned(), StoreId(0))];
         sender.init(&mut InitContext { stores: &stores, schedules: &mut Vec::new() }).unwrap();
-        Self { sender, task: Task::default(), desk }
+        sender
+    }
+
+    /// The task is made anew in the same process, as when what came of a commit is not known: its rows are there, all of them committed.
+    fn made_anew(self) -> Self {
+        let Self { sender, task, desk } = self;
+        let settings = Arc::clone(&sender.settings);
+        drop(sender);
+        Self { sender: Self::sender(settings, &desk), task, desk }
     }
 
     fn put(&mut self, chat: &str, text: &str) {
@@ -154,4 +166,24 @@ fn what_is_committed_is_forgotten_here_and_at_the_desk() {
         assert_eq!((hand.sender.settled.as_slice(), hand.jobs()), (&[][..], 0), "after {number}");
     }
     assert_eq!(world.fake.texts("5"), ["0", "1", "2"]);
+}
+
+#[test]
+fn a_task_that_ends_as_soon_as_it_was_made_anew_leaves_nothing_unknown_that_its_process_knows() {
+    let world = World::new();
+    let mut hand = Hand::new(&world);
+    hand.put("5", "asked");
+    hand.turn();
+    hand.sender.committed();
+    hand.desk.quiet();
+    hand.put("6", "not asked");
+    hand.sender.start(&mut hand.task, NOW).unwrap();
+    let mut hand = hand.made_anew();
+    let intent = |hand: &mut Hand, chat: &str| book::chat(&mut hand.task.store, chat).unwrap().and_then(|row| row.intent);
+    assert!(intent(&mut hand, "5").is_some() && intent(&mut hand, "6").is_some());
+    hand.sender.suspend(&mut hand.task).unwrap();
+    assert_eq!((intent(&mut hand, "5"), intent(&mut hand, "6")), (None, None));
+    assert!(matches!(book::event(&mut hand.task.store, "5", "asked").unwrap(), Some(Event::Sent { .. })));
+    assert_eq!(book::event(&mut hand.task.store, "6", "not asked").unwrap(), Some(Event::Queued));
+    assert_eq!(hand.task.counts, BTreeMap::from([("sent_total", 1)]));
 }

@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
 use crate::streams::log::{
-    Admin, Class, Committed, Consumer, ConsumerOptions, Error, GroupMetadata, Log, Offset, Partition, Polled, Producer, ProducerOptions,
-    ProducerRecord, RecordBatch, Result, TopicPartition,
+    Admin, Class, Committed, Consumer, ConsumerOptions, Delivered, Error, GroupMetadata, Log, Offset, Partition, Polled, Producer,
+    ProducerOptions, ProducerRecord, RecordBatch, Result, TopicPartition,
 };
 
 /// Whether the user is dead.
@@ -144,7 +144,7 @@ impl Producer for Writes {
         self.inner.flush(timeout)
     }
 
-    fn delivered(&self, topic: usize, partition: Partition) -> Option<Offset> {
+    fn delivered(&self, topic: usize, partition: Partition) -> Option<Delivered> {
         self.inner.delivered(topic, partition)
     }
 

@@ -22,7 +22,7 @@ use crate::random::Random;
 const TIMEOUT_MS: u64 = 10_000;
 
 /// So long a process that ends waits for answers at least.
-const PATIENCE_MS: u64 = 3_000;
+const PATIENCE_MS: u64 = 7_000;
 
 /// Who stands still for longer may have lost its partitions, and begins nothing.
 const ALIVE_MS: u64 = 3_000;
@@ -84,8 +84,6 @@ struct Chat {
 /// The ledger.
 #[derive(Debug)]
 pub(crate) struct Book {
-    /// Answers in time that a process did not record at an end in good order.
-    unrecorded: u32,
     random: Random,
     pub(crate) events: Vec<Event>,
     pub(crate) asks: Vec<Ask>,
@@ -124,7 +122,6 @@ pub(crate) struct Telegram {
 impl Telegram {
     pub(crate) fn new(time: Time, random: Random, committed: Committed, policies: BTreeMap<String, OnUnknown>, rates: Rates) -> Arc<Self> {
         let book = Book {
-            unrecorded: 0,
             random,
             events: Vec::new(),
             asks: Vec::new(),
@@ -148,6 +145,13 @@ impl Telegram {
             rates,
         };
         Arc::new(Self { time, book: Mutex::new(book) })
+    }
+
+    /// A process says something, for the trace; not while the ledger is written.
+    pub(crate) fn told(&self, what: &str) {
+        if let Some(mut book) = self.book.try_lock() {
+            book.trace.push(format!("    {what}"));
+        }
     }
 
     /// A process is at work.
@@ -196,18 +200,14 @@ impl Telegram {
             book.lose(ask, Fate::Lost);
         }
         book.committed.refresh();
-        for (chat, job, event) in book.committed.intents(session) {
-            if !book.asks.iter().any(|ask| ask.session == session && ask.job == job) {
-                // Nobody can know that it was not made.
-                let number = book.events.iter().enumerate().position(|(number, said)| said.chat == chat && Event::id(number) == event);
-                *book.unmade.entry(number.unwrap()).or_default() += 1;
-                book.count("S1");
-            }
+        for (_, event) in book.unmade_of(session, |_| true) {
+            book.was_not_made(event);
         }
     }
 
-    /// The process has ended in good order, which it was told to do then: what was answered soon after is recorded.
-    pub(crate) fn close_in_order(&self, session: u64, told_ms: u64) {
+    /// The process has given up in good order the partitions in which these chats are, which it was told to do then: what was answered soon
+    /// after is recorded, and of what was not asked no intent is left.
+    pub(crate) fn end_in_order(&self, session: u64, told_ms: u64, is_of: impl Fn(&str) -> bool) {
         let mut book = self.book.lock();
         book.committed.refresh();
         for place in 0..book.asks.len() {
@@ -215,18 +215,18 @@ impl Telegram {
             let chat = &book.events[event].chat;
             // Whoever has lost a partition records nothing there any more.
             if by == session
+                && is_of(chat)
                 && !matches!(fate, Fate::Lost | Fate::Moved)
                 && answered_ms <= told_ms + PATIENCE_MS
                 && book.committed.has_intent(chat, session, job)
             {
-                // The log may refuse the last commit of a process, as it may any. That is rare.
-                book.unrecorded += 1;
-                if book.unrecorded > 1 {
-                    book.violation(format!(
-                        "#{place} was answered at {answered_ms}, and its process ended in good order without recording it"
-                    ));
-                }
+                book.violation(format!("#{place} was answered at {answered_ms}, and its process ended in good order without recording it"));
             }
+        }
+        for (job, event) in book.unmade_of(session, is_of) {
+            book.violation(format!(
+                "{session:x}/{job} for event {event} was not asked, and its process ended in good order without saying so"
+            ));
         }
     }
 
@@ -244,14 +244,21 @@ impl Telegram {
     pub(crate) fn give(&self, session: u64, is_given: impl Fn(&str) -> bool) {
         let mut book = self.book.lock();
         book.committed.refresh();
-        let Book { asks, events, due, committed, .. } = &mut *book;
-        for ask in asks.iter_mut().filter(|ask| ask.session != session && matches!(ask.fate, Fate::UnderWay | Fate::Heard)) {
-            let chat = &events[ask.event].chat;
-            // Its process does not know yet that it has lost the partition.
-            if is_given(chat) && committed.has_intent(chat, ask.session, ask.job) {
-                ask.fate = Fate::Lost;
+        // Others that do not know yet that they have lost the partition, and never asked: nobody can know that.
+        for other in book.trays.keys().copied().filter(|other| *other != session).collect::<Vec<_>>() {
+            for (_, event) in book.unmade_of(other, &is_given) {
+                book.was_not_made(event);
             }
         }
+        for place in 0..book.asks.len() {
+            let ask = &book.asks[place];
+            let is_open = ask.session != session && matches!(ask.fate, Fate::UnderWay | Fate::Heard);
+            // What its process hears now, or has heard and not recorded, its successor does not know: also for how long the chat is to wait.
+            if is_open && is_given(&book.events[ask.event].chat) {
+                book.lose(place, Fate::Lost);
+            }
+        }
+        let Book { asks, events, due, .. } = &mut *book;
         for (place, ask) in asks.iter_mut().enumerate().filter(|(_, ask)| ask.fate == Fate::Moved && is_given(&events[ask.event].chat)) {
             let is_open = due.values().any(|due| matches!(due, Due::Answer(of) if *of == place));
             ask.fate = match (ask.session == session, is_open) {
@@ -289,6 +296,22 @@ impl Book {
     fn put(&mut self, at: u64, due: Due) {
         self.number += 1;
         self.due.insert((at, self.number), due);
+    }
+
+    /// Intents in the name of a process whose requests were not made, in these chats: number of the request, event.
+    fn unmade_of(&self, session: u64, is_of: impl Fn(&str) -> bool) -> Vec<(u64, usize)> {
+        let intents = self.committed.intents(session).into_iter().filter(|(chat, ..)| is_of(chat));
+        let unmade = intents.filter(|(_, job, _)| !self.asks.iter().any(|ask| ask.session == session && ask.job == *job));
+        let number = |chat: &str, event: &str| {
+            self.events.iter().enumerate().position(|(number, said)| said.chat == chat && Event::id(number) == event).unwrap()
+        };
+        unmade.map(|(chat, job, event)| (job, number(&chat, &event))).collect()
+    }
+
+    /// Nobody can know that a request was not made.
+    fn was_not_made(&mut self, event: usize) {
+        *self.unmade.entry(event).or_default() += 1;
+        self.count("S1");
     }
 
     /// An ask whose outcome nobody recorded is lost, as its intent tells.

@@ -2,6 +2,7 @@
 
 mod letters;
 mod partition;
+mod trouble;
 
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
@@ -11,14 +12,12 @@ use std::time::Duration;
 use tidewatch::config::{OnUnknown, Rates, ValueFormat};
 use tidewatch::streams::clock::{Clock as _, Timestamp};
 use tidewatch::streams::log::local::LocalLog;
-use tidewatch::streams::log::{
-    Committed as Offsets, Headers, Isolation, Log, Offset, Producer, ProducerOptions, ProducerRecord, TopicConfig, TopicPartition,
-};
+use tidewatch::streams::log::{Headers, Isolation, Log, Offset, Producer, ProducerOptions, ProducerRecord, TopicConfig, TopicPartition};
 use tidewatch::streams::runtime::MemoryBackend;
 use tidewatch::telegram::Settings;
 
 use super::events::Event;
-use super::process::{Common, Hand, Life, POINTS, Point};
+use super::process::{Common, Hand, Life, Point};
 use super::sent_log::Committed;
 use super::telegram::{Fate, Telegram};
 use super::time::Time;
@@ -32,9 +31,6 @@ const SESSION_MS: u64 = 10_000;
 /// Bytes that are no message.
 pub(crate) const POISON: &[u8] = b"no JSON";
 
-/// A rebalance is over by then.
-const STEADY_MS: u64 = 5_000;
-
 /// A process, through all its lives.
 #[derive(Debug)]
 pub(crate) struct Process {
@@ -46,8 +42,6 @@ pub(crate) struct Process {
     dies: Option<Moment>,
     /// It is not given a turn before this time, though its requests go on.
     stalls_until: u64,
-    /// Somebody took its producer's id: it gave up what it had, and may be about to take it up again.
-    is_fenced: bool,
     /// When its group heard of it last.
     heard_at: u64,
 }
@@ -81,8 +75,6 @@ pub(crate) struct World {
     /// Deaths and losses at which what was counted last may not have been told.
     pub(crate) untold: u64,
     letters_read: Vec<Offset>,
-    /// When a process began or ended last.
-    changed_at: u64,
 }
 
 fn of(count: u64) -> NonZeroU32 {
@@ -135,7 +127,6 @@ impl World {
             begins_at: 0,
             dies: None,
             stalls_until: 0,
-            is_fenced: false,
             heard_at: 0,
         });
         let processes = processes.collect();
@@ -143,7 +134,6 @@ impl World {
         let common = Common { log: shared, time, telegram, settings, rates, partitions };
         let left = random.between(8, 40);
         Self {
-            changed_at: 0,
             letters_read: vec![Offset(0); usize::try_from(partitions).unwrap()],
             random,
             log,
@@ -241,7 +231,6 @@ impl World {
                 Ok(life) => {
                     self.tell(&format!("{name} begins as {:x}", self.sessions));
                     self.processes[place].life = Some(life);
-                    self.changed_at = now;
                 }
                 Err(error) => {
                     self.tell(&format!("{name} does not begin: {error}"));
@@ -260,16 +249,26 @@ impl World {
         let Some(life) = &mut process.life else { return false };
         self.common.telegram.is_at_work(life.session);
         let (before, sent) = (life.partitions.clone(), life.counted.get("sent_total").copied().unwrap_or(0));
+        let (running, told, knows) = (life.running(), life.told_at(self.common.time.passed_ms()), !life.hand.is_fenced());
         let ended = life.step();
         let (session, fired) = (life.session, life.hand.fired());
         let lost: Vec<i32> = before.difference(&life.partitions).copied().collect();
         let got: Vec<i32> = life.partitions.difference(&before).copied().collect();
         let (status, is_stopped) = (life.desk.status(), life.desk.stopped().is_some());
         let recorded = life.counted.get("sent_total").copied().unwrap_or(0) > sent;
-        let is_dead = life.hand.is_dead();
+        let (is_dead, was_revoked) = (life.hand.is_dead(), life.hand.was_revoked());
+        if was_revoked {
+            life.has_given_up(told, self.common.time.passed_ms());
+        }
+        let in_order = was_revoked && knows && fired.is_empty();
         self.common.telegram.is_at_work(session);
         if !lost.is_empty() && !is_dead {
             self.untold += 1;
+            if in_order {
+                let is_lost = |partition| lost.contains(&partition) && running.contains(&partition);
+                self.common.telegram.end_in_order(session, told, |chat| is_lost(partition_of(chat, self.common.partitions)));
+                self.count("given up in order");
+            }
             self.common.telegram.take_away(session, |chat| lost.contains(&partition_of(chat, self.common.partitions)));
             self.count("partition moved");
         }
@@ -371,8 +370,7 @@ impl World {
         self.common.telegram.close(session);
         let (now, pause) = (self.now(), self.random.between(20, 4_000));
         let process = &mut self.processes[place];
-        (process.dies, process.begins_at, process.stalls_until, process.is_fenced) = (None, now + pause, 0, false);
-        self.changed_at = now;
+        (process.dies, process.begins_at, process.stalls_until) = (None, now + pause, 0);
         let loses_disk = self.random.permille(150);
         if loses_disk {
             self.processes[place].backend = Arc::default();
@@ -384,18 +382,24 @@ impl World {
 
     /// A process ends in good order.
     pub(crate) fn close(&mut self, place: usize) {
-        let Some(life) = self.processes[place].life.take() else { return };
+        let Some(mut life) = self.processes[place].life.take() else { return };
         let name = self.processes[place].name;
         self.tell(&format!("{name} is stopped"));
         self.untold += 1;
         self.take_down_counters(&life);
-        let (session, told) = (life.session, self.now());
-        // Who stood still may have lost its partitions without knowing it.
-        // A rebalance may refuse the last commit of whoever ends while others come and go.
-        let is_steady = self.changed_at + STEADY_MS < told;
-        let knows = self.processes[place].stalls_until <= told && !self.processes[place].is_fenced && is_steady;
+        let (session, told) = (life.session, life.told_at(self.now()));
+        // What it may leave unknown, as a death would: where the group took its partitions from it without its knowledge; where its last commit
+        // is refused or its answer lost; and in partitions whose stores are being restored, since an end does not wait for that.
+        let instance = format!("{name}-0");
+        let is_member = self.log.members(APPLICATION).iter().any(|(_, id)| id.as_deref() == Some(instance.as_str()));
+        let knows = is_member && !life.hand.is_fenced();
+        let running = life.running();
         match life.instance.close() {
-            Ok(()) if knows && life.hand.fired().is_empty() => self.common.telegram.close_in_order(session, told),
+            Ok(()) if knows && life.hand.fired().is_empty() => {
+                let is_of = |chat: &str| running.contains(&partition_of(chat, self.common.partitions));
+                self.common.telegram.end_in_order(session, told, is_of);
+                self.count("ended in order");
+            }
             Ok(()) => {}
             Err(error) => self.tell(&format!("{name} does not end well: {error}")),
         }
@@ -403,87 +407,9 @@ impl World {
         self.count("stopped in order");
         let (now, pause) = (self.now(), self.random.between(20, 2_000));
         let process = &mut self.processes[place];
-        (process.dies, process.begins_at, process.stalls_until, process.is_fenced) = (None, now + pause, 0, false);
-        self.changed_at = now;
+        (process.dies, process.begins_at, process.stalls_until) = (None, now + pause, 0);
     }
 
-    /// Something goes wrong.
-    pub(crate) fn disturb(&mut self) {
-        let place = usize::try_from(self.random.below(self.processes.len() as u64)).unwrap();
-        match self.random.below(20) {
-            0..=7 => {
-                let moment = *self.random.pick(&[Moment::Intent, Moment::Request, Moment::Answer, Moment::Record]);
-                self.processes[place].dies = Some(moment);
-            }
-            8..=12 => {
-                let (point, calls) = (*self.random.pick(&POINTS), self.random.between(1, 4));
-                if let Some(life) = &self.processes[place].life {
-                    life.hand.arm(point, u32::try_from(calls).unwrap());
-                }
-            }
-            13 => self.close(place),
-            14 => {
-                self.count("all die at once");
-                (0..self.processes.len()).for_each(|place| self.kill(place, "all at once"));
-            }
-            15 => {
-                self.count("stalled");
-                self.processes[place].stalls_until = self.now() + self.random.between(1_000, 25_000);
-            }
-            16 => self.fence(place),
-            17 => self.set_clock(),
-            18 => self.read_again(),
-            _ => self.replay(),
-        }
-    }
-
-    /// Another takes the transactions of a process: its next commit fails.
-    fn fence(&mut self, place: usize) {
-        self.count("fenced");
-        let name = self.processes[place].name;
-        let transaction_timeout = Duration::from_secs(1);
-        let transactional_id = format!("{APPLICATION}-{name}-0").into();
-        let options = ProducerOptions { transactional_id, topics: Vec::new(), transaction_timeout };
-        self.log.producer(options).unwrap().init_transactions(transaction_timeout).unwrap();
-        self.processes[place].is_fenced = true;
-        self.tell(&format!("{name} is fenced"));
-    }
-
-    fn set_clock(&mut self) {
-        let by = i64::try_from(self.random.between(500, 7_200_000)).unwrap();
-        let by = if self.random.permille(500) { -by } else { by };
-        self.count(if by < 0 { "clock set back" } else { "clock set forward" });
-        self.common.time.set_wall(by);
-        self.common.telegram.wall_was_set(u64::try_from(by).unwrap_or(0));
-        self.tell(&format!("the clock is set by {by} ms"));
-    }
-
-    /// The outbox is read again from its beginning; what was sent is remembered.
-    fn read_again(&mut self) {
-        (0..self.processes.len()).for_each(|place| self.close(place));
-        let admin = self.log.admin();
-        let offsets = admin.group_offsets(APPLICATION).unwrap();
-        let from_start = |(place, known): (TopicPartition, Offsets)| (place, Some(Offsets { offset: Offset(0), ..known }));
-        let offsets: Vec<_> = offsets.into_iter().map(from_start).collect();
-        if admin.alter_group_offsets(APPLICATION, &offsets).is_ok() {
-            self.count("outbox read again");
-            self.tell("the outbox is read again");
-        }
-    }
-
-    /// From now on nothing goes wrong any more.
-    pub(crate) fn calm(&mut self) {
-        self.common.telegram.book.lock().trouble = 0;
-        for process in &mut self.processes {
-            (process.dies, process.stalls_until) = (None, 0);
-            if let Some(life) = &process.life {
-                life.hand.arm(Point::DiesBeforeCommit, u32::MAX);
-            }
-        }
-    }
-}
-
-impl World {
     /// Records of the outbox that the group has not committed.
     pub(crate) fn lag(&self) -> i64 {
         let admin = self.log.admin();

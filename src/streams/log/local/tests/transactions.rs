@@ -1,6 +1,7 @@
 //! Transactions: markers, fencing, the last stable offset, aborted records.
 
 use super::*;
+use crate::streams::log::Delivered;
 
 #[test]
 fn markers_take_offsets_and_positions_pass_over_them() {
@@ -24,7 +25,7 @@ fn a_topic_that_is_named_twice_keeps_the_records_of_both_names_in_their_order() 
             producer.send(&ProducerRecord { topic, ..record("a", Some(&number.to_string()), 0) }).unwrap();
         }
         producer.flush(ZERO).unwrap();
-        assert_eq!([0, 1].map(|topic| producer.delivered(topic, Partition(0))), [Some(Offset(2)); 2]);
+        assert_eq!([0, 1].map(|topic| producer.delivered(topic, Partition(0))), [Some(Delivered { first: Offset(0), last: Offset(2) }); 2]);
         producer.commit(ZERO).unwrap();
         assert_eq!(read(&log, "t", Isolation::ReadCommitted).0, ["0:a=0", "1:a=1", "2:a=2"]);
     });
@@ -38,7 +39,7 @@ fn an_open_transaction_holds_back_the_last_stable_offset() {
         first.begin().unwrap();
         first.send(&record("a", Some("1"), 0)).unwrap();
         first.flush(ZERO).unwrap();
-        assert_eq!(first.delivered(0, Partition(0)), Some(Offset(0)));
+        assert_eq!(first.delivered(0, Partition(0)), Some(Delivered { first: Offset(0), last: Offset(0) }));
         commit(&mut *second, &[("b", "2")]);
         assert_eq!(read(&log, "t", Isolation::ReadCommitted), (vec![], 0));
         assert_eq!(read(&log, "t", Isolation::ReadUncommitted).0, ["0:a=1", "1:b=2"]);

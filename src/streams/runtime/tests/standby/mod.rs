@@ -10,7 +10,7 @@ use crate::streams::log::{
     ConsumerOptions, Headers, Isolation, Offset, Partition, Polled, Producer, ProducerOptions, ProducerRecord, RecordBatch, TopicPartition,
 };
 use crate::streams::runtime::standby::StandbyReader;
-use crate::streams::runtime::{Parts, Shared, Status, StreamThread, TopicTable, prepare};
+use crate::streams::runtime::{Parts, Shared, Status, StreamThread};
 use crate::streams::state::{self, TaskState};
 use crate::streams::task::TaskId;
 use crate::streams::topology::Blueprint;
@@ -144,13 +144,9 @@ impl Machine {
             standby: true,
             ..Options::new("app", self.name)
         };
-        let (table, clock): (_, Arc<dyn Clock>) = (TopicTable::new(&options, &*topology), Arc::new(sea.clock.clone()));
-        let partitions = prepare(&*log.admin(), &*topology, &table, true).unwrap();
-        let shared = Arc::new(Shared::new(&clock, 1));
-        let (topics, partitions, options) = (Arc::new(table), Arc::new(partitions), Arc::new(options));
-        let topology: Arc<dyn Blueprint> = topology;
-        let parts =
-            Parts { log, topology, topics, partitions, backend: Arc::clone(&self.backend), options, clock, shared: Arc::clone(&shared) };
+        let clock = Arc::new(sea.clock.clone());
+        let parts = Parts::new(topology, log, Arc::clone(&self.backend), clock, options).unwrap();
+        let shared = Arc::clone(&parts.shared);
         let thread = StreamThread::new(0, parts.clone()).unwrap();
         self.running = Some(Process { thread, standby: StandbyReader::new(parts), shared });
     }

@@ -1,8 +1,8 @@
 //! The limit: a client that reads the same records and writes as many bytes to as many topics in transactions, and does nothing with them.
 //!
-//! It runs as a process of its own, so that it can be measured as one: `kafka passthrough SERVERS GROUP INPUT OUTPUT BYTES...`.
+//! It runs as a process of its own, so that it can be measured as one: `peers passthrough SERVERS GROUP INPUT COMMIT_MS [OUTPUT BYTES PER_MILLION]...`.
 
-use std::process::Command;
+use std::ffi::OsString;
 use std::time::{Duration, Instant};
 
 use rdkafka::ClientConfig;
@@ -14,6 +14,9 @@ use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 /// The first argument of the child.
 pub(crate) const ARGUMENT: &str = "passthrough";
 
+/// What [`Output::per_million`] is a share of.
+pub(crate) const MILLION: u64 = 1_000_000;
+
 const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// What it writes for each record that it reads.
@@ -22,8 +25,8 @@ pub(crate) struct Output {
     pub(crate) topic: String,
     /// Bytes of a value.
     pub(crate) bytes: usize,
-    /// Every how many records: 1 for each.
-    pub(crate) every: u64,
+    /// For how many of a million records.
+    pub(crate) per_million: u64,
 }
 
 /// A pass-through that is to run.
@@ -34,31 +37,28 @@ pub(crate) struct Plan {
     pub(crate) input: String,
     /// Under load a transaction takes this long; 0 commits whenever nothing more is there.
     pub(crate) commit_ms: u64,
-    /// Records after which it ends; 0 for never.
-    pub(crate) records: u64,
     pub(crate) outputs: Vec<Output>,
 }
 
 impl Plan {
-    /// The process that runs it.
-    pub(crate) fn command(&self) -> Command {
-        let mut command = Command::new(std::env::current_exe().unwrap());
-        command.args([ARGUMENT, &self.servers, &self.group, &self.input, &self.commit_ms.to_string(), &self.records.to_string()]);
-        for Output { topic, bytes, every } in &self.outputs {
-            command.args([topic, &bytes.to_string(), &every.to_string()]);
+    /// The process that runs it, without end.
+    pub(crate) fn command(&self) -> Vec<OsString> {
+        let mut command = vec![std::env::current_exe().unwrap().into()];
+        command.extend([ARGUMENT, &self.servers, &self.group, &self.input, &self.commit_ms.to_string()].map(OsString::from));
+        for Output { topic, bytes, per_million } in &self.outputs {
+            command.extend([topic, &bytes.to_string(), &per_million.to_string()].map(OsString::from));
         }
         command
     }
 
     fn parse(arguments: &[String]) -> Self {
-        let [servers, group, input, commit_ms, records, outputs @ ..] = arguments else { panic!("{arguments:?}") };
-        let output = |it: &[String]| Output { topic: it[0].clone(), bytes: it[1].parse().unwrap(), every: it[2].parse().unwrap() };
+        let [servers, group, input, commit_ms, outputs @ ..] = arguments else { panic!("{arguments:?}") };
+        let output = |it: &[String]| Output { topic: it[0].clone(), bytes: it[1].parse().unwrap(), per_million: it[2].parse().unwrap() };
         Self {
             servers: servers.clone(),
             group: group.clone(),
             input: input.clone(),
             commit_ms: commit_ms.parse().unwrap(),
-            records: records.parse().unwrap(),
             outputs: outputs.chunks(3).map(output).collect(),
         }
     }
@@ -108,7 +108,7 @@ pub(crate) fn child(arguments: &[String]) {
     let bytes = vec![b'x'; plan.outputs.iter().map(|output| output.bytes).max().unwrap_or(0)];
     let mut pass = Pass { plan: &plan, consumer: &consumer, producer: &producer, positions: vec![-1; next.count()], open: None };
     let mut read = 0;
-    while plan.records == 0 || read < plan.records {
+    loop {
         let wait = if pass.open.is_some() && plan.commit_ms == 0 { Duration::ZERO } else { Duration::from_millis(5) };
         match consumer.poll(wait) {
             Some(Ok(message)) => {
@@ -124,11 +124,9 @@ pub(crate) fn child(arguments: &[String]) {
                 }
             }
             Some(Err(error)) => panic!("{error}"),
-            None if plan.commit_ms == 0 => pass.commit(),
-            None => {}
+            None => pass.commit(),
         }
     }
-    pass.commit();
 }
 
 struct Pass<'a> {
@@ -142,7 +140,8 @@ struct Pass<'a> {
 impl Pass<'_> {
     fn write(&self, message: &rdkafka::message::BorrowedMessage<'_>, bytes: &[u8], read: u64) {
         let key = message.key().unwrap_or_default();
-        for output in self.plan.outputs.iter().filter(|output| read.is_multiple_of(output.every)) {
+        let is_due = |output: &&Output| read * output.per_million / MILLION > (read - 1) * output.per_million / MILLION;
+        for output in self.plan.outputs.iter().filter(is_due) {
             let mut record = BaseRecord::to(&output.topic).key(key).payload(&bytes[..output.bytes]);
             record.timestamp = message.timestamp().to_millis();
             while let Err((_, back)) = self.producer.send(record) {

@@ -7,14 +7,27 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 use tidewatch::avro::SchemaId;
 
+use crate::keys::{Keys, Run};
 use crate::observations::Writer;
 
 /// When the first observation was made. From then on each is a millisecond younger, so that its time tells which it is.
 pub(crate) const FIRST_MS: i64 = 1_700_000_000_000;
 
-/// The key of an observation.
-pub(crate) fn key(index: u64, videos: u64) -> String {
-    format!("video-{:06}", index % videos)
+/// The time of an observation.
+pub(crate) fn time(index: u64) -> i64 {
+    FIRST_MS + i64::try_from(index).unwrap()
+}
+
+/// The key of a video.
+pub(crate) fn key(video: u64) -> String {
+    format!("{KEY}{video:06}")
+}
+
+const KEY: &str = "video-";
+
+/// The video of a key.
+pub(crate) fn video(key: &[u8]) -> Option<usize> {
+    std::str::from_utf8(key).ok()?.strip_prefix(KEY)?.parse().ok()
 }
 
 /// A producer for the input.
@@ -24,23 +37,23 @@ pub(crate) fn producer(client: &ClientConfig) -> BaseProducer {
     config.create().unwrap()
 }
 
-/// Writes observations `from..to`.
-pub(crate) fn load(client: &ClientConfig, topic: &str, schema: SchemaId, videos: u64, range: std::ops::Range<u64>) {
+/// Writes the first `records` observations of a run over `videos` videos.
+pub(crate) fn load(client: &ClientConfig, topic: &str, schema: SchemaId, (keys, videos, records): (Keys, u64, u64)) {
     let mut config = client.clone();
     config.set("linger.ms", "20").set("batch.size", "262144");
     let producer = producer(&config);
     let mut writer = Writer::new(schema);
     let mut value = Vec::new();
-    for index in range {
-        writer.write(index, videos, &mut value);
-        send(&producer, topic, &key(index, videos), &value, index);
+    for seen in Run::new(keys, videos).take(usize::try_from(records).unwrap()) {
+        writer.write_poll(seen.video, seen.poll, &mut value);
+        send(&producer, topic, &key(seen.video), &value, seen.index);
     }
     producer.flush(Duration::from_secs(60)).unwrap();
 }
 
 /// Writes one observation.
 pub(crate) fn send(producer: &BaseProducer, topic: &str, key: &str, value: &[u8], index: u64) {
-    let mut record = BaseRecord::to(topic).key(key).payload(value).timestamp(FIRST_MS + i64::try_from(index).unwrap());
+    let mut record = BaseRecord::to(topic).key(key).payload(value).timestamp(time(index));
     while let Err((KafkaError::MessageProduction(error), back)) = producer.send(record) {
         assert_eq!(error, RDKafkaErrorCode::QueueFull);
         producer.poll(Duration::from_millis(10));

@@ -1,49 +1,52 @@
 //! From `kill -9` of one of two instances to the next committed output of its partitions by the other, without and with standby tasks; and what the
 //! standby tasks cost the other until then.
 
-use std::process::Child;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::application::Application;
+use crate::application::{Application, tidewatch};
+use crate::feeder::{Feeder, Outputs, PATIENCE, RATE, open_transactions, wait_until};
+use crate::group::Group;
+use crate::instance::{file, restored, restored_in, start, state};
+use crate::keys::Keys;
 use crate::load::load;
+use crate::peer::{Job, Options, Peer};
 use crate::process::{cpu, resident_kib};
-use crate::restart::{Feeder, Outputs, PARTITIONS, RATE, log, open_transactions, restored, restored_in, start, wait_until};
+use crate::real::process::Process;
+use crate::restart::PARTITIONS;
 
 /// For so long it is looked at what following costs.
 const LOOK: Duration = Duration::from_secs(15);
 
-pub(crate) fn measure(keys: u64) {
+pub(crate) fn measure(keys: u64, options: Options) {
     println!("{keys} keys in {PARTITIONS} partitions, {RATE} observations a second, session timeout 10 s");
     for standby in [false, true] {
         println!("standby = {standby}");
-        takeover(keys, standby);
+        takeover(keys, standby, options);
     }
 }
 
-fn takeover(keys: u64, standby: bool) {
+fn takeover(keys: u64, standby: bool, options: Options) {
     let application = Application::set_up(PARTITIONS);
-    let file = application.folder().join("topology.toml");
-    let text = std::fs::read_to_string(&file).unwrap();
-    std::fs::write(&file, format!("{text}\n[engine]\nstandby = {standby}\n")).unwrap();
-    load(&application.client(), &application.topic("videos"), application.schema(), keys, 0..keys);
-    let first = application.command(&["run", "--until-end", "--state-dir", "one"]).stderr(log(&application, "first")).status().unwrap();
-    assert!(first.success());
-    let outputs = Outputs::watch(&application);
-    let one = start(&application, "one");
-    let feeder = Feeder::start(&application, keys, 0);
+    let job = Job { engine: format!("standby = {standby}"), ..Job::new(&application, "takeover", options) };
+    Peer::Tidewatch.set_up(&job);
+    load(&application.client(), &job.input, application.schema(), (Keys::InTurn, keys, keys));
+    let mut one = start(&job, "one");
+    Group::of(&job).wait_for(&mut one, keys, PATIENCE, |_| {});
+    let outputs = Outputs::watch(&job);
+    let feeder = Feeder::start(&job, keys, 0);
     outputs.wait_for_all(Instant::now());
-    let two = start(&application, "two");
+    let two = start(&job, "two");
     let began = Instant::now();
-    let is_shared = |name| is_shared(&application, name, standby);
+    let is_shared = |name| is_shared(&job, name, standby);
     wait_until("both have their share, and follow what they should", || is_shared("one") && is_shared("two"));
     println!("  shared{} after {:.1} s", if standby { " and warm" } else { "" }, began.elapsed().as_secs_f64());
-    cost(&two.0);
+    cost(&two);
 
     // With no transaction open: the end of one that died with its owner is waited for with and without standby tasks (`restart` measures that).
     drop(feeder);
-    let open = open_transactions(&application);
+    let open = open_transactions(&job);
     let mut quiet = Instant::now();
     wait_until("everything is committed", || {
         if (0..PARTITIONS).any(&open) {
@@ -51,32 +54,28 @@ fn takeover(keys: u64, standby: bool) {
         }
         quiet.elapsed() > Duration::from_secs(1)
     });
-    let (told, killed) = (said(&application, "two").len(), Instant::now());
+    let (told, killed) = (two.said().len(), Instant::now());
     drop(one);
-    let feeder = Feeder::start(&application, keys, keys / 2);
-    wait_until("the dead one's partitions are given out", || said(&application, "two")[told..].contains("partitions assigned"));
+    let feeder = Feeder::start(&job, keys, keys / 2);
+    wait_until("the dead one's partitions are given out", || two.said()[told..].contains("partitions assigned"));
     let assigned = killed.elapsed();
     let back = outputs.wait_for_all(killed).into_iter().max().unwrap();
     let (total, waited, rest) = (back.as_secs_f64(), assigned.as_secs_f64(), back.saturating_sub(assigned).as_secs_f64());
     println!("  taken over after {total:.2} s: {waited:.2} s until the group gave it, {rest:.2} s from there");
-    println!("  restored: {}", restored_in(&said(&application, "two")[told..]));
+    println!("  restored: {}", restored_in(&two.said()[told..]));
 
     let killed = Instant::now();
     drop(two);
-    let two = start(&application, "two");
+    let two = start(&job, "two");
     let back = outputs.wait_for_all(killed).into_iter().max().unwrap();
     println!("  killed and started again in place: {:.2} s", back.as_secs_f64());
-    println!("  restored: {}", restored(&application, "two"));
+    println!("  restored: {}", restored(&two));
     drop((feeder, two));
 }
 
-fn said(application: &Application, name: &str) -> String {
-    std::fs::read_to_string(application.folder().join(format!("{name}.log"))).unwrap_or_default()
-}
-
 /// Whether an instance has half of the partitions, and standby tasks for the others, with next to nothing left to read.
-fn is_shared(application: &Application, name: &str, standby: bool) -> bool {
-    let output = application.command(&["status", "--json", "--state-dir", name]).output().unwrap();
+fn is_shared(job: &Job<'_>, name: &str, standby: bool) -> bool {
+    let output = tidewatch(&["status", "--json"], &file(job)).arg("--state-dir").arg(state(job, name)).output().unwrap();
     let Ok(status) = serde_json::from_slice::<Value>(&output.stdout) else { return false };
     let half = usize::try_from(PARTITIONS).unwrap() / 2;
     let list = |key: &str| status[key].as_array().cloned().unwrap_or_default();
@@ -86,9 +85,10 @@ fn is_shared(application: &Application, name: &str, standby: bool) -> bool {
 }
 
 /// What the instance takes while it shares the work.
-fn cost(child: &Child) {
-    let (before, began) = (cpu(child), Instant::now());
+fn cost(process: &Process) {
+    let id = process.id();
+    let (before, began) = (cpu(id), Instant::now());
     std::thread::park_timeout(LOOK);
-    let share = (cpu(child).saturating_sub(before)).as_secs_f64() / began.elapsed().as_secs_f64() * 100.0;
-    println!("  before the kill: {share:.1} % of a processor, {} MB", resident_kib(child) / 1024);
+    let share = (cpu(id).saturating_sub(before)).as_secs_f64() / began.elapsed().as_secs_f64() * 100.0;
+    println!("  before the kill: {share:.1} % of a processor, {} MB", resident_kib(id) / 1024);
 }
