@@ -31,11 +31,10 @@ pub(crate) fn svg(curves: &[Curve]) -> String {
          <rect width=\"{width}\" height=\"{height}\" fill=\"#fff\"/>\n"
     );
     for (row, (title, metric, colour)) in (0_u32..).zip(ROWS) {
-        // One scale for a row: the panels can be compared.
-        let most = curves.iter().flat_map(|curve| &curve.points).map(|(_, figures)| metric(figures)).fold(0.0, f64::max) * 1.1;
         for (column, curve) in (0_u32..).zip(curves) {
             let place = (f64::from(column) * WIDTH, f64::from(row) * HEIGHT);
             let values: Vec<(&str, f64)> = curve.points.iter().map(|(label, figures)| (label.as_str(), metric(figures))).collect();
+            let most = values.iter().map(|(_, value)| *value).fold(0.0, f64::max) * 1.1;
             panel(&mut out, place, &format!("{title} / {}", curve.name), &values, (most, colour));
         }
     }
