@@ -169,9 +169,12 @@ fn write_changelogs(scope: &mut Scope<'_>) -> log::Result<()> {
     Ok(())
 }
 
+/// Per task the changelog offsets (the next to read) up to which its stores are complete.
+type Ends = BTreeMap<TaskId, Vec<(StoreId, Offset)>>;
+
 /// Per task the changelog offsets up to which its rows are complete once this transaction is committed; and the changelogs that were deleted and
 /// made anew while they were written to, so that they begin again before what they held already.
-fn delivered(scope: &Scope<'_>) -> (BTreeMap<TaskId, Vec<(StoreId, Offset)>>, Vec<(TaskId, StoreId)>) {
+fn delivered(scope: &Scope<'_>) -> (Ends, Vec<(TaskId, StoreId)>) {
     let mut lost = Vec::new();
     let mut offsets = |task: &StreamTask| {
         let id = task.id();
