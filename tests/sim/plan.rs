@@ -389,6 +389,8 @@ fn faults(random: &mut Random) -> Vec<(u64, Fault)> {
             vec![(0, Fault::Stall { site, after: random.one_in(2), ms: *random.pick(&[500, 4_000, 12_000, 25_000]) })]
         }
         24 => vec![(0, Fault::Zombie { ms: *random.pick(&[3_000, 12_000, 25_000]) })],
+        // Others take over while it stands still, with a transaction that the log has no reason to abort yet.
+        25 if random.one_in(2) => vec![(0, Fault::Zombie { ms: 3_000 }), (random.range(1, 1_000), Fault::Evict)],
         25 => vec![(0, Fault::Evict)],
         26 => vec![(0, Fault::Twin { lasts: random.range(500, 6_000) })],
         27 => vec![(0, Fault::DiskFull { lasts: lasts(random) })],
