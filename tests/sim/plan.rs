@@ -275,9 +275,12 @@ impl Plan {
             plan.events.push(Event { at, slot, fault });
         }
         if plan.events.iter().any(|event| event.fault == Fault::Age) {
-            // Something must be written while it is down.
+            // Something must be written while it is down, and something removed that it still has.
             for batch in &mut plan.batches {
-                batch.at += if random.one_in(2) { random.range(0, AGE_MS) } else { 0 };
+                if random.one_in(2) {
+                    batch.at += random.range(0, AGE_MS);
+                    batch.records.iter_mut().filter(|_| random.one_in(3)).for_each(|given| given.value = None);
+                }
             }
             plan.batches.sort_by_key(|batch| batch.at);
         }
