@@ -10,15 +10,17 @@ use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::message::Message as _;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
+use crate::group::Group;
 use crate::load::{key, producer, send};
 use crate::observations::Writer;
 use crate::peer::Job;
+use crate::real::process::Process;
 
 /// Observations a second while processes are killed.
 pub(crate) const RATE: u32 = 2_000;
 
 /// No part of this may take longer.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(300);
+const PATIENCE: Duration = Duration::from_secs(300);
 
 pub(crate) fn wait_until(what: &str, mut is: impl FnMut() -> bool) {
     let deadline = Instant::now() + PATIENCE;
@@ -134,4 +136,13 @@ pub(crate) fn open_transactions(job: &Job<'_>) -> impl Fn(i32) -> bool {
         let end = |consumer: &BaseConsumer| consumer.fetch_watermarks(&topic, partition, Duration::from_secs(5)).unwrap().1;
         end(&all) > end(&stable)
     }
+}
+
+/// Waits until `process` has done what was there before, `keys` observations; from then on there are new ones, and it is seen what comes out of them.
+pub(crate) fn feed_on(job: &Job<'_>, process: &mut Process, keys: u64) -> (Outputs, Feeder) {
+    Group::of(job).wait_for(process, keys, PATIENCE, |_| {});
+    let outputs = Outputs::watch(job);
+    let feeder = Feeder::start(job, keys, 0);
+    outputs.wait_for_all(Instant::now());
+    (outputs, feeder)
 }

@@ -3,8 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::application::Application;
-use crate::feeder::{Feeder, Outputs, PATIENCE, RATE, open_transactions, wait_until};
-use crate::group::Group;
+use crate::feeder::{RATE, feed_on, open_transactions, wait_until};
 use crate::instance::{restored, start};
 use crate::keys::Keys;
 use crate::load::load;
@@ -51,10 +50,7 @@ fn again(peer: Peer, keys: u64, options: Options) -> (Duration, String) {
     let application = Application::set_up(PARTITIONS);
     let job = filled(&application, peer, keys, options);
     let mut process = peer.start(&job);
-    Group::of(&job).wait_for(&mut process, keys, PATIENCE, |_| {});
-    let outputs = Outputs::watch(&job);
-    let feeder = Feeder::start(&job, keys, 0);
-    outputs.wait_for_all(Instant::now());
+    let (outputs, feeder) = feed_on(&job, &mut process, keys);
     for _ in 0..ATTEMPTS {
         let (killed, was_open) = kill_in_a_transaction(&job, process);
         let told = std::fs::read_to_string(job.folder().join("log")).unwrap().len();
@@ -95,10 +91,7 @@ fn survivor(report: &mut Report, keys: u64, options: Options) {
     let application = Application::set_up(PARTITIONS);
     let job = filled(&application, Peer::Tidewatch, keys, options);
     let mut one = start(&job, "one");
-    Group::of(&job).wait_for(&mut one, keys, PATIENCE, |_| {});
-    let outputs = Outputs::watch(&job);
-    let feeder = Feeder::start(&job, keys, 0);
-    outputs.wait_for_all(Instant::now());
+    let (outputs, feeder) = feed_on(&job, &mut one, keys);
     let two = start(&job, "two");
     wait_until("the second instance has taken over some", || restored(&two) != "nothing" && two.said().contains("running task"));
     outputs.wait_for_all(Instant::now());

@@ -6,8 +6,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use crate::application::{Application, tidewatch};
-use crate::feeder::{Feeder, Outputs, PATIENCE, RATE, open_transactions, wait_until};
-use crate::group::Group;
+use crate::feeder::{Feeder, RATE, feed_on, open_transactions, wait_until};
 use crate::instance::{file, restored, restored_in, start, state};
 use crate::keys::Keys;
 use crate::load::load;
@@ -33,10 +32,7 @@ fn takeover(keys: u64, standby: bool, options: Options) {
     Peer::Tidewatch.set_up(&job);
     load(&application.client(), &job.input, application.schema(), (Keys::InTurn, keys, keys));
     let mut one = start(&job, "one");
-    Group::of(&job).wait_for(&mut one, keys, PATIENCE, |_| {});
-    let outputs = Outputs::watch(&job);
-    let feeder = Feeder::start(&job, keys, 0);
-    outputs.wait_for_all(Instant::now());
+    let (outputs, feeder) = feed_on(&job, &mut one, keys);
     let two = start(&job, "two");
     let began = Instant::now();
     let is_shared = |name| is_shared(&job, name, standby);

@@ -28,7 +28,7 @@ pub(super) enum Rebalance {
 /// What the deliveries of a transaction said.
 #[derive(Debug, Default)]
 pub(super) struct Deliveries {
-    /// By topic index and partition: the first and the last offset; -1 where nothing is known.
+    /// By topic index and partition: the first and the last offset; a last one of -1 where the end is not known.
     offsets: Vec<Vec<(i64, i64)>>,
     /// The first record that was refused, else the first that was given up with it: its topic index, its size and why.
     pub(super) failed: Option<(usize, usize, KafkaError)>,
