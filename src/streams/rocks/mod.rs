@@ -49,6 +49,10 @@ impl Budget {
     }
 }
 
+/// A volatile batch of rows from this size on goes to a table at once, by a thread of RocksDB's: rows that stay in a write buffer are searched for in
+/// its skip list by every read that the cache does not answer.
+const TABLE_BYTES: usize = 256 << 10;
+
 /// What a database is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Profile {
@@ -102,6 +106,11 @@ impl Options {
                 options.set_target_file_size_base(16 << 20);
                 table.set_bloom_filter(10.0, false);
                 table.set_block_size(4 << 10);
+                // As Kafka Streams has it: rows are short, and each read of a cold one would unpack a whole block.
+                options.set_compression_type(DBCompressionType::None);
+                // Most keys that are looked for are not in the write buffer.
+                options.set_memtable_whole_key_filtering(true);
+                options.set_memtable_prefix_bloom_ratio(0.1);
             }
         }
         options.set_block_based_table_factory(&table);
@@ -152,6 +161,12 @@ impl Rocks {
         classify(&self.path, error)
     }
 
+    fn flush_tables(&self, wait: bool) -> Result<()> {
+        let mut options = FlushOptions::default();
+        options.set_wait(wait);
+        self.db.flush_opt(&options).map_err(|error| self.failed(error))
+    }
+
     fn visit(&self, mut cursor: DBRawIterator<'_>, direction: Direction, visit: &mut Visit<'_>) -> Result<()> {
         while let Some((key, value)) = cursor.item() {
             if visit(key, value).is_break() {
@@ -193,7 +208,12 @@ impl Kv for Rocks {
         options.set_sync(logged && durability == Durability::Synced);
         options.disable_wal(!logged);
         self.db.write_opt(rows, &options).map_err(|error| self.failed(error))?;
-        if logged || durability == Durability::Volatile { Ok(()) } else { self.flush() }
+        match durability {
+            _ if logged => Ok(()),
+            Durability::Buffered | Durability::Synced => self.flush(),
+            Durability::Volatile if batch.size_bytes() >= TABLE_BYTES => self.flush_tables(false),
+            Durability::Volatile => Ok(()),
+        }
     }
 
     fn scan(&self, from: &[u8], to: Option<&[u8]>, direction: Direction, visit: &mut Visit<'_>) -> Result<()> {
@@ -221,9 +241,7 @@ impl Kv for Rocks {
         if self.options.profile == Profile::Log {
             self.db.flush_wal(true).map_err(|error| self.failed(error))?;
         }
-        let mut options = FlushOptions::default();
-        options.set_wait(true);
-        self.db.flush_opt(&options).map_err(|error| self.failed(error))
+        self.flush_tables(true)
     }
 }
 

@@ -7,6 +7,8 @@
 use hashbrown::HashTable;
 use xxhash_rust::xxh3::xxh3_64;
 
+use super::keys;
+
 /// The place of a row in the slab, or of a pending value in the overlay.
 pub(super) type Slot = u32;
 
@@ -137,9 +139,16 @@ impl Cache {
         self.dirty_bytes
     }
 
-    /// The rows that are not on disk yet, in the order in which they were first committed since the last flush.
+    /// The rows that are not on disk yet.
     pub(super) fn dirty(&self) -> &[Slot] {
         &self.dirty
+    }
+
+    /// Puts the rows that are not on disk yet in the order of the first bytes of their keys there, where their store has this `number`.
+    pub(super) fn sort_dirty(&mut self, number: impl Fn(usize) -> u16) {
+        let mut dirty = std::mem::take(&mut self.dirty);
+        dirty.sort_by_cached_key(|&slot| (number(self.row(slot).store()), keys::prefix::<16>(self.row(slot).key())));
+        self.dirty = dirty;
     }
 
     #[expect(

@@ -52,6 +52,13 @@ pub(super) fn end(kind: Kind, number: u16) -> [u8; HEAD_LENGTH] {
     }
 }
 
+/// The first bytes of a key, with zeros where it is shorter: they decide nearly every comparison.
+pub(super) fn prefix<const LENGTH: usize>(key: &[u8]) -> [u8; LENGTH] {
+    let mut prefix = [0; LENGTH];
+    prefix.iter_mut().zip(key).for_each(|(to, &from)| *to = from);
+    prefix
+}
+
 /// Writes the key of a user's row into `into`, replacing what was there.
 pub(super) fn row(number: u16, key: &[u8], into: &mut Vec<u8>) {
     into.clear();

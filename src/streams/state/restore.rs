@@ -46,10 +46,8 @@ impl Chunk {
     /// Adds a record, which is later than all before it. One without a key cannot be a row and only moves the offset.
     pub(super) fn push(&mut self, record: &RecordRef<'_>) {
         if let Some(key) = record.key {
-            let mut prefix = [0; 8];
-            prefix.iter_mut().zip(key).for_each(|(to, &from)| *to = from);
             self.entries.push(Entry {
-                prefix: u64::from_be_bytes(prefix),
+                prefix: u64::from_be_bytes(keys::prefix(key)),
                 start: slot(self.bytes.len()),
                 key_length: slot(key.len()),
                 value_length: record.value.map_or(TOMBSTONE, |value| slot(value.len())),

@@ -182,6 +182,9 @@ impl TaskState {
         }
         name_epoch(self.epoch.as_deref(), self.stored.epoch.as_deref(), &mut batch);
         let mut key = std::mem::take(&mut self.rows.key);
+        // Only for the sake of speed: a write buffer is quickest where keys come in order.
+        let numbers = &self.rows.numbers;
+        self.rows.cache.sort_dirty(|store| numbers.get(store).copied().unwrap_or_default());
         for &slot in self.rows.cache.dirty() {
             let row = self.rows.cache.row(slot);
             let Some(store) = self.stores.get(row.store()) else { continue };
