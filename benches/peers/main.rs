@@ -17,6 +17,7 @@ mod application;
 mod arguments;
 mod compare;
 mod feeder;
+mod flame;
 mod group;
 mod idle;
 mod instance;
@@ -76,9 +77,13 @@ fn run(arguments: &Arguments, report: &mut Report) -> Result<(), String> {
     let runs = arguments.number("--runs", 3)?;
     let all = arguments.command.is_empty();
     let is = |command: &str| all || arguments.command == command;
+    let flame = arguments.text("--flame").map(Path::new);
+    if flame.is_some() {
+        flame::missing()?;
+    }
     if is("throughput") {
         for size in sizes(arguments)? {
-            throughput::measure(report, &peers, &size, options);
+            throughput::measure(report, &peers, &size, options, flame);
         }
     }
     if is("idle") {

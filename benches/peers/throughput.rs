@@ -1,9 +1,11 @@
 //! Processor time per record, records per second and peak memory over a topic that is full when they begin, each in turn, several times.
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use crate::application::Application;
 use crate::compare::{Expected, Volume, each};
+use crate::flame::Flame;
 use crate::group::Group;
 use crate::keys::Keys;
 use crate::load::load;
@@ -39,7 +41,8 @@ struct Took {
     peak_mb: f64,
 }
 
-pub(crate) fn measure(report: &mut Report, peers: &[Peer], size: &Size, options: Options) {
+/// Measures; with `flame` the first run of tidewatch is sampled and drawn there.
+pub(crate) fn measure(report: &mut Report, peers: &[Peer], size: &Size, options: Options, flame: Option<&Path>) {
     let application = Application::set_up(size.partitions);
     report.say(&format!(
         "### {} observations of {} videos, keys {}\n\n{} partitions, {} stream thread{}, {} runs each in turn. Medians; `x` is the ratio to tidewatch \
@@ -63,7 +66,8 @@ pub(crate) fn measure(report: &mut Report, peers: &[Peer], size: &Size, options:
             if *peer == Peer::PassThrough {
                 job.outputs = name_outputs(&outputs, &job);
             }
-            took.push(one(*peer, &job, records));
+            let flame = flame.filter(|_| *peer == Peer::Tidewatch && run == 0);
+            took.push(one(*peer, &job, records, flame));
             println!("run {run}: {:<14} {:?}", peer.name(), took.last());
             if peer.does_the_job() && run == 0 {
                 let [changes, outbox] = inputs.expected(records).check(*peer, &job);
@@ -116,12 +120,13 @@ impl Inputs<'_> {
 }
 
 /// A run over the whole input, with a group and a state of its own.
-fn one(peer: Peer, job: &Job<'_>, records: u64) -> Took {
+fn one(peer: Peer, job: &Job<'_>, records: u64, flame: Option<&Path>) -> Took {
     peer.set_up(job);
     let group = Group::of(job);
     let began = Instant::now();
     let mut process = peer.start(job);
     let id = process.id();
+    let flame = flame.map(|graph| Flame::begin(id, graph));
     let mut third = None;
     let mut last = (Duration::ZERO, Duration::ZERO, 0);
     group.wait_for(&mut process, records, LIMIT, |done| {
@@ -132,6 +137,9 @@ fn one(peer: Peer, job: &Job<'_>, records: u64) -> Took {
     });
     let (wall, all, peak) = last;
     drop(process);
+    if let Some(flame) = flame {
+        flame.end();
+    }
     let micros = |time: Duration, records: u64| time.as_secs_f64() * 1e6 / number(records.max(1));
     let (skipped, before) = third.expect("a third comes before the whole");
     Took {

@@ -24,7 +24,11 @@ impl World {
         let left = match fault {
             Fault::Crash(_, after) => *after,
             Fault::Fail { times, .. } => *times,
-            Fault::SlowCommit { .. } | Fault::SlowAbort { .. } | Fault::LateCommit { .. } | Fault::Stall { .. } => 1,
+            Fault::SlowCommit { .. }
+            | Fault::SlowAbort { .. }
+            | Fault::LateCommit { .. }
+            | Fault::Stall { .. }
+            | Fault::Forgotten { .. } => 1,
             _ => {
                 self.begin_at_once(slot, index, fault, now);
                 return;
@@ -150,7 +154,8 @@ impl World {
             return;
         }
         let transaction_timeout = Duration::from_secs(24 * 60 * 60);
-        let transactional_id = format!("foreign-{}", self.time.now()).into();
+        // Two of one moment are two.
+        let transactional_id = format!("foreign-{}-{}", self.time.now(), self.foreign.lock().len()).into();
         let options = ProducerOptions { transactional_id, topics: vec![name.into()], transaction_timeout };
         let mut producer = self.log.producer(options).unwrap();
         producer.init_transactions(Duration::ZERO).unwrap();

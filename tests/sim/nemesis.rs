@@ -111,6 +111,7 @@ impl Post {
             let matches = match &fault {
                 Fault::Crash(point, _) => dies(*point, site, after, polled),
                 Fault::Fail { site: at, after: when, .. } | Fault::Stall { site: at, after: when, .. } => *at == site && *when == after,
+                Fault::Forgotten { site: at, .. } => *at == site && !after && slot.in_transaction.load(Ordering::Relaxed),
                 Fault::SlowCommit { .. } => after && site == Site::Commit,
                 Fault::SlowAbort { .. } => after && site == Site::Abort,
                 Fault::LateCommit { .. } => !after && site == Site::Commit,
@@ -118,7 +119,7 @@ impl Post {
                 Fault::Arrives { site: at, .. } => *at == site && after == (site == Site::Flush || site == Site::SendOffsets),
                 _ => false,
             };
-            if !matches || (matches!(fault, Fault::Stall { .. }) && world.is_nested()) {
+            if !matches || (matches!(fault, Fault::Stall { .. } | Fault::Forgotten { .. }) && world.is_nested()) {
                 place += 1;
                 continue;
             }
@@ -182,6 +183,11 @@ impl Post {
                 world.stall(self.slot, *ms);
                 Ok(())
             }
+            Fault::Forgotten { ms, .. } => {
+                world.evict(world.slots[self.slot].instance);
+                world.stall(self.slot, *ms);
+                Ok(())
+            }
             _ => Ok(()),
         }
     }
@@ -220,6 +226,11 @@ impl Interposer for Post {
             }
             Call::Abort => refusal.0 = false,
             Call::Init => *refusal = (false, false),
+            _ => {}
+        }
+        match call {
+            Call::Send(_) => slot.in_transaction.store(true, Ordering::Relaxed),
+            Call::Commit | Call::Abort | Call::Init => slot.in_transaction.store(false, Ordering::Relaxed),
             _ => {}
         }
         Ok(())

@@ -137,6 +137,11 @@ pub(crate) enum Fault {
     },
     /// Its session is taken for over though it lives.
     Evict,
+    /// The same in the middle of its transaction, at this call; it stands still while others take over, and then goes on with what it had.
+    Forgotten {
+        site: Site,
+        ms: u64,
+    },
     /// A second process takes the same ids, on a copy of the directory.
     Twin {
         lasts: u64,
@@ -191,6 +196,7 @@ impl Fault {
             Self::Fail { site, after: true, .. } => format!("answer lost {site:?}"),
             Self::Fail { site, .. } => format!("fail {site:?}"),
             Self::Stall { site, .. } => format!("stall {site:?}"),
+            Self::Forgotten { site, .. } => format!("forgotten {site:?}"),
             other => {
                 let text = format!("{other:?}");
                 text.split([' ', '(', '{']).next().unwrap_or_default().to_owned()
@@ -392,8 +398,11 @@ fn faults(random: &mut Random) -> Vec<(u64, Fault)> {
             vec![(0, Fault::Stall { site, after: random.one_in(2), ms: *random.pick(&[500, 4_000, 12_000, 25_000]) })]
         }
         24 => vec![(0, Fault::Zombie { ms: *random.pick(&[3_000, 12_000, 25_000]) })],
-        // Others take over while it stands still, with a transaction that the log has no reason to abort yet.
-        25 if random.one_in(2) => vec![(0, Fault::Zombie { ms: 3_000 }), (random.range(1, 1_000), Fault::Evict)],
+        // So short that the log has no reason to abort its transaction yet.
+        25 if random.one_in(2) => {
+            let site = *random.pick(&[Site::Poll, Site::Flush, Site::SendOffsets]);
+            vec![(0, Fault::Forgotten { site, ms: *random.pick(&[1_000, 3_000]) })]
+        }
         25 => vec![(0, Fault::Evict)],
         26 => vec![(0, Fault::Twin { lasts: random.range(500, 6_000) })],
         27 => vec![(0, Fault::DiskFull { lasts: lasts(random) })],

@@ -46,6 +46,8 @@ pub(crate) struct Slot {
     pub(crate) unreachable_until: AtomicU64,
     pub(crate) slow: Mutex<(u64, u64)>,
     pub(crate) armed: Mutex<Vec<Armed>>,
+    /// Whether it has given its transaction something.
+    pub(crate) in_transaction: AtomicBool,
     /// Whether something that the log refuses lies in the open transaction, and whether the producer is spoilt by it.
     pub(crate) refusal: Mutex<(bool, bool)>,
     pub(crate) exits: Mutex<Vec<String>>,
@@ -128,6 +130,7 @@ impl Slot {
             unreachable_until: AtomicU64::new(0),
             slow: Mutex::default(),
             armed: Mutex::default(),
+            in_transaction: AtomicBool::new(false),
             refusal: Mutex::default(),
             exits: Mutex::default(),
         }
@@ -246,6 +249,7 @@ impl World {
         self.readers.lock().left_behind(snapshots);
         let down = { self.random.lock().range(50, 3_000) };
         slot.start_at.store(self.time.now() + down, Ordering::Relaxed);
+        slot.in_transaction.store(false, Ordering::Relaxed);
         *slot.refusal.lock() = (false, false);
     }
 

@@ -16,6 +16,7 @@ mod parts;
 mod rebalance;
 mod restore;
 mod restore_driver;
+mod restore_plan;
 mod shared;
 mod standby;
 mod stream_thread;

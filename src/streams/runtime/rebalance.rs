@@ -280,7 +280,7 @@ impl StreamThread {
         let mut unsettled = Vec::new();
         for task in self.tasks.values_mut() {
             task.discard();
-            if task.committed.0 < 0 {
+            if task.committed().is_none() {
                 unsettled.push(task.id());
             } else {
                 self.consumer.seek(task.source(), task.committed)?;
@@ -299,7 +299,7 @@ impl StreamThread {
         // Not unassigned: a partition that is to be revoked would be given away while its stores are open.
         self.consumer.pause(task.source())?;
         // The rows in the write-back cache are committed: on the disk they shorten the restore.
-        let input = Some(task.committed).filter(|input| input.0 >= 0);
+        let input = task.committed();
         if let Err(error) = task.stores.flush(input) {
             tracing::warn!(task = %id, error = crate::streams::task::chain(&error), "committed rows could not be written before the restore");
         }
@@ -365,7 +365,9 @@ impl StreamThread {
             drop(known);
         }
         for (id, source) in &self.restoring {
-            status.tasks.entry(*id).or_insert_with(|| TaskStatus {
+            // It may have been at work before.
+            let known = status.tasks.entry(*id).and_modify(|known| known.state = State::Restoring);
+            known.or_insert_with(|| TaskStatus {
                 state: State::Restoring,
                 source: source.clone(),
                 committed: log::Offset(0),
@@ -382,11 +384,10 @@ impl StreamThread {
 pub(super) fn close_task(mut task: StreamTask) {
     task.discard();
     let id = task.id();
-    let restored = matches!(task.state(), State::Running);
+    let input = task.committed().filter(|_| task.state() == State::Running);
     if task.transition_to(State::Suspended).is_err() {
         tracing::debug!(task = %id, state = %task.state(), "closing");
     }
-    let input = restored.then_some(task.committed);
     if let Err(error) = task.stores.close(input) {
         // Nothing is lost: the disk stays behind, and the next start restores the difference.
         tracing::warn!(task = %id, error = crate::streams::task::chain(&error), "the store could not be written at its close");

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use super::failure::{self, Action};
 use super::options::Options;
+use super::restore_plan::{Extent, committed_end, fit, log_failed, start_of, store_failed};
 use super::shared::{RestoreProgress, Shared};
 use super::topics::TopicTable;
 use super::{Error, Result, layout};
@@ -26,6 +27,9 @@ const COMMITTED_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// How long a restore stands still before it tries again what a full disk forbade; short enough to be there when a partition is taken away.
 const SPACE_PAUSE: Duration = Duration::from_millis(100);
+
+/// How often restores tell how far they are, and are looked at when they stand still.
+const REPORT_INTERVAL: Duration = Duration::from_secs(1);
 
 /// What a restore found out.
 #[derive(Debug)]
@@ -57,10 +61,40 @@ struct Entry {
     task: StreamTask,
     committed: Option<Committed>,
     /// Restores that are not finished, by changelog partition.
-    stores: BTreeMap<TopicPartition, (StoreId, RestoreProgress, Duration)>,
+    stores: BTreeMap<TopicPartition, Restore>,
     planned: bool,
     /// Whether it was told that the committed offset is held up.
     told: bool,
+}
+
+#[derive(Debug)]
+struct Restore {
+    store: StoreId,
+    progress: RestoreProgress,
+    began: Duration,
+    /// Up to where what is committed needs the changelog; none where nothing is committed.
+    needed: Option<Offset>,
+    /// Where it was at the last look, and whether it was told what it waits for.
+    looked_at: Option<Offset>,
+    told: bool,
+}
+
+impl Restore {
+    /// What comes of it where its changelog, with these ends, is not the one that it was planned for any more. As long as what the disk has may be
+    /// all that there is, it is left to whoever looks after it.
+    fn is_cut(&self, (low, end): (Offset, Offset)) -> Option<Outcome> {
+        let RestoreProgress { changelog, position, end: planned, .. } = &self.progress;
+        if (low..=end).contains(position) && *planned <= end {
+            return None;
+        }
+        let changelog = changelog.to_string();
+        Some(match self.needed {
+            Some(needed) if *position < low || needed > end => {
+                Outcome::Failed(Error::ChangelogLost { changelog, needed: position.0, reaches: needed.0, low: low.0, end: end.0 })
+            }
+            _ => Outcome::Rebuild(format!("{changelog} was cut or made anew while it was restored up to {planned}: it has {low} to {end}")),
+        })
+    }
 }
 
 /// Restores tasks, a step at a time.
@@ -144,7 +178,14 @@ impl Restorer {
                 outcome => self.finish(id, outcome, &mut finished),
             }
         }
-        self.report();
+        let now = self.clock.monotonic();
+        if !self.entries.is_empty() && now.saturating_sub(self.reported) >= REPORT_INTERVAL {
+            self.reported = now;
+            self.report();
+            for (id, outcome) in self.look_at_still() {
+                self.finish(id, outcome, &mut finished);
+            }
+        }
         finished
     }
 
@@ -190,8 +231,8 @@ impl Restorer {
         if !std::mem::replace(&mut entry.told, true) {
             tracing::warn!(task = %id, error = task::chain(error), "the restore waits until there is space");
         }
-        for (changelog, (_, progress, _)) in &entry.stores {
-            if let Err(error) = self.consumer.seek(changelog, progress.position) {
+        for (changelog, restore) in &entry.stores {
+            if let Err(error) = self.consumer.seek(changelog, restore.progress.position) {
                 tracing::debug!(%error, "restore consumer");
             }
         }
@@ -232,13 +273,16 @@ impl Restorer {
             }
             let progress =
                 RestoreProgress { changelog: changelog.clone(), start, position: start, end, records: 0, elapsed: Duration::ZERO };
-            restores.push((changelog, (store, progress, self.clock.monotonic())));
+            let began = self.clock.monotonic();
+            // Offsets of before there were any such notes ask for all of it.
+            let needed = reaches.map(|reaches| if reaches == Offset::default() { end } else { reaches });
+            restores.push((changelog, Restore { store, progress, began, needed, looked_at: None, told: false }));
         }
         // From here on the checkpoints that are written are as old as the ends that they will reach.
         entry.task.stores.tell_time(now);
         for (changelog, restore) in restores {
             // 3. read_committed, from the stored offset on.
-            self.consumer.assign(&changelog, restore.1.start).map_err(log_failed)?;
+            self.consumer.assign(&changelog, restore.progress.start).map_err(log_failed)?;
             entry.stores.insert(changelog, restore);
         }
         entry.planned = true;
@@ -251,13 +295,16 @@ impl Restorer {
             entries.values().find(|entry| entry.stores.contains_key(changelog)).map(|entry| entry.task.id())
         };
         if let Err(error) = self.consumer.poll(timeout, &mut self.batch) {
-            let cut = if error.class == Class::OutOfRange { self.cut() } else { None };
-            let Some(id) = cut.or_else(|| self.entries.keys().next().copied()) else { return Ok(()) };
             return match error.class {
                 Class::Retriable => Ok(()),
-                // The changelog was cut while it was read.
-                Class::OutOfRange => Err((id, Outcome::Rebuild(error.to_string()))),
-                _ => Err((id, Outcome::Failed(error.into()))),
+                class => {
+                    let found = if class == Class::OutOfRange { self.cut() } else { None };
+                    let Some(first) = self.entries.keys().next().copied() else { return Ok(()) };
+                    Err(found.unwrap_or_else(|| match class {
+                        Class::OutOfRange => (first, Outcome::Rebuild(error.to_string())),
+                        _ => (first, Outcome::Failed(error.into())),
+                    }))
+                }
             };
         }
         if !self.batch.is_empty() {
@@ -265,17 +312,17 @@ impl Restorer {
             let Some(id) = owner(&self.entries, &changelog) else { return Ok(()) };
             let position = self.consumer.position(&changelog).unwrap_or_default();
             if let Some(entry) = self.entries.get_mut(&id)
-                && let Some((store, progress, _)) = entry.stores.get_mut(&changelog)
+                && let Some(restore) = entry.stores.get_mut(&changelog)
             {
-                entry.task.stores.restore(*store, &self.batch, position).map_err(|source| (id, store_failed(id, source)))?;
-                progress.records += self.batch.len() as u64;
+                entry.task.stores.restore(restore.store, &self.batch, position).map_err(|source| (id, store_failed(id, source)))?;
+                restore.progress.records += self.batch.len() as u64;
             }
             self.batch.start(changelog);
         }
         let now = self.clock.monotonic();
         for (id, entry) in &mut self.entries {
             let mut done = Vec::new();
-            for (changelog, (store, progress, began)) in &mut entry.stores {
+            for (changelog, Restore { store, progress, began, .. }) in &mut entry.stores {
                 progress.position = self.consumer.position(changelog).unwrap_or(progress.position).max(progress.start);
                 progress.elapsed = now.saturating_sub(*began);
                 if progress.position >= progress.end {
@@ -283,10 +330,10 @@ impl Restorer {
                 }
             }
             for (changelog, store) in done {
-                let Some((_, progress, _)) = entry.stores.get(&changelog) else { continue };
+                let Some(Restore { progress, .. }) = entry.stores.get(&changelog) else { continue };
                 // Order: what cannot be written now is still to be restored.
                 entry.task.stores.restore_done(store, progress.position).map_err(|source| (*id, store_failed(*id, source)))?;
-                let Some((_, progress, _)) = entry.stores.remove(&changelog) else { continue };
+                let Some(Restore { progress, .. }) = entry.stores.remove(&changelog) else { continue };
                 self.consumer.unassign(&changelog).map_err(|error| (*id, Outcome::Failed(error.into())))?;
                 self.shared.status.lock().restored_records_total += progress.records;
                 let (records, took) = (progress.records, progress.elapsed);
@@ -297,11 +344,13 @@ impl Restorer {
     }
 
     /// The task whose changelog was cut where it is being read: the error of a poll names no partition.
-    fn cut(&self) -> Option<TaskId> {
-        let is_cut = |changelog: &TopicPartition, position: Offset| is_cut(&*self.admin, changelog, position);
-        let mut entries = self.entries.values();
-        let found = entries.find(|entry| entry.stores.iter().any(|(changelog, (_, progress, _))| is_cut(changelog, progress.position)))?;
-        Some(found.task.id())
+    fn cut(&self) -> Option<(TaskId, Outcome)> {
+        self.entries.iter().find_map(|(id, entry)| {
+            entry.stores.values().find_map(|restore| {
+                let ends = self.admin.watermarks(&restore.progress.changelog, Isolation::ReadUncommitted).ok()?;
+                Some((*id, restore.is_cut(ends)?))
+            })
+        })
     }
 
     /// All stores are complete: where does the input go on?
@@ -335,16 +384,37 @@ impl Restorer {
         }
     }
 
-    /// Tells how far the restores are, at most once a second.
-    fn report(&mut self) {
-        let now = self.clock.monotonic();
-        if self.entries.is_empty() || now.saturating_sub(self.reported) < Duration::from_secs(1) {
-            return;
+    /// Looks at restores that stand still. A changelog that ends before the end that was planned is not the one of the plan any more, and no poll
+    /// will ever say so; an open transaction is told, once.
+    fn look_at_still(&mut self) -> Vec<(TaskId, Outcome)> {
+        let mut found = Vec::new();
+        for (id, entry) in &mut self.entries {
+            for (changelog, restore) in &mut entry.stores {
+                let (position, planned) = (restore.progress.position, restore.progress.end);
+                if restore.looked_at.replace(position) != Some(position) {
+                    continue;
+                }
+                let ends = |isolation| self.admin.watermarks(changelog, isolation);
+                let (Ok((low, end)), Ok((_, stable))) = (ends(Isolation::ReadUncommitted), ends(Isolation::ReadCommitted)) else {
+                    continue;
+                };
+                if let Some(outcome) = restore.is_cut((low, end)) {
+                    found.push((*id, outcome));
+                    break;
+                }
+                if stable < planned && !std::mem::replace(&mut restore.told, true) {
+                    tracing::warn!(task = %id, %changelog, %position, %stable, end = %planned, "the restore waits for the end of a transaction in the changelog; one that nobody will end is found with `kafka-transactions.sh find-hanging`");
+                }
+            }
         }
-        self.reported = now;
+        found
+    }
+
+    /// Tells how far the restores are.
+    fn report(&self) {
         let mut status = self.shared.status.lock();
         for (id, entry) in &self.entries {
-            let progress: Vec<_> = entry.stores.values().map(|(_, progress, _)| progress.clone()).collect();
+            let progress: Vec<_> = entry.stores.values().map(|restore| restore.progress.clone()).collect();
             for store in &progress {
                 let (remaining, rate, eta) = (store.remaining(), store.rate(), store.eta());
                 tracing::info!(task = %id, changelog = %store.changelog, remaining, ?rate, ?eta, "restoring");
@@ -353,108 +423,6 @@ impl Restorer {
                 task.restoring = progress;
             }
         }
-    }
-}
-
-/// Up to where the offsets say that the changelog of a store reaches.
-fn committed_end(committed: &Committed, subtopology: &Subtopology, store: StoreId) -> Option<Offset> {
-    layout::read(&committed.metadata)?.end(&subtopology.stores.get(store.0)?.name)
-}
-
-pub(super) fn log_failed(error: log::Error) -> Outcome {
-    Outcome::Failed(error.into())
-}
-
-/// Whether what lies on the disk belongs to what is committed, and both to the topology; returns the life of the changelogs, where it has a name.
-pub(super) fn fit(
-    id: TaskId,
-    stores: &TaskState,
-    subtopology: &Subtopology,
-    partitions: i32,
-    committed: Option<&Committed>,
-) -> Result<Option<String>, Outcome> {
-    // Nothing is committed: a state, if there is one, is refused when it is restored; otherwise a new life begins.
-    let Some(committed) = committed else { return Ok(None) };
-    let kept = layout::read(&committed.metadata);
-    if let Some(kept) = &kept {
-        kept.check(id, subtopology, partitions).map_err(Outcome::Failed)?;
-    }
-    let life = kept.as_ref().and_then(layout::Layout::epoch);
-    // A state without a name was written before there were any: it is trusted, and named.
-    if stores.stored_epoch().is_some_and(|stored| Some(stored) != life) {
-        return Err(Outcome::Rebuild(
-            "it belongs to an earlier life of its changelogs, before a reset or another way to set offsets".to_owned(),
-        ));
-    }
-    let on_disk = layout::check_disk(id, subtopology, stores.stored_layouts());
-    match on_disk {
-        // The offsets know better: the disk was left by another topology.
-        Err(error) if kept.as_ref().is_some_and(layout::Layout::knows_stores) => Err(Outcome::Rebuild(task::chain(&error))),
-        Err(error) => Err(Outcome::Failed(error)),
-        Ok(()) => Ok(life.map(str::to_owned)),
-    }
-}
-
-/// What there is of a changelog.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Extent<'a> {
-    pub(super) changelog: &'a TopicPartition,
-    /// The first offset still in the log.
-    pub(super) low: Offset,
-    /// The high watermark.
-    pub(super) end: Offset,
-}
-
-/// Where the restore of a store begins; none of its rows may be believed whose checkpoint is outside the changelog, or older than the changelog
-/// keeps tombstones (`kept`, asked for where it matters). Where something is committed, all of the changelog is needed, up to where it `reaches` at
-/// least.
-pub(super) fn start_of(
-    stores: &TaskState,
-    store: StoreId,
-    Extent { changelog, low, end }: Extent<'_>,
-    reaches: Option<Offset>,
-    now: Timestamp,
-    kept: impl FnOnce() -> log::Result<Option<Duration>>,
-) -> Result<Offset, Outcome> {
-    let checkpoint = stores.checkpoint(store);
-    let is_outside = checkpoint.is_some_and(|offset| offset < low || offset > end);
-    if reaches == Some(layout::LOST) {
-        return Err(Outcome::Failed(Error::ChangelogMadeAnew { changelog: changelog.to_string() }));
-    }
-    // Compaction keeps the log's beginning where it is. Where that has moved, or the end is before what the disk has or the offsets ask for, records
-    // are gone that nothing can bring back: a state without them would be wrong, and nobody would know.
-    if let Some(asked) = reaches
-        && (is_outside || checkpoint.is_none() && low.0 > 0 || asked > end)
-    {
-        let needed = checkpoint.unwrap_or_default();
-        let (changelog, reaches) = (changelog.to_string(), asked.max(needed).0);
-        return Err(Outcome::Failed(Error::ChangelogLost { changelog, needed: needed.0, reaches, low: low.0, end: end.0 }));
-    }
-    let Some(checkpoint) = checkpoint else { return Ok(low) };
-    if is_outside {
-        return Err(Outcome::Rebuild(format!("checkpoint {checkpoint} of {changelog} is outside its log ({low} to {end})")));
-    }
-    // One slot is the marker of the transaction at the checkpoint; a tombstone and its marker are two.
-    if let Some(as_of) = stores.as_of(store).filter(|_| end.0 - checkpoint.0 > 1) {
-        let age = Duration::from_millis(u64::try_from(now.0.saturating_sub(as_of.0)).unwrap_or(0));
-        if let Some(kept) = kept().map_err(log_failed)?.filter(|&kept| age > kept) {
-            let cause = format!("checkpoint {checkpoint} of {changelog} is {age:?} old, tombstones after it may be gone");
-            return Err(Outcome::Rebuild(format!("{cause} (delete.retention.ms is {})", kept.as_millis())));
-        }
-    }
-    Ok(checkpoint)
-}
-
-/// Whether a position lies outside of its changelog.
-pub(super) fn is_cut(admin: &dyn Admin, changelog: &TopicPartition, position: Offset) -> bool {
-    let ends = admin.watermarks(changelog, Isolation::ReadUncommitted);
-    ends.is_ok_and(|(low, end)| position < low || position > end)
-}
-
-pub(super) fn store_failed(id: TaskId, source: impl std::error::Error + Send + Sync + 'static) -> Outcome {
-    match failure::of_store(&source) {
-        Action::Rebuild => Outcome::Rebuild(task::chain(&source)),
-        _ => Outcome::Failed(Error::Stores { task: id, source: Box::new(source) }),
     }
 }
 

@@ -342,7 +342,7 @@ impl StreamThread {
         let mut failed = None;
         for task in self.tasks.values_mut().filter(|task| task.state() == State::Running) {
             if (all || task.stores.write_back_due())
-                && let Err(source) = task.stores.flush(Some(task.committed))
+                && let Err(source) = task.stores.flush(task.committed())
             {
                 let full = task.stores.write_back_full();
                 failed = Some((task.id(), source, full));
@@ -463,6 +463,7 @@ impl StreamThread {
     pub(super) fn start_restore(&mut self, mut task: StreamTask) -> Result<()> {
         restore::begin(&mut task)?;
         self.restoring.insert(task.id(), task.source().clone());
+        self.report(0);
         self.restorer.add(task)
     }
 

@@ -286,6 +286,11 @@ impl StreamTask {
         output.open().map_err(|source| Error::Log { task: self.id, source })
     }
 
+    /// The input offset that is committed; none where nothing is yet.
+    pub(crate) fn committed(&self) -> Option<Offset> {
+        Some(self.committed).filter(|committed| committed.0 >= 0)
+    }
+
     /// Tells the nodes that what they did is committed.
     pub(crate) fn tell_committed(&mut self) {
         self.graph.committed();

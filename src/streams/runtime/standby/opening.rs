@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::super::parts::Parts;
-use super::super::restore::{self, Extent, Outcome};
+use super::super::restore::Outcome;
+use super::super::restore_plan::{self, Extent};
 use super::super::{Error, Result};
 use super::StandbyTask;
 use crate::streams::clock::Timestamp;
@@ -66,14 +67,14 @@ impl Opening<'_> {
     }
 
     fn try_open(&self, life: &str, changelogs: &[Changelog]) -> Result<(StandbyTask, Vec<Offset>), Outcome> {
-        let kv = self.parts.backend.open(self.id).map_err(|error| restore::store_failed(self.id, error))?;
+        let kv = self.parts.backend.open(self.id).map_err(|error| restore_plan::store_failed(self.id, error))?;
         let stores = TaskState::open(&self.id.to_string(), Arc::clone(&kv), self.subtopology.stores.clone(), self.limits());
-        let mut stores = stores.map_err(|error| restore::store_failed(self.id, error))?;
-        restore::fit(self.id, &stores, self.subtopology, self.partitions(), Some(self.committed))?;
+        let mut stores = stores.map_err(|error| restore_plan::store_failed(self.id, error))?;
+        restore_plan::fit(self.id, &stores, self.subtopology, self.partitions(), Some(self.committed))?;
         let mut starts = Vec::with_capacity(changelogs.len());
         for log in changelogs {
             let extent = Extent { changelog: &log.partition, low: log.low, end: log.end };
-            starts.push(restore::start_of(&stores, log.store, extent, Some(Offset(0)), self.now, || Ok(log.kept))?);
+            starts.push(restore_plan::start_of(&stores, log.store, extent, Some(Offset(0)), self.now, || Ok(log.kept))?);
         }
         stores.set_epoch(life);
         stores.tell_time(self.now);

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use super::super::layout;
 use super::super::parts::Parts;
-use super::super::restore::{self, Outcome};
+use super::super::restore::Outcome;
+use super::super::restore_plan;
 use super::super::{Error, Result};
 use super::opening::Opening;
 use super::{StandbyProgress, StandbyStatus};
@@ -279,7 +280,7 @@ impl StandbyReader {
         let Some(Err(error)) = outcome else { return };
         let cause = task::chain(&error);
         let standbys = &self.parts.shared.standbys;
-        if !matches!(restore::store_failed(id, error), Outcome::Rebuild(_)) {
+        if !matches!(restore_plan::store_failed(id, error), Outcome::Rebuild(_)) {
             standbys.forget(id);
         } else if let Err(error) = standbys.wipe(id, &*self.parts.backend) {
             tracing::warn!(task = %id, error = task::chain(&error), "the store of a standby task could not be removed");
@@ -349,7 +350,7 @@ impl StandbyReader {
             return;
         }
         if error.class == Class::OutOfRange {
-            let cut = self.reading.iter().find(|(changelog, reading)| restore::is_cut(&*self.admin, changelog, reading.position));
+            let cut = self.reading.iter().find(|(changelog, reading)| restore_plan::is_cut(&*self.admin, changelog, reading.position));
             if let Some(id) = cut.map(|(_, reading)| reading.task) {
                 // Opened again, it is found to be outside of its changelog.
                 self.parts.shared.standbys.forget(id);

@@ -7,6 +7,7 @@ use parking_lot::Mutex;
 use super::faulty::{Call, Fault, FaultyLog};
 use super::*;
 use crate::streams::log::Class;
+use crate::streams::task::State;
 use crate::streams::testing::TestRecord;
 
 const CLASSES: [Class; 6] = [Class::Retriable, Class::Abortable, Class::Rebalanced, Class::Unknown, Class::DiskFull, Class::Fatal];
@@ -65,6 +66,19 @@ fn a_fault_of_any_class_at_any_call_loses_nothing_and_repeats_nothing() {
             }
         }
     }
+}
+
+#[test]
+fn a_task_that_is_restored_after_a_failure_is_not_called_running() {
+    let world = World::new(1);
+    let (log, faults) = faulty(&world);
+    let mut driver = start(&world, &log);
+    pipe(&mut driver, "a", "1");
+    *log.silent.lock() = u32::MAX;
+    faults.lock().push_back(Fault { call: Call::Commit, class: Class::Unknown, takes_effect: true });
+    driver.append("input", Some(b"a"), Some(b"2"), Timestamp(1)).unwrap();
+    driver.run().unwrap();
+    assert_eq!(driver.status().tasks.values().map(|task| task.state).collect::<Vec<_>>(), [State::Restoring]);
 }
 
 #[test]

@@ -1,7 +1,12 @@
 //! Stops, starts, and what the next start finds: state, offsets and layouts.
 
+use std::time::Duration;
+
 use super::*;
-use crate::streams::log::{Committed, Offset, TopicPartition};
+use crate::streams::clock::ManualClock;
+use crate::streams::log::{Committed, Headers, Offset, Partition, ProducerOptions, ProducerRecord, TopicPartition};
+use crate::streams::task::State;
+use crate::streams::testing::Instance;
 use crate::streams::topology::Blueprint;
 
 #[test]
@@ -256,4 +261,41 @@ fn the_description_is_kafka_streams_own() {
     let expected = "Topologies:\n  Sub-topology: 0\n    Source: in (topics: [input])\n      --> count\n    Processor: count (stores: [counts])\n      --> out\n      <-- in\n    Sink: out (topic: output)\n      <-- count\n";
     assert_eq!(topology.describe().to_string(), expected);
     assert_eq!(topology.subtopologies().len(), 1);
+}
+
+#[test]
+fn a_changelog_that_is_made_anew_while_it_is_restored_ends_the_restore() {
+    let world = World::new(1);
+    let mut driver = world.driver();
+    for value in ["x", "y"] {
+        pipe(&mut driver, "a", value);
+    }
+    driver.close().unwrap();
+    // Somebody's open transaction holds the restore up.
+    let changelog: Arc<str> = "app-counts-changelog".into();
+    let (transactional_id, transaction_timeout) = ("somebody".into(), Duration::from_secs(3600));
+    let mut somebody =
+        world.log.producer(ProducerOptions { transactional_id, topics: vec![Arc::clone(&changelog)], transaction_timeout }).unwrap();
+    somebody.init_transactions(Duration::ZERO).unwrap();
+    somebody.begin().unwrap();
+    let (partition, key, headers) = (Some(Partition(0)), Some(b"somebody's".as_slice()), Headers::EMPTY);
+    somebody.send(&ProducerRecord { topic: 0, partition, key, value: key, headers, timestamp: Timestamp(1) }).unwrap();
+    somebody.flush(Duration::ZERO).unwrap();
+    let clock = ManualClock::default();
+    let (log, backend): (Arc<dyn Log>, Arc<dyn StateBackend>) = (Arc::<LocalLog>::clone(&world.log), Arc::<MemoryBackend>::default());
+    let options = Options::new("app", "instance");
+    let mut instance = Instance::new(counting(ErrorPolicy::default()), log, backend, Arc::new(clock.clone()), options).unwrap();
+    let mut turns = |turns: u32| {
+        for _ in 0..turns {
+            clock.advance(Duration::from_secs(1));
+            instance.step()?;
+        }
+        Ok::<_, crate::streams::runtime::Error>(instance.status().tasks.values().map(|task| task.state).collect::<Vec<_>>())
+    };
+    assert_eq!(turns(20).unwrap(), [State::Restoring]);
+    let admin = world.log.admin();
+    admin.delete_topic(&changelog).unwrap();
+    admin.create_topic(&changelog, &TopicConfig::compact(1)).unwrap();
+    let said = turns(20).unwrap_err().to_string();
+    assert!(said.starts_with("the changelog app-counts-changelog-0 has records 0 to 0, but the state needs 4 to 4: "), "{said}");
 }

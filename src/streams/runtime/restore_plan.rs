@@ -1,0 +1,115 @@
+//! Where the restore of a store begins and ends, or why there cannot be one.
+
+use std::time::Duration;
+
+use super::failure::{self, Action};
+use super::restore::Outcome;
+use super::{Error, layout};
+use crate::streams::clock::Timestamp;
+use crate::streams::log::{self, Admin, Committed, Isolation, Offset, TopicPartition};
+use crate::streams::processor::StoreId;
+use crate::streams::state::TaskState;
+use crate::streams::task::{self, TaskId};
+use crate::streams::topology::Subtopology;
+
+/// Up to where the offsets say that the changelog of a store reaches.
+pub(super) fn committed_end(committed: &Committed, subtopology: &Subtopology, store: StoreId) -> Option<Offset> {
+    layout::read(&committed.metadata)?.end(&subtopology.stores.get(store.0)?.name)
+}
+
+pub(super) fn log_failed(error: log::Error) -> Outcome {
+    Outcome::Failed(error.into())
+}
+
+/// Whether what lies on the disk belongs to what is committed, and both to the topology; returns the life of the changelogs, where it has a name.
+pub(super) fn fit(
+    id: TaskId,
+    stores: &TaskState,
+    subtopology: &Subtopology,
+    partitions: i32,
+    committed: Option<&Committed>,
+) -> Result<Option<String>, Outcome> {
+    // Nothing is committed: a state, if there is one, is refused when it is restored; otherwise a new life begins.
+    let Some(committed) = committed else { return Ok(None) };
+    let kept = layout::read(&committed.metadata);
+    if let Some(kept) = &kept {
+        kept.check(id, subtopology, partitions).map_err(Outcome::Failed)?;
+    }
+    let life = kept.as_ref().and_then(layout::Layout::epoch);
+    // A state without a name was written before there were any: it is trusted, and named.
+    if stores.stored_epoch().is_some_and(|stored| Some(stored) != life) {
+        return Err(Outcome::Rebuild(
+            "it belongs to an earlier life of its changelogs, before a reset or another way to set offsets".to_owned(),
+        ));
+    }
+    let on_disk = layout::check_disk(id, subtopology, stores.stored_layouts());
+    match on_disk {
+        // The offsets know better: the disk was left by another topology.
+        Err(error) if kept.as_ref().is_some_and(layout::Layout::knows_stores) => Err(Outcome::Rebuild(task::chain(&error))),
+        Err(error) => Err(Outcome::Failed(error)),
+        Ok(()) => Ok(life.map(str::to_owned)),
+    }
+}
+
+/// What there is of a changelog.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Extent<'a> {
+    pub(super) changelog: &'a TopicPartition,
+    /// The first offset still in the log.
+    pub(super) low: Offset,
+    /// The high watermark.
+    pub(super) end: Offset,
+}
+
+/// Where the restore of a store begins; none of its rows may be believed whose checkpoint is outside the changelog, or older than the changelog
+/// keeps tombstones (`kept`, asked for where it matters). Where something is committed, all of the changelog is needed, up to where it `reaches` at
+/// least.
+pub(super) fn start_of(
+    stores: &TaskState,
+    store: StoreId,
+    Extent { changelog, low, end }: Extent<'_>,
+    reaches: Option<Offset>,
+    now: Timestamp,
+    kept: impl FnOnce() -> log::Result<Option<Duration>>,
+) -> Result<Offset, Outcome> {
+    let checkpoint = stores.checkpoint(store);
+    let is_outside = checkpoint.is_some_and(|offset| offset < low || offset > end);
+    if reaches == Some(layout::LOST) {
+        return Err(Outcome::Failed(Error::ChangelogMadeAnew { changelog: changelog.to_string() }));
+    }
+    // Compaction keeps the log's beginning where it is. Where that has moved, or the end is before what the disk has or the offsets ask for, records
+    // are gone that nothing can bring back: a state without them would be wrong, and nobody would know.
+    if let Some(asked) = reaches
+        && (is_outside || checkpoint.is_none() && low.0 > 0 || asked > end)
+    {
+        let needed = checkpoint.unwrap_or_default();
+        let (changelog, reaches) = (changelog.to_string(), asked.max(needed).0);
+        return Err(Outcome::Failed(Error::ChangelogLost { changelog, needed: needed.0, reaches, low: low.0, end: end.0 }));
+    }
+    let Some(checkpoint) = checkpoint else { return Ok(low) };
+    if is_outside {
+        return Err(Outcome::Rebuild(format!("checkpoint {checkpoint} of {changelog} is outside its log ({low} to {end})")));
+    }
+    // One slot is the marker of the transaction at the checkpoint; a tombstone and its marker are two.
+    if let Some(as_of) = stores.as_of(store).filter(|_| end.0 - checkpoint.0 > 1) {
+        let age = Duration::from_millis(u64::try_from(now.0.saturating_sub(as_of.0)).unwrap_or(0));
+        if let Some(kept) = kept().map_err(log_failed)?.filter(|&kept| age > kept) {
+            let cause = format!("checkpoint {checkpoint} of {changelog} is {age:?} old, tombstones after it may be gone");
+            return Err(Outcome::Rebuild(format!("{cause} (delete.retention.ms is {})", kept.as_millis())));
+        }
+    }
+    Ok(checkpoint)
+}
+
+/// Whether a position lies outside of its changelog.
+pub(super) fn is_cut(admin: &dyn Admin, changelog: &TopicPartition, position: Offset) -> bool {
+    let ends = admin.watermarks(changelog, Isolation::ReadUncommitted);
+    ends.is_ok_and(|(low, end)| position < low || position > end)
+}
+
+pub(super) fn store_failed(id: TaskId, source: impl std::error::Error + Send + Sync + 'static) -> Outcome {
+    match failure::of_store(&source) {
+        Action::Rebuild => Outcome::Rebuild(task::chain(&source)),
+        _ => Outcome::Failed(Error::Stores { task: id, source: Box::new(source) }),
+    }
+}
