@@ -71,11 +71,6 @@ impl Kv for Store {
         self.inner.scan(from, to, direction, visit)
     }
 
-    fn ingest(&self, sorted: &Batch) -> kv::Result<()> {
-        self.counts.wrote(sorted);
-        self.inner.ingest(sorted)
-    }
-
     fn flush(&self) -> kv::Result<()> {
         self.inner.flush()
     }

@@ -110,10 +110,14 @@ impl World {
             let wanted = slot.wanted.load(Ordering::Relaxed);
             wanted == slot.running.lock().as_ref().is_some_and(|(_, instance)| instance.is_settled())
         });
-        let tasks = |status: &Status| status.tasks.values().filter(|task| task.state == State::Running).count();
-        let running: usize =
-            self.slots.iter().map(|slot| slot.running.lock().as_ref().map_or(0, |(_, instance)| tasks(&instance.status()))).sum();
-        let all = running == 2 * usize::try_from(self.plan.partitions).unwrap();
+        let tasks = |status: &Status| status.tasks.values().map(|task| task.state).collect::<Vec<_>>();
+        let states: Vec<State> = self
+            .slots
+            .iter()
+            .flat_map(|slot| slot.running.lock().as_ref().map_or_else(Vec::new, |(_, instance)| tasks(&instance.status())))
+            .collect();
+        // Who does not know yet that others have its tasks is not at rest either.
+        let all = states.len() == 2 * usize::try_from(self.plan.partitions).unwrap() && states.iter().all(|state| *state == State::Running);
         at_work && all && self.log.held_markers() == 0 && self.readers.lock().hanging(&*self.log.admin()).is_none()
     }
 

@@ -42,7 +42,7 @@ fn site(client: &Client, call: &Call<'_>) -> Site {
         Call::Abort => Site::Abort,
         Call::Get(_) => Site::Get,
         Call::Open => Site::Open,
-        Call::Write(..) | Call::Ingest(_) => Site::Write,
+        Call::Write(..) => Site::Write,
         Call::Sync => Site::Sync,
         _ => Site::Other,
     }
@@ -54,7 +54,6 @@ fn describe(call: &Call<'_>) -> String {
     match call {
         Call::Send(record) => format!("Send to topic {}: {} = {}", record.topic, text(record.key), text(record.value)),
         Call::Write(batch, durability) => format!("Write {} rows, {durability:?}", batch.changes().count()),
-        Call::Ingest(batch) => format!("Ingest {} rows", batch.changes().count()),
         Call::Assign(at, offset) => format!("Assign {at} at {offset}"),
         Call::Seek(at, offset) => format!("Seek {at} to {offset}"),
         Call::Committed(at) => format!("Committed {}", at.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")),

@@ -153,10 +153,6 @@ pub trait Kv: Debug + Send + Sync {
     fn write(&self, batch: &Batch, durability: Durability) -> Result<()>;
     /// Visits the keys of `from..to` in order; no `to` means to the end.
     fn scan(&self, from: &[u8], to: Option<&[u8]>, direction: Direction, visit: &mut Visit<'_>) -> Result<()>;
-    /// Loads pairs that are sorted by key and newer than everything stored; the fast way to restore.
-    fn ingest(&self, sorted: &Batch) -> Result<()> {
-        self.write(sorted, Durability::Volatile)
-    }
     /// Makes everything written so far durable.
     fn flush(&self) -> Result<()>;
 }

@@ -4,7 +4,6 @@
 //! tables, so a marker of our own says that a database was made here; an iterator that meets a damaged block just ends
 //! early, so its status is always asked.
 
-mod ingest;
 #[cfg(test)]
 mod tests;
 
@@ -124,8 +123,6 @@ pub struct Rocks {
     db: DB,
     path: PathBuf,
     options: Options,
-    /// Numbers the files of ingests.
-    ingests: std::sync::atomic::AtomicU64,
 }
 
 impl Rocks {
@@ -153,8 +150,7 @@ impl Rocks {
         if !was_made {
             mark(path, &marker).map_err(io)?;
         }
-        ingest::clear(path);
-        Ok(Self { db, path: path.to_owned(), options: options.clone(), ingests: std::sync::atomic::AtomicU64::new(0) })
+        Ok(Self { db, path: path.to_owned(), options: options.clone() })
     }
 
     fn failed(&self, error: rocksdb::Error) -> Error {
@@ -231,10 +227,6 @@ impl Kv for Rocks {
             Direction::Reverse => cursor.seek_to_last(),
         }
         self.visit(cursor, direction, visit)
-    }
-
-    fn ingest(&self, sorted: &Batch) -> Result<()> {
-        ingest::ingest(self, sorted)
     }
 
     fn flush(&self) -> Result<()> {

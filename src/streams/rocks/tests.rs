@@ -18,7 +18,8 @@ enum Step {
     Delete(u8),
     DeleteRange(u8, u8),
     Write,
-    Ingest(BTreeMap<u8, Option<Vec<u8>>>),
+    /// A batch that goes to a table at once.
+    Large(u8, u8),
     Flush,
 }
 
@@ -29,7 +30,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         2 => any::<u8>().prop_map(Step::Delete),
         1 => (any::<u8>(), any::<u8>()).prop_map(|(a, b)| Step::DeleteRange(a.min(b), a.max(b))),
         3 => Just(Step::Write),
-        1 => prop::collection::btree_map(any::<u8>(), prop::option::of(value), 0..10).prop_map(Step::Ingest),
+        1 => (any::<u8>(), any::<u8>()).prop_map(|(key, byte)| Step::Large(key, byte)),
         1 => Just(Step::Flush),
     ];
     prop::collection::vec(step, 0..60)
@@ -74,18 +75,11 @@ fn apply(kv: &dyn Kv, steps: &[Step], model: &mut BTreeMap<Vec<u8>, Vec<u8>>) {
                     }
                 }
             }
-            Step::Ingest(rows) => {
-                let mut sorted = Batch::default();
-                for (key, value) in rows {
-                    if let Some(value) = value {
-                        sorted.put(&[*key], value);
-                        model.insert(vec![*key], value.clone());
-                    } else {
-                        sorted.delete(&[*key]);
-                        model.remove(&vec![*key]);
-                    }
-                }
-                kv.ingest(&sorted).unwrap();
+            Step::Large(key, byte) => {
+                let (mut large, value) = (Batch::default(), vec![*byte; TABLE_BYTES]);
+                large.put(&[*key], &value);
+                model.insert(vec![*key], value);
+                kv.write(&large, Durability::Volatile).unwrap();
             }
             Step::Flush => kv.flush().unwrap(),
         }

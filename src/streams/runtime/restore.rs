@@ -14,12 +14,11 @@ use super::restore_plan::{Extent, committed_end, fit, log_failed, start_of, stor
 use super::shared::{RestoreProgress, Shared};
 use super::topics::TopicTable;
 use super::{Error, Result, layout};
-use crate::streams::clock::{Clock, Timestamp};
+use crate::streams::clock::Clock;
 use crate::streams::log::{self, Admin, Class, Committed, Consumer, Isolation, Offset, RecordBatch, TopicPartition};
 use crate::streams::processor::StoreId;
-use crate::streams::state::TaskState;
 use crate::streams::task::{self, State, StreamTask, TaskId};
-use crate::streams::topology::{Blueprint, Start, Subtopology};
+use crate::streams::topology::{Blueprint, Start};
 
 /// How long one question for committed offsets may take, on a thread that has time for it: long enough to reach the group's coordinator, short
 /// enough to be there when a partition is taken away.
@@ -90,7 +89,8 @@ impl Restore {
         let changelog = changelog.to_string();
         Some(match self.needed {
             Some(needed) if *position < low || needed > end => {
-                Outcome::Failed(Error::ChangelogLost { changelog, needed: position.0, reaches: needed.0, low: low.0, end: end.0 })
+                let reaches = needed.max(*planned).0;
+                Outcome::Failed(Error::ChangelogLost { changelog, needed: position.0, reaches, low: low.0, end: end.0 })
             }
             _ => Outcome::Rebuild(format!("{changelog} was cut or made anew while it was restored up to {planned}: it has {low} to {end}")),
         })

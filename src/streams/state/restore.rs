@@ -10,9 +10,6 @@ use crate::streams::log::{Offset, RecordRef};
 /// Bytes of one chunk at most; building it takes about twice that for a moment.
 pub(super) const CHUNK_BYTES: usize = 16 << 20;
 
-/// Chunks smaller than this are written as ordinary batches: a file of its own would cost more than it saves.
-pub(super) const INGEST_BYTES: usize = 1 << 20;
-
 const TOMBSTONE: u32 = u32::MAX;
 
 #[derive(Clone, Copy, Debug)]

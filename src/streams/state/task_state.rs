@@ -7,7 +7,7 @@ use super::Options;
 use super::error::{Error, Result};
 use super::keys::{self, FORMAT_VERSION, Kind};
 use super::layout::{StoreLayout, StoreSpec};
-use super::restore::{CHUNK_BYTES, Chunk, INGEST_BYTES};
+use super::restore::{CHUNK_BYTES, Chunk};
 use super::store::Rows;
 use super::stored::{Description, Stored};
 use crate::streams::clock::Timestamp;
@@ -386,11 +386,7 @@ impl TaskState {
         }
         name_epoch(self.epoch.as_deref(), self.stored.epoch.as_deref(), &mut batch);
         chunk.write_to(store.number, &mut batch, &mut self.rows.key);
-        if batch.size_bytes() < INGEST_BYTES {
-            self.write(&batch)?;
-        } else {
-            self.rows.kv.ingest(&batch).map_err(|error| self.failed(error))?;
-        }
+        self.write(&batch)?;
         self.described();
         if let Some(store) = self.stores.get_mut(id.0) {
             store.complete_up_to = complete_up_to;

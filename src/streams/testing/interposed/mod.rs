@@ -82,8 +82,6 @@ pub enum Call<'a> {
     Write(&'a Batch, Durability),
     /// Rows are visited.
     Scan,
-    /// Sorted rows are loaded.
-    Ingest(&'a Batch),
     /// What was written is made durable.
     Sync,
 }

@@ -56,10 +56,6 @@ impl Kv for InterposedKv {
         self.post.store(&Call::Scan, || self.inner.scan(from, to, direction, visit))
     }
 
-    fn ingest(&self, sorted: &Batch) -> Result<()> {
-        self.post.store(&Call::Ingest(sorted), || self.inner.ingest(sorted))
-    }
-
     fn flush(&self) -> Result<()> {
         self.post.store(&Call::Sync, || self.inner.flush())
     }

@@ -200,10 +200,6 @@ impl Kv for FailingKv {
         self.0.scan(from, to, direction, visit)
     }
 
-    fn ingest(&self, sorted: &Batch) -> kv::Result<()> {
-        self.write(sorted, Durability::Volatile)
-    }
-
     fn flush(&self) -> kv::Result<()> {
         self.0.flush()
     }
