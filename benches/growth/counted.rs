@@ -71,6 +71,10 @@ impl Kv for Store {
         self.inner.scan(from, to, direction, visit)
     }
 
+    fn begin_flush(&self) {
+        self.inner.begin_flush();
+    }
+
     fn flush(&self) -> kv::Result<()> {
         self.inner.flush()
     }

@@ -26,7 +26,7 @@ options; lists are separated by commas:
   --seconds N           latency: how long (20); idle: how long (10)
   --threads N           stream threads of tidewatch and Kafka Streams (1)
   --heap N              -Xmx of Java, in MiB (512)
-  --flame FILE.svg      throughput: a flame graph of tidewatch's first run, with the last size that is asked for (needs perf)
+  --flame FILE.svg      throughput: a flame graph of tidewatch's first run, which is slower for it, with the last size (needs perf)
   --out FILE            the tables as Markdown; a relative path is below the clone";
 
 const NAMES: [&str; 13] = [

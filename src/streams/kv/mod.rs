@@ -155,6 +155,8 @@ pub trait Kv: Debug + Send + Sync {
     fn scan(&self, from: &[u8], to: Option<&[u8]>, direction: Direction, visit: &mut Visit<'_>) -> Result<()>;
     /// Makes everything written so far durable.
     fn flush(&self) -> Result<()>;
+    /// Begins to make everything written so far durable, and waits for no disk.
+    fn begin_flush(&self) {}
 }
 
 /// The first key after all keys that begin with `prefix`; none when there is no such key.

@@ -49,7 +49,7 @@ impl Budget {
 }
 
 /// A volatile batch of rows from this size on goes to a table at once, by a thread of RocksDB's: rows that stay in a write buffer are searched for in
-/// its skip list by every read that the cache does not answer.
+/// its skip list by every read that the cache does not answer. Where the table before it is still being written, that is waited for.
 const TABLE_BYTES: usize = 256 << 10;
 
 /// What a database is for.
@@ -97,7 +97,8 @@ impl Options {
                 options.set_max_total_wal_size(64 << 20);
                 // Old records are read once, if at all: what is compacted should not push out what is hot.
                 options.set_target_file_size_base(64 << 20);
-                // The youngest files are merged again soon, each time unpacked and packed: that was a quarter of all processor time.
+                // The youngest files (all, as long as they are less than 256 MB) are merged again soon, each time unpacked and packed: that was a
+                // quarter of all processor time.
                 let (none, lz4) = (DBCompressionType::None, DBCompressionType::Lz4);
                 options.set_compression_per_level(&[none, none, lz4, lz4, lz4, lz4, lz4]);
             }
@@ -110,9 +111,6 @@ impl Options {
                 table.set_block_size(4 << 10);
                 // As Kafka Streams has it: rows are short, and each read of a cold one would unpack a whole block.
                 options.set_compression_type(DBCompressionType::None);
-                // Most keys that are looked for are not in the write buffer.
-                options.set_memtable_whole_key_filtering(true);
-                options.set_memtable_prefix_bloom_ratio(0.1);
             }
         }
         options.set_block_based_table_factory(&table);
@@ -210,8 +208,12 @@ impl Kv for Rocks {
         match durability {
             _ if logged => Ok(()),
             Durability::Buffered | Durability::Synced => self.flush(),
-            Durability::Volatile if batch.size_bytes() >= TABLE_BYTES => self.flush_tables(false),
-            Durability::Volatile => Ok(()),
+            Durability::Volatile => {
+                if batch.size_bytes() >= TABLE_BYTES {
+                    self.begin_flush();
+                }
+                Ok(())
+            }
         }
     }
 
@@ -237,6 +239,13 @@ impl Kv for Rocks {
             self.db.flush_wal(true).map_err(|error| self.failed(error))?;
         }
         self.flush_tables(true)
+    }
+
+    fn begin_flush(&self) {
+        // The rows are written: what keeps them from a table is what the next write is told.
+        if let Err(error) = self.flush_tables(false) {
+            tracing::debug!(store = %self.path.display(), %error, "rows stay in memory for now");
+        }
     }
 }
 

@@ -226,3 +226,21 @@ fn what_was_to_be_durable_is_there_after_the_process_died() {
         }
     }
 }
+
+#[test]
+fn what_is_large_goes_to_a_table_at_once_and_what_is_small_when_told() {
+    let directory = tempfile::tempdir().unwrap();
+    let rocks = Rocks::open(directory.path(), &Options::new(Profile::State, Budget::new(1 << 20, 1 << 20))).unwrap();
+    let in_memory = || rocks.db.property_int_value("rocksdb.num-entries-active-mem-table").unwrap().unwrap();
+    let write = |value: &[u8]| {
+        let mut batch = Batch::default();
+        batch.put(b"key", value);
+        rocks.write(&batch, Durability::Volatile).unwrap();
+    };
+    write(b"small");
+    assert_eq!(in_memory(), 1);
+    rocks.begin_flush();
+    assert_eq!(in_memory(), 0);
+    write(&vec![0; TABLE_BYTES]);
+    assert_eq!(in_memory(), 0);
+}

@@ -366,7 +366,9 @@ impl StreamThread {
         }
         for (id, source) in &self.restoring {
             // It may have been at work before.
-            let known = status.tasks.entry(*id).and_modify(|known| known.state = State::Restoring);
+            let known = status.tasks.entry(*id).and_modify(|known| {
+                (known.state, known.paused, known.unfinished) = (State::Restoring, None, false);
+            });
             known.or_insert_with(|| TaskStatus {
                 state: State::Restoring,
                 source: source.clone(),

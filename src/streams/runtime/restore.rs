@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use super::failure::{self, Action};
 use super::options::Options;
-use super::restore_plan::{Extent, committed_end, fit, log_failed, start_of, store_failed};
+use super::restore_plan::{Extent, committed_end, fit, log_failed, needed_end, start_of, store_failed};
 use super::shared::{RestoreProgress, Shared};
 use super::topics::TopicTable;
 use super::{Error, Result, layout};
@@ -29,6 +29,9 @@ const SPACE_PAUSE: Duration = Duration::from_millis(100);
 
 /// How often restores tell how far they are, and are looked at when they stand still.
 const REPORT_INTERVAL: Duration = Duration::from_secs(1);
+
+/// How long brokers that did not answer a look are left alone.
+const UNANSWERED_PAUSE: Duration = Duration::from_secs(30);
 
 /// What a restore found out.
 #[derive(Debug)]
@@ -73,15 +76,15 @@ struct Restore {
     began: Duration,
     /// Up to where what is committed needs the changelog; none where nothing is committed.
     needed: Option<Offset>,
-    /// Where it was at the last look, and whether it was told what it waits for.
-    looked_at: Option<Offset>,
+    /// Where it was found last, and when it came there.
+    seen: Option<(Offset, Duration)>,
     told: bool,
 }
 
 impl Restore {
-    /// What comes of it where its changelog, with these ends, is not the one that it was planned for any more. As long as what the disk has may be
-    /// all that there is, it is left to whoever looks after it.
-    fn is_cut(&self, (low, end): (Offset, Offset)) -> Option<Outcome> {
+    /// What comes of it where its changelog, with these ends, is not the one that it was planned for any more. Nothing is wiped while the disk may
+    /// have the only copy: then the instance stops.
+    fn outcome_if_cut(&self, (low, end): (Offset, Offset)) -> Option<Outcome> {
         let RestoreProgress { changelog, position, end: planned, .. } = &self.progress;
         if (low..=end).contains(position) && *planned <= end {
             return None;
@@ -89,7 +92,7 @@ impl Restore {
         let changelog = changelog.to_string();
         Some(match self.needed {
             Some(needed) if *position < low || needed > end => {
-                let reaches = needed.max(*planned).0;
+                let reaches = needed.max(*position).0;
                 Outcome::Failed(Error::ChangelogLost { changelog, needed: position.0, reaches, low: low.0, end: end.0 })
             }
             _ => Outcome::Rebuild(format!("{changelog} was cut or made anew while it was restored up to {planned}: it has {low} to {end}")),
@@ -111,6 +114,8 @@ pub(super) struct Restorer {
     entries: BTreeMap<TaskId, Entry>,
     batch: RecordBatch,
     reported: Duration,
+    /// When restores that stand still are looked at next.
+    look_at: Duration,
 }
 
 /// What a [`Restorer`] works with.
@@ -129,8 +134,9 @@ pub(super) struct Needs {
 impl Restorer {
     pub(super) fn new(needs: Needs) -> Self {
         let Needs { consumer, admin, topology, topics, partitions, options, clock, shared } = needs;
-        let (entries, batch, reported) = (BTreeMap::new(), RecordBatch::default(), Duration::ZERO);
-        Self { consumer, admin, topology, topics, partitions, options, clock, shared, entries, batch, reported }
+        let (entries, batch) = (BTreeMap::new(), RecordBatch::default());
+        let (reported, look_at) = (Duration::ZERO, Duration::ZERO);
+        Self { consumer, admin, topology, topics, partitions, options, clock, shared, entries, batch, reported, look_at }
     }
 
     pub(super) fn is_idle(&self) -> bool {
@@ -182,9 +188,9 @@ impl Restorer {
         if !self.entries.is_empty() && now.saturating_sub(self.reported) >= REPORT_INTERVAL {
             self.reported = now;
             self.report();
-            for (id, outcome) in self.look_at_still() {
-                self.finish(id, outcome, &mut finished);
-            }
+        }
+        if let Some((id, outcome)) = self.look_at_still(now) {
+            self.finish(id, outcome, &mut finished);
         }
         finished
     }
@@ -274,9 +280,8 @@ impl Restorer {
             let progress =
                 RestoreProgress { changelog: changelog.clone(), start, position: start, end, records: 0, elapsed: Duration::ZERO };
             let began = self.clock.monotonic();
-            // Offsets of before there were any such notes ask for all of it.
-            let needed = reaches.map(|reaches| if reaches == Offset::default() { end } else { reaches });
-            restores.push((changelog, Restore { store, progress, began, needed, looked_at: None, told: false }));
+            let needed = entry.committed.as_ref().map(|committed| needed_end(committed, subtopology, store).unwrap_or(end));
+            restores.push((changelog, Restore { store, progress, began, needed, seen: None, told: false }));
         }
         // From here on the checkpoints that are written are as old as the ends that they will reach.
         entry.task.stores.tell_time(now);
@@ -348,7 +353,7 @@ impl Restorer {
         self.entries.iter().find_map(|(id, entry)| {
             entry.stores.values().find_map(|restore| {
                 let ends = self.admin.watermarks(&restore.progress.changelog, Isolation::ReadUncommitted).ok()?;
-                Some((*id, restore.is_cut(ends)?))
+                Some((*id, restore.outcome_if_cut(ends)?))
             })
         })
     }
@@ -385,29 +390,34 @@ impl Restorer {
     }
 
     /// Looks at restores that stand still. A changelog that ends before the end that was planned is not the one of the plan any more, and no poll
-    /// will ever say so; an open transaction is told, once.
-    fn look_at_still(&mut self) -> Vec<(TaskId, Outcome)> {
-        let mut found = Vec::new();
+    /// will ever say so; a transaction that should have ended is told, once.
+    fn look_at_still(&mut self, now: Duration) -> Option<(TaskId, Outcome)> {
+        if now < self.look_at {
+            return None;
+        }
+        self.look_at = now + REPORT_INTERVAL;
+        let patience = 2 * self.options.transaction_timeout;
         for (id, entry) in &mut self.entries {
             for (changelog, restore) in &mut entry.stores {
                 let (position, planned) = (restore.progress.position, restore.progress.end);
-                if restore.looked_at.replace(position) != Some(position) {
-                    continue;
-                }
-                let ends = |isolation| self.admin.watermarks(changelog, isolation);
-                let (Ok((low, end)), Ok((_, stable))) = (ends(Isolation::ReadUncommitted), ends(Isolation::ReadCommitted)) else {
+                let Some((_, since)) = restore.seen.filter(|(seen, _)| *seen == position) else {
+                    restore.seen = Some((position, now));
                     continue;
                 };
-                if let Some(outcome) = restore.is_cut((low, end)) {
-                    found.push((*id, outcome));
-                    break;
+                let Ok(ends) = self.admin.watermarks(changelog, Isolation::ReadUncommitted) else {
+                    // Brokers that do not answer are asked seldom: whoever wants a task back waits for this thread.
+                    self.look_at = now + UNANSWERED_PAUSE;
+                    return None;
+                };
+                if let Some(outcome) = restore.outcome_if_cut(ends) {
+                    return Some((*id, outcome));
                 }
-                if stable < planned && !std::mem::replace(&mut restore.told, true) {
-                    tracing::warn!(task = %id, %changelog, %position, %stable, end = %planned, "the restore waits for the end of a transaction in the changelog; one that nobody will end is found with `kafka-transactions.sh find-hanging`");
+                if now.saturating_sub(since) >= patience && !std::mem::replace(&mut restore.told, true) {
+                    tracing::warn!(task = %id, %changelog, %position, end = %planned, "the restore waits, probably for the end of a transaction in the changelog; one that nobody will end is found with `kafka-transactions.sh find-hanging`");
                 }
             }
         }
-        found
+        None
     }
 
     /// Tells how far the restores are.

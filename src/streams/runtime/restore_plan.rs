@@ -17,6 +17,12 @@ pub(super) fn committed_end(committed: &Committed, subtopology: &Subtopology, st
     layout::read(&committed.metadata)?.end(&subtopology.stores.get(store.0)?.name)
 }
 
+/// Up to where what is committed needs the changelog of a store, which may be nothing; none where the offsets do not say.
+pub(super) fn needed_end(committed: &Committed, subtopology: &Subtopology, store: StoreId) -> Option<Offset> {
+    layout::read(&committed.metadata)?;
+    Some(committed_end(committed, subtopology, store).unwrap_or_default())
+}
+
 pub(super) fn log_failed(error: log::Error) -> Outcome {
     Outcome::Failed(error.into())
 }

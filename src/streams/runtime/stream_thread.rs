@@ -341,9 +341,12 @@ impl StreamThread {
         }
         let mut failed = None;
         for task in self.tasks.values_mut().filter(|task| task.state() == State::Running) {
-            if (all || task.stores.write_back_due())
-                && let Err(source) = task.stores.flush(task.committed())
-            {
+            let flushed = match all {
+                true => task.stores.flush_through(task.committed()),
+                false if task.stores.write_back_due() => task.stores.flush(task.committed()),
+                false => Ok(()),
+            };
+            if let Err(source) = flushed {
                 let full = task.stores.write_back_full();
                 failed = Some((task.id(), source, full));
                 break;

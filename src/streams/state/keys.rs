@@ -13,8 +13,7 @@
 //! | `0x10` row | the store's number | the user's key | the user's value |
 //!
 //! A store's number is given out when its name is first seen and kept in the store row, so declaring another store
-//! shifts nothing. Numbers are not reused before the whole state is wiped. The order of the kinds matters for restore:
-//! format, store and checkpoint sort before the rows, so that one sorted chunk can carry them all.
+//! shifts nothing. Numbers are not reused before the whole state is wiped.
 
 use crate::streams::clock::Timestamp;
 use crate::streams::log::Offset;

@@ -7,7 +7,7 @@ use super::keys;
 use crate::streams::kv::Batch;
 use crate::streams::log::{Offset, RecordRef};
 
-/// Bytes of one chunk at most; building it takes about twice that for a moment.
+/// Bytes of one chunk at most; while it is written there are about three copies more.
 pub(super) const CHUNK_BYTES: usize = 16 << 20;
 
 const TOMBSTONE: u32 = u32::MAX;

@@ -207,6 +207,13 @@ impl TaskState {
         Ok(())
     }
 
+    /// Flushes, and begins to make everything durable, so that a process that dies leaves a recent checkpoint however little was written.
+    pub fn flush_through(&mut self, input: Option<Offset>) -> Result<()> {
+        self.flush(input)?;
+        self.rows.kv.begin_flush();
+        Ok(())
+    }
+
     /// Flushes and makes everything durable. The state stays usable.
     pub fn close(&mut self, input: Option<Offset>) -> Result<()> {
         self.flush(input)?;
@@ -409,7 +416,7 @@ impl TaskState {
         complete.any(|store| is_old(store.as_of, now))
     }
 
-    /// Puts format and layouts into a batch where the disk has others; in key order.
+    /// Puts format and layouts into a batch where the disk has others.
     fn describe(&self, batch: &mut Batch) -> Result<()> {
         if self.is_described() {
             return Ok(());
@@ -470,7 +477,7 @@ fn is_old(as_of: Option<Timestamp>, now: Option<Timestamp>) -> bool {
     now.is_some_and(|now| as_of.is_none_or(|at| now.0 >= at.0.saturating_add(CONFIRM_MS)))
 }
 
-/// Puts the epoch into a batch where the disk has another one; after the other rows that are not a user's, for the order of keys.
+/// Puts the epoch into a batch where the disk has another one.
 fn name_epoch(epoch: Option<&str>, stored: Option<&str>, batch: &mut Batch) {
     if let Some(epoch) = epoch.filter(|_| epoch != stored) {
         batch.put(&keys::meta(Kind::Epoch, 0), epoch.as_bytes());

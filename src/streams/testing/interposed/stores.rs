@@ -56,6 +56,10 @@ impl Kv for InterposedKv {
         self.post.store(&Call::Scan, || self.inner.scan(from, to, direction, visit))
     }
 
+    fn begin_flush(&self) {
+        self.inner.begin_flush();
+    }
+
     fn flush(&self) -> Result<()> {
         self.post.store(&Call::Sync, || self.inner.flush())
     }
