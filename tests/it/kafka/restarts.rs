@@ -15,8 +15,8 @@ use crate::real::records;
 /// Of one, so that all work is its: a table is written to the disk every few megabytes of a partition.
 const PARTITIONS: i64 = 1;
 
-/// So little room for what waits for the disk that it is handed over every few thousand records, and small transactions.
-const ENGINE: &str = "cache_mib = 1\ncommit_interval_ms = 20\ncommit_records_max = 500";
+/// So little room for what waits for the disk that it is handed over every ten thousand rows or so, and small transactions.
+const ENGINE: &str = "cache_mib = 4\ncommit_interval_ms = 20\ncommit_records_max = 500";
 
 /// Within this time a process has to end that was told to.
 const SIGTERM_PATIENCE: Duration = Duration::from_secs(10);
@@ -88,23 +88,26 @@ fn after_kill_9_only_what_the_disk_lacks_is_restored() {
     let Some(application) = with_input(&observations) else { return };
     let progress = application.progress("youtube_videos");
     let machine = application.instance();
-    for share in [500, 800] {
+    let mut tails = 0;
+    for share in [400, 600, 800] {
         let mut live = start(&machine);
         progress.wait_for(share, &mut [&mut live]);
         live.kill();
         let checkpoints = checkpoints(&application, &machine);
         let mut live = start(&machine);
         let log = live.said_until("\"message\":\"running\"");
-        assert_only_the_tail(&application, &checkpoints, &log);
+        tails += assert_only_the_tail(&application, &checkpoints, &log);
         live.kill();
     }
+    // One kill may come right after rows were handed over, but not each.
+    assert!(tails > 0, "nothing was ever to be restored");
     machine.succeed(&["run", "--only", "topology", "--until-end"]);
     application.assert_outputs(&Expected::of(&observations), PARTITIONS);
 }
 
-/// Each changelog was read from its store's checkpoint on, record by record, and most of it was not.
+/// Each changelog was read from its store's checkpoint on, record by record, and most of it was not. Returns how many were.
 #[track_caller]
-fn assert_only_the_tail(application: &Application, checkpoints: &BTreeMap<String, i64>, log: &[String]) {
+fn assert_only_the_tail(application: &Application, checkpoints: &BTreeMap<String, i64>, log: &[String]) -> u64 {
     let restored = restored(log.iter().map(String::as_str));
     let changelogs = changelogs(application);
     assert!(!restored.is_empty(), "nothing was to be restored: {checkpoints:?}, {log:#?}");
@@ -116,7 +119,9 @@ fn assert_only_the_tail(application: &Application, checkpoints: &BTreeMap<String
         tail += lacking;
         whole += changelogs[changelog].iter().filter(|offset| *offset < to).count() as u64;
     }
-    assert!(tail > 0 && tail * 3 < whole * 2, "{tail} of {whole} records were restored");
+    assert!(tail * 3 < whole * 2, "{tail} of {whole} records were restored");
+    println!("{tail} of {whole} records were restored");
+    tail
 }
 
 #[test]
