@@ -44,16 +44,16 @@ const BOUNDS: [Bound; 16] = [
     bound("decode telegram_message", 0.281, 0.37),
     bound("encode youtube_video", 0.097, 0.127),
     bound("encode youtube_change", 0.08, 0.105),
-    bound("encode telegram_message", 0.069, 0.09),
+    bound("encode telegram_message", 0.078, 0.105),
     bound("latest", 2.25, 2.95),
     bound("condition, shipped", 0.0078, 0.0115),
     bound("condition, longer", 0.0185, 0.0242),
     bound("template, shipped", 0.081, 0.106),
     bound("template, with logic", 1.74, 2.25),
-    bound("store get, cold, 100,000 keys", 1.38, 1.85),
-    bound("store put and commit, 100,000 keys", 0.62, 0.85),
-    bound("topology, durable", 5.05, 6.6),
-    bound("restore", 1.42, 1.86),
+    bound("store get, cold, 100,000 keys", 1.44, 1.9),
+    bound("store put and commit, 100,000 keys", 0.54, 0.75),
+    bound("topology, durable", 4.6, 6.1),
+    bound("restore", 1.87, 2.45),
 ];
 
 /// The least that one side's turn takes: much more than it costs to read the clock.
