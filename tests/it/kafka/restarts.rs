@@ -120,7 +120,6 @@ fn assert_only_the_tail(application: &Application, checkpoints: &BTreeMap<String
         whole += changelogs[changelog].iter().filter(|offset| *offset < to).count() as u64;
     }
     assert!(tail * 3 < whole * 2, "{tail} of {whole} records were restored");
-    println!("{tail} of {whole} records were restored");
     tail
 }
 
