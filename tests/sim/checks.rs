@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 
 use tidewatch::streams::log::{Isolation, Log, TopicPartition};
-use tidewatch::streams::runtime::Status;
 use tidewatch::streams::task::State;
 use tidewatch::streams::testing::StoreRows;
 
@@ -13,7 +12,7 @@ use crate::disk::Rows;
 use crate::plan::{Batch, Given};
 use crate::readers::{Id, difference};
 use crate::topology::{APPLICATION, STORES};
-use crate::world::World;
+use crate::world::{Slot, World};
 
 /// After the last fault everything is caught up within this time.
 const RECOVERY_MS: u64 = 60_000;
@@ -110,12 +109,8 @@ impl World {
             let wanted = slot.wanted.load(Ordering::Relaxed);
             wanted == slot.running.lock().as_ref().is_some_and(|(_, instance)| instance.is_settled())
         });
-        let tasks = |status: &Status| status.tasks.values().map(|task| task.state).collect::<Vec<_>>();
-        let states: Vec<State> = self
-            .slots
-            .iter()
-            .flat_map(|slot| slot.running.lock().as_ref().map_or_else(Vec::new, |(_, instance)| tasks(&instance.status())))
-            .collect();
+        let tasks = |slot: &Slot| slot.running.lock().as_ref().map_or_else(BTreeMap::new, |(_, instance)| instance.status().tasks);
+        let states: Vec<State> = self.slots.iter().flat_map(|slot| tasks(slot).into_values().map(|task| task.state)).collect();
         // Who does not know yet that others have its tasks is not at rest either.
         let all = states.len() == 2 * usize::try_from(self.plan.partitions).unwrap() && states.iter().all(|state| *state == State::Running);
         at_work && all && self.log.held_markers() == 0 && self.readers.lock().hanging(&*self.log.admin()).is_none()

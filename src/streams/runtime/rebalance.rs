@@ -42,7 +42,6 @@ impl StreamThread {
             let task = self.open_task(id)?;
             self.start_restore(task)?;
         }
-        self.report(0);
         self.parts.shared.status.lock().member = true;
         Ok(())
     }

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use super::failure::{self, Action};
 use super::options::Options;
-use super::restore_plan::{Extent, committed_end, fit, log_failed, needed_end, start_of, store_failed};
+use super::restore_plan::{Extent, fit, log_failed, needed_end, start_of, store_failed};
 use super::shared::{RestoreProgress, Shared};
 use super::topics::TopicTable;
 use super::{Error, Result, layout};
@@ -272,7 +272,8 @@ impl Restorer {
             let (low, end) = self.admin.watermarks(&changelog, Isolation::ReadUncommitted).map_err(log_failed)?;
             let kept = || Ok(self.admin.describe(&changelog.topic)?.map(|topic| topic.config.delete_retention));
             let extent = Extent { changelog: &changelog, low, end };
-            let reaches = entry.committed.as_ref().map(|committed| committed_end(committed, subtopology, store).unwrap_or_default());
+            let noted = entry.committed.as_ref().map(|committed| needed_end(committed, subtopology, store));
+            let reaches = noted.map(Option::unwrap_or_default);
             let start = start_of(&entry.task.stores, store, extent, reaches, now, kept)?;
             if start >= end {
                 continue;
@@ -280,7 +281,7 @@ impl Restorer {
             let progress =
                 RestoreProgress { changelog: changelog.clone(), start, position: start, end, records: 0, elapsed: Duration::ZERO };
             let began = self.clock.monotonic();
-            let needed = entry.committed.as_ref().map(|committed| needed_end(committed, subtopology, store).unwrap_or(end));
+            let needed = noted.map(|noted| noted.unwrap_or(end));
             restores.push((changelog, Restore { store, progress, began, needed, seen: None, told: false }));
         }
         // From here on the checkpoints that are written are as old as the ends that they will reach.

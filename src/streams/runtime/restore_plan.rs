@@ -6,21 +6,16 @@ use super::failure::{self, Action};
 use super::restore::Outcome;
 use super::{Error, layout};
 use crate::streams::clock::Timestamp;
-use crate::streams::log::{self, Admin, Committed, Isolation, Offset, TopicPartition};
+use crate::streams::log::{self, Committed, Offset, TopicPartition};
 use crate::streams::processor::StoreId;
 use crate::streams::state::TaskState;
 use crate::streams::task::{self, TaskId};
 use crate::streams::topology::Subtopology;
 
-/// Up to where the offsets say that the changelog of a store reaches.
-pub(super) fn committed_end(committed: &Committed, subtopology: &Subtopology, store: StoreId) -> Option<Offset> {
-    layout::read(&committed.metadata)?.end(&subtopology.stores.get(store.0)?.name)
-}
-
 /// Up to where what is committed needs the changelog of a store, which may be nothing; none where the offsets do not say.
 pub(super) fn needed_end(committed: &Committed, subtopology: &Subtopology, store: StoreId) -> Option<Offset> {
-    layout::read(&committed.metadata)?;
-    Some(committed_end(committed, subtopology, store).unwrap_or_default())
+    let layout = layout::read(&committed.metadata)?;
+    Some(layout.end(&subtopology.stores.get(store.0)?.name).unwrap_or_default())
 }
 
 pub(super) fn log_failed(error: log::Error) -> Outcome {
@@ -105,12 +100,6 @@ pub(super) fn start_of(
         }
     }
     Ok(checkpoint)
-}
-
-/// Whether a position lies outside of its changelog.
-pub(super) fn is_cut(admin: &dyn Admin, changelog: &TopicPartition, position: Offset) -> bool {
-    let ends = admin.watermarks(changelog, Isolation::ReadUncommitted);
-    ends.is_ok_and(|(low, end)| position < low || position > end)
 }
 
 pub(super) fn store_failed(id: TaskId, source: impl std::error::Error + Send + Sync + 'static) -> Outcome {

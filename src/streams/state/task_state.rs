@@ -422,9 +422,7 @@ impl TaskState {
             return Ok(());
         }
         batch.put(&keys::meta(Kind::Format, 0), &[FORMAT_VERSION]);
-        let mut sorted: Vec<&Store> = self.stores.iter().collect();
-        sorted.sort_unstable_by_key(|store| store.number);
-        for store in sorted {
+        for store in &self.stores {
             let description = Description { name: store.spec.name.to_string(), layout: store.spec.layout.clone() };
             let json = serde_json::to_vec(&description).map_err(|error| Error::corrupt(&self.rows.task, error))?;
             batch.put(&keys::meta(Kind::Store, store.number), &json);

@@ -350,7 +350,7 @@ impl StandbyReader {
             return;
         }
         if error.class == Class::OutOfRange {
-            let cut = self.reading.iter().find(|(changelog, reading)| restore_plan::is_cut(&*self.admin, changelog, reading.position));
+            let cut = self.reading.iter().find(|(changelog, reading)| is_cut(&*self.admin, changelog, reading.position));
             if let Some(id) = cut.map(|(_, reading)| reading.task) {
                 // Opened again, it is found to be outside of its changelog.
                 self.parts.shared.standbys.forget(id);
@@ -386,4 +386,10 @@ impl StandbyReader {
 /// The name that the owner has given to the life of the changelogs; none where it did not yet.
 fn life_of(committed: &Committed) -> Option<String> {
     layout::read(&committed.metadata)?.epoch().map(str::to_owned)
+}
+
+/// Whether a position lies outside of its changelog.
+fn is_cut(admin: &dyn Admin, changelog: &TopicPartition, position: Offset) -> bool {
+    let ends = admin.watermarks(changelog, Isolation::ReadUncommitted);
+    ends.is_ok_and(|(low, end)| !(low..=end).contains(&position))
 }
