@@ -49,6 +49,8 @@ pub(crate) struct Instance {
     /// Where in the log the present run begins.
     log_begins: usize,
     pub(crate) started: Instant,
+    /// Which part of the binary it is.
+    pub(crate) part: &'static str,
     /// A command that runs it in surroundings of its own, such as with a small disk.
     pub(crate) within: Vec<OsString>,
     folder: tempfile::TempDir,
@@ -59,7 +61,8 @@ impl Instance {
         let folder = tempfile::Builder::new().prefix("tidewatch-fire-instance-").tempdir().unwrap();
         fs::write(folder.path().join("topology.toml"), &surroundings.topology).unwrap();
         let (name, surroundings) = (name.to_owned(), surroundings.clone());
-        Self { process: None, name, surroundings, seen_bytes: 0, log_begins: 0, started: Instant::now(), within: Vec::new(), folder }
+        let (process, part, within) = (None, "topology", Vec::new());
+        Self { process, name, surroundings, seen_bytes: 0, log_begins: 0, started: Instant::now(), part, within, folder }
     }
 
     /// What brokers call it.
@@ -99,10 +102,11 @@ impl Instance {
         assert!(self.process.is_none(), "{} runs already", self.name);
         let mut command = self.within.clone();
         command.push(self.surroundings.binary.clone().into());
-        command.extend(self.arguments(&[&["run", "--only", "topology", "--log", "json"], more].concat()));
+        command.extend(self.arguments(&[&["run", "--only", self.part, "--log", "json"], more].concat()));
         let diary = self.diary().display().to_string();
         let environment = [
             ("TELEGRAM_CHAT_ID", crate::scene::CHAT),
+            ("TELEGRAM_BOT_TOKEN", crate::scene::TOKEN),
             ("INSTANCE", &self.name),
             ("TIDEWATCH_FAULTS", faults),
             ("TIDEWATCH_FAULTS_LOG", &diary),
@@ -119,6 +123,7 @@ impl Instance {
         words.extend(self.arguments(arguments));
         let mut command = Command::new(&words[0]);
         command.args(&words[1..]).env("TELEGRAM_CHAT_ID", crate::scene::CHAT).env("INSTANCE", &self.name);
+        command.env("TELEGRAM_BOT_TOKEN", crate::scene::TOKEN);
         command.stdin(Stdio::null()).output().unwrap()
     }
 

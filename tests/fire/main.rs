@@ -9,11 +9,15 @@
 #![expect(clippy::disallowed_methods, reason = "processes of the real world are waited for")]
 
 mod cluster;
+#[path = "../it/whole/deliveries.rs"]
+#[expect(dead_code, reason = "the tests of `it` assert")]
+mod deliveries;
 mod faults;
 mod instance;
 mod ledger;
 mod load;
 mod monitor;
+mod outbox;
 mod proxy;
 #[path = "../it/random.rs"]
 mod random;
@@ -22,6 +26,9 @@ mod random;
 mod real;
 mod results;
 mod scene;
+#[path = "../it/whole/secrets.rs"]
+#[expect(dead_code, reason = "the tests of `it` assert, and give commands by hand")]
+mod secrets;
 mod time;
 
 use std::path::{Path, PathBuf};
@@ -54,7 +61,7 @@ impl Arguments {
     fn read() -> Result<Self, String> {
         let mut arguments = Self {
             long: false,
-            faults: (1..=20).collect(),
+            faults: (1..=u8::try_from(results::TITLES.len()).unwrap()).collect(),
             seed: 1,
             table: false,
             mutant: None,

@@ -13,7 +13,7 @@ use serde_json::Value;
 use crate::ledger::Count;
 
 /// What the faults are called, from 1 on.
-pub(crate) const TITLES: [&str; 20] = [
+pub(crate) const TITLES: [&str; 24] = [
     "`kill -9` at a point of the protocol, and at any call",
     "all instances killed at once",
     "SIGTERM under load",
@@ -34,6 +34,10 @@ pub(crate) const TITLES: [&str; 20] = [
     "a changelog cut, deleted, made anew, held open",
     "an input twice, out of order, full of tombstones, with kills",
     "two processes on one directory, or with one id",
+    "Telegram answers 429, 5xx, slowly, with half an answer, or not at all",
+    "`kill -9` of a sender at S1 to S4, and at any call with others there",
+    "YouTube's quota used up, 403, 5xx, half a document, deleted videos",
+    "secrets: a search of logs, state and topics for the bot's token",
 ];
 
 /// What is counted of a verdict beside what is lost and what is there twice: none of it may be.

@@ -26,6 +26,9 @@ use crate::time::{nap, wait_for};
 /// Whom the messages are for.
 pub(crate) const CHAT: &str = "4711";
 
+/// What nobody may ever read.
+pub(crate) const TOKEN: &str = "7000000001:AAfireTokenFireTokenFireTokenFireTokenFi";
+
 /// Partitions of every topic.
 pub(crate) const PARTITIONS: i32 = 4;
 
@@ -442,7 +445,7 @@ impl<'s> Scene<'s> {
 }
 
 /// The shipped topology under another id, whose topics' names begin with it.
-fn topology(id: &str, engine: &str) -> String {
+pub(crate) fn topology(id: &str, engine: &str) -> String {
     let shipped = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("topology.toml")).unwrap();
     let line = |line: &str| match line.split('=').next().unwrap_or_default().trim() {
         "application_id" => format!("application_id = \"{id}\"\n"),

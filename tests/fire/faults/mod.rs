@@ -7,6 +7,7 @@ mod disk;
 mod kills;
 mod network;
 mod records;
+mod sender;
 mod storm;
 mod zombies;
 
@@ -26,6 +27,7 @@ pub(crate) const LANES: &[&[Play]] = &[
         Play { name: "zombies", faults: &[4], run: zombies::stopped },
         Play { name: "stalls", faults: &[5], run: zombies::stalled },
         Play { name: "overdue", faults: &[5], run: zombies::stalled_for_long },
+        Play { name: "sender", faults: &[21, 22, 24], run: sender::play },
     ],
     &[
         Play { name: "network", faults: &[7, 11], run: network::play },

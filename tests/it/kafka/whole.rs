@@ -14,7 +14,7 @@ use crate::real::records;
 use crate::real::registry::Registry;
 use crate::real::security::{Listener, PASSWORD, USER};
 use crate::whole::kills::FAULTS;
-use crate::whole::{KEY, Outside, TOKEN, assert_outbox, ledger, secrets, stop};
+use crate::whole::{KEY, Outside, TOKEN, assert_outbox, deliveries, secrets, stop};
 
 const KILLS: usize = 30;
 
@@ -72,7 +72,7 @@ fn whichever_process_is_killed_every_message_arrives() {
     }
     let (Some(videos), Some(outbox)) = (application.read("youtube_videos"), application.read("telegram_outbox")) else { return };
     let texts = assert_outbox(&videos, &outbox);
-    let twice = ledger::assert_delivered(&outside.telegram, &texts, &outside.kills);
+    let twice = deliveries::assert_delivered(&outside.telegram, &texts, &outside.kills);
     let sent: usize = texts.values().map(Vec::len).sum();
     println!("{KILLS} kills: {sent} messages, {twice} of them twice");
     assert!(sent >= KILLS, "only {sent} messages");

@@ -1,8 +1,8 @@
 //! The whole way with the real binary: its poller at a simulated YouTube, the topology, its sender at a simulated Telegram.
 
 mod by_hand;
+pub(crate) mod deliveries;
 pub(crate) mod kills;
-pub(crate) mod ledger;
 mod many;
 pub(crate) mod secrets;
 
@@ -23,7 +23,7 @@ use crate::comparison::assert_same;
 use crate::installation::{Installation, Live, PATIENCE, Tapped};
 use crate::oracle::Expected;
 use crate::oracle::csv::Observation;
-use ledger::Texts;
+use deliveries::Texts;
 
 /// What nobody may ever read: the bot's token and the API's key.
 pub(crate) const TOKEN: &str = "7000000001:AAcanaryTokenCanaryTokenCanaryToken";
