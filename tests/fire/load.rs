@@ -132,7 +132,9 @@ fn write(producer: &BaseProducer<Reports>, topic: &str, mut source: Source, stop
     while !stop.load(Ordering::Acquire) {
         let due = Duration::from_secs(1) * number / source.shape.rate;
         if began.elapsed() < due {
-            producer.poll(Duration::from_millis(2));
+            // Not a poll with a time-out: rust-rdkafka looks without a rest for what is less than a millisecond.
+            producer.poll(Duration::ZERO);
+            nap(Duration::from_millis(2));
             continue;
         }
         number += 1;

@@ -10,6 +10,7 @@ use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 use tidewatch::avro::{Encoder, Row, Schema, SchemaId, Shape, Value, shipped, wire};
 
 use crate::deliveries::Texts;
+use crate::time::nap;
 
 /// A private chat, a group and another one.
 pub(crate) const CHATS: [&str; 3] = ["101", "-102", "103"];
@@ -66,7 +67,7 @@ fn write(producer: &BaseProducer, topic: &str, id: SchemaId, texts: &Mutex<Texts
     let began = Instant::now();
     for number in 0_u32.. {
         while began.elapsed() < Duration::from_secs(1) * number / RATE {
-            producer.poll(Duration::from_millis(5));
+            nap(Duration::from_millis(5));
         }
         if stop.load(Ordering::Acquire) {
             return;

@@ -1,6 +1,6 @@
 //! Reads `[errors]` and `[engine]`.
 
-use std::ops::{Range, RangeInclusive};
+use std::ops::Range;
 use std::time::Duration;
 
 use toml::Spanned;
@@ -15,8 +15,8 @@ use crate::streams::topology::{ErrorPolicy, OnError};
 /// What may become of a bad record.
 pub(super) const POLICIES: [(&str, OnError); 3] = [("fail", OnError::Fail), ("skip", OnError::Skip), ("dead-letter", OnError::DeadLetter)];
 
-/// A time that nothing takes: the longest switches the watchdog off.
-const WATCHDOG: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_secs(3_650 * 86_400);
+/// A time that nothing takes: the longest watchdog is one that is switched off.
+const WATCHDOG_MAX: Duration = Duration::from_secs(3_650 * 86_400);
 
 const MEBIBYTE: usize = 1 << 20;
 
@@ -55,7 +55,7 @@ pub(super) fn engine(value: &Value<'_>, faults: &mut Vec<Diagnostic>) -> (Engine
     set(&mut engine.write_back_bytes, table.integer("write_back_mib", 1..4097), mebibytes);
     set(&mut engine.write_back_interval, table.integer("write_back_interval_ms", 1..3_600_001), millis);
     set(&mut engine.endtxn_guard, table.integer("endtxn_guard_ms", 1..transaction_timeout_ms), millis);
-    engine.watchdog = table.duration("watchdog", "30s", &WATCHDOG).unwrap_or(engine.watchdog);
+    engine.watchdog = watchdog(&mut table, engine.transaction_timeout, engine.watchdog);
     let standby = table.set_at("standby");
     engine.standby = standby.is_some();
     table.finish();
@@ -74,6 +74,13 @@ fn mebibytes(count: i64) -> usize {
 
 fn millis(count: i64) -> Duration {
     Duration::from_millis(count.unsigned_abs())
+}
+
+/// A call to the brokers takes up to the transaction timeout and may be made once more: that is no standstill.
+fn watchdog(table: &mut Reader<'_, '_>, transaction_timeout: Duration, default: Duration) -> Duration {
+    let longest_step = transaction_timeout * 2;
+    let default = default.max(longest_step + transaction_timeout);
+    table.duration("watchdog", &format!("{}s", default.as_secs()), &(longest_step..=WATCHDOG_MAX)).unwrap_or(default)
 }
 
 /// A transaction that stays open for half of its timeout leaves no time to end it.

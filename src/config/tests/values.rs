@@ -241,3 +241,20 @@ fn a_number_is_a_chat_id() {
     assert!(offline(&spoilt("{ env = \"CHAT\" }", "-1001234567890")).is_ok());
     assert!(offline(&spoilt("{ env = \"CHAT\" }", "\"@channel\"")).is_ok());
 }
+
+#[test]
+fn a_watchdog_lets_a_call_take_its_time() {
+    let longer = offline(&format!("{BASE}[engine]\ntransaction_timeout_ms = 60000\n")).unwrap();
+    assert_eq!(longer.engine.watchdog, std::time::Duration::from_secs(180));
+    insta::assert_snapshot!(engine("transaction_timeout_ms = 60000\nwatchdog = \"90s\""), @r#"
+      x `watchdog` cannot be 90s
+        ,-[t.toml:22:12]
+     22 | watchdog = "90s"
+        :            ^^|^^
+        :              `-- here
+        `----
+      help: 2m to 3650d, as in `watchdog = "180s"`
+
+    t.toml: 1 error
+    "#);
+}

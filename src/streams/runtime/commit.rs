@@ -19,7 +19,6 @@ use crate::streams::state;
 use crate::streams::task::{Output, State, StreamTask, TaskId};
 
 /// What a commit needs of its thread.
-#[derive(Debug)]
 pub(super) struct Scope<'a> {
     pub(super) tasks: &'a mut BTreeMap<TaskId, StreamTask>,
     pub(super) consumer: &'a mut dyn Consumer,
@@ -27,6 +26,8 @@ pub(super) struct Scope<'a> {
     pub(super) topics: &'a TopicTable,
     pub(super) clock: &'a dyn Clock,
     pub(super) options: &'a Options,
+    /// Told of each step that waits for the log: each by itself may take the transaction timeout.
+    pub(super) beat: &'a dyn Fn(&'static str),
 }
 
 /// How a commit ended well.
@@ -95,6 +96,7 @@ pub(super) fn commit(scope: &mut Scope<'_>) -> Result<Outcome, Failed> {
     scope.transaction.begin().map_err(|error| Failed::Log(Phase::Produce, error))?;
     write_changelogs(scope).map_err(|error| Failed::Log(Phase::Produce, error))?;
     // 2. Everything is in the log, or the commit fails.
+    (scope.beat)("flush");
     let producer = &mut scope.transaction.producer;
     let timeout = scope.options.transaction_timeout;
     retry(scope.clock, timeout, || producer.flush(timeout)).map_err(|error| Failed::Log(Phase::Produce, error))?;
@@ -114,10 +116,12 @@ pub(super) fn commit(scope: &mut Scope<'_>) -> Result<Outcome, Failed> {
         })
         .collect();
     let group = scope.consumer.group_metadata();
+    (scope.beat)("send_offsets");
     let producer = &mut scope.transaction.producer;
     retry(scope.clock, timeout, || producer.send_offsets(&offsets, &group, timeout))
         .map_err(|error| Failed::Log(Phase::SendOffsets, error))?;
     // 4. The point of no return. Only the time of this one call tells whether it may have been sent twice.
+    (scope.beat)("commit");
     let began = scope.clock.monotonic();
     retry(scope.clock, timeout, || producer.commit(timeout)).map_err(|error| Failed::Log(Phase::Commit, error))?;
     let ended = scope.clock.monotonic();

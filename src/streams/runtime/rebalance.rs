@@ -258,6 +258,7 @@ impl StreamThread {
     /// Aborts the open transaction, best effort: what fails here, the log aborts by itself.
     fn abort(&mut self) {
         if self.transaction.is_open() {
+            self.beat("abort");
             let began = self.parts.clock.monotonic();
             let aborted = self.transaction.producer.abort(self.parts.options.transaction_timeout);
             let now = self.parts.clock.monotonic();

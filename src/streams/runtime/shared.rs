@@ -155,6 +155,13 @@ impl Shared {
         self.changed.notify_all();
     }
 
+    /// A stream thread begins an operation.
+    pub(crate) fn beat(&self, thread: usize, operation: &'static str) {
+        if let Some(pulse) = self.pulses.get(thread) {
+            pulse.beat(operation);
+        }
+    }
+
     /// Keeps the first failure and stops all threads.
     pub(crate) fn fail(&self, error: Error) {
         self.progress.lock().failure.get_or_insert(error);

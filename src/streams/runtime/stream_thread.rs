@@ -140,7 +140,6 @@ impl StreamThread {
         busy |= self.punctuate()?;
         self.watch_unfinished();
         if self.commit_due(idle) {
-            self.beat("commit");
             busy |= self.commit()?;
         }
         self.housekeeping()?;
@@ -148,9 +147,7 @@ impl StreamThread {
     }
 
     pub(super) fn beat(&self, operation: &'static str) {
-        if let Some(pulse) = self.parts.shared.pulses.get(self.index) {
-            pulse.beat(operation);
-        }
+        self.parts.shared.beat(self.index, operation);
     }
 
     fn poll(&mut self, timeout: Duration) -> Result<Polled> {
@@ -286,6 +283,7 @@ impl StreamThread {
             return Ok(false);
         }
         let wall_clock = self.parts.clock.now();
+        let (shared, index) = (&*self.parts.shared, self.index);
         let outcome = commit::commit(&mut commit::Scope {
             tasks: &mut self.tasks,
             consumer: &mut *self.consumer,
@@ -293,6 +291,7 @@ impl StreamThread {
             topics: &self.parts.topics,
             clock: &*self.parts.clock,
             options: &self.parts.options,
+            beat: &|operation| shared.beat(index, operation),
         });
         match outcome {
             Ok(Outcome::Nothing) => Ok(false),

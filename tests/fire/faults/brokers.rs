@@ -7,8 +7,8 @@ use crate::cluster::NODES;
 use crate::scene::{CAUGHT_UP, Scene, Settings, Stage};
 use crate::time::nap;
 
-/// How often each broker is restarted, in good order and by a kill.
-const RESTARTS: [usize; 2] = [1, 5];
+/// Restarts of a broker, in good order and by a kill in turn.
+const RESTARTS: [usize; 2] = [4, 30];
 
 /// How long all are away.
 const AWAY: [Duration; 2] = [Duration::from_secs(25), Duration::from_secs(180)];
@@ -24,7 +24,7 @@ pub(crate) fn play(stage: &Stage, wanted: &[u8]) -> Result<(), String> {
     Scene::play(stage, "brokers", settings, |scene| {
         scene.start_all()?;
         if wanted.contains(&9) {
-            for number in 0..RESTARTS[column] * NODES * 2 {
+            for number in 0..RESTARTS[column] {
                 restart(scene, number / 2 % NODES, ["TERM", "KILL"][number % 2])?;
             }
         }

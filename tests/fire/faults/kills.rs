@@ -78,7 +78,6 @@ fn count(point: &str, random: &mut Random) -> u64 {
         "K1" | "K3" | "K4" | "K5" | "K5away" | "K6" | "K6wire" | "K7" => random.below(40),
         "K2" => random.below(250),
         "K8" => random.below(3),
-        "K10" => random.below(2),
         "ANY" => 50 + random.below(1500),
         _ => 0,
     }

@@ -19,6 +19,7 @@ mod faulty;
 mod hooks;
 mod records;
 mod restarts;
+mod slow;
 mod standby;
 mod threads;
 
