@@ -62,6 +62,11 @@ impl Ends {
         self.reached.lock().unwrap().clone()
     }
 
+    /// How many records are there.
+    pub(crate) fn written(&self) -> u64 {
+        self.written.load(Ordering::Relaxed)
+    }
+
     /// The sum over the partitions.
     pub(crate) fn sum(&self) -> i64 {
         self.reached.lock().unwrap().iter().sum()
@@ -69,7 +74,7 @@ impl Ends {
 }
 
 /// What the producer tells of records.
-struct Reports(Arc<Ends>);
+pub(crate) struct Reports(pub(crate) Arc<Ends>);
 
 impl ClientContext for Reports {
     fn log(&self, _: rdkafka::config::RDKafkaLogLevel, _: &str, _: &str) {}
@@ -114,7 +119,7 @@ impl Load {
         self.stop.store(true, Ordering::Release);
         self.thread.take().map_or(Ok(()), JoinHandle::join).map_err(|_| "the load's thread panicked".to_owned())?;
         match self.ends.failed.load(Ordering::Relaxed) {
-            0 => Ok(self.ends.written.load(Ordering::Relaxed)),
+            0 => Ok(self.ends.written()),
             failed => Err(format!("{failed} records of the load were not taken by the brokers")),
         }
     }
@@ -149,8 +154,10 @@ fn write(producer: &BaseProducer<Reports>, topic: &str, mut source: Source, stop
             }
         }
     }
-    drop(producer.flush(Duration::from_secs(60)));
-    nap(Duration::from_millis(1));
+    // What was not taken by then is told as failed.
+    if producer.flush(Duration::from_secs(60)).is_err() {
+        producer.context().0.failed.fetch_add(u64::try_from(producer.in_flight_count()).unwrap_or(1).max(1), Ordering::Relaxed);
+    }
 }
 
 /// Observations one after the other.

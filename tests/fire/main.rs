@@ -43,7 +43,7 @@ use results::Results;
 use scene::Stage;
 
 const USAGE: &str =
-    "--long, --fault N,..., --seed S; --table prints what came out; --mutant NAME --binary FILE expects that the verifier finds something";
+    "--long, --fault N,..., --seed S; --table prints what came out; --mutant NAME --binary FILE expects that it is found out";
 
 /// What the command line says.
 #[derive(Debug)]
@@ -61,7 +61,7 @@ impl Arguments {
     fn read() -> Result<Self, String> {
         let mut arguments = Self {
             long: false,
-            faults: (1..=u8::try_from(results::TITLES.len()).unwrap()).collect(),
+            faults: (1..=u8::MAX).filter(|fault| faults::is_played(*fault)).collect(),
             seed: 1,
             table: false,
             mutant: None,
@@ -78,8 +78,15 @@ impl Arguments {
                 "--fault" => {
                     let number = |text: &str| text.parse().map_err(|_| format!("{text:?} is no fault"));
                     arguments.faults = value()?.split(',').map(number).collect::<Result<_, String>>()?;
+                    if let Some(unknown) = arguments.faults.iter().find(|fault| !faults::is_played(**fault)) {
+                        return Err(format!("fault {unknown} is not played here; 23 is the poller's: ./dev sim --weeks 10"));
+                    }
                 }
                 "--seed" => arguments.seed = value()?.parse().map_err(|_| "a seed is a number".to_owned())?,
+                "-h" | "--help" => {
+                    println!("fire: {USAGE}");
+                    std::process::exit(0);
+                }
                 other => return Err(format!("unknown argument {other}; there are {USAGE}")),
             }
         }
@@ -103,7 +110,11 @@ fn run(arguments: &Arguments) -> Result<bool, String> {
     let output = target_directory().join("fire");
     let name = arguments.mutant.as_ref().map_or_else(|| "results.jsonl".to_owned(), |mutant| format!("mutant-{mutant}.jsonl"));
     if arguments.table {
-        println!("{}", results::table(&Results::read_all(&output)?));
+        let rows = Results::read_all(&output).unwrap_or_default();
+        if rows.is_empty() {
+            return Err("there was no run yet: ./dev fire".to_owned());
+        }
+        println!("{}", results::table(&rows));
         return Ok(true);
     }
     println!("seed {}, {} run", arguments.seed, if arguments.long { "long" } else { "short" });

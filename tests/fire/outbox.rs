@@ -6,10 +6,12 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use rdkafka::ClientConfig;
+use rdkafka::config::FromClientConfigAndContext as _;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 use tidewatch::avro::{Encoder, Row, Schema, SchemaId, Shape, Value, shipped, wire};
 
 use crate::deliveries::Texts;
+use crate::load::{Ends, Reports};
 use crate::time::nap;
 
 /// A private chat, a group and another one.
@@ -18,9 +20,9 @@ pub(crate) const CHATS: [&str; 3] = ["101", "-102", "103"];
 /// Messages a second, for all chats together.
 const RATE: u32 = 6;
 
-/// The event that a message tells of, and its text.
-pub(crate) fn message(chat: &str, number: usize) -> (String, String) {
-    (format!("{chat}/{number}"), format!("Likes changed: {number} of {chat}"))
+/// The text of the message about an event.
+pub(crate) fn text_of(event: &str) -> String {
+    format!("Likes changed: {event}")
 }
 
 /// A thread that writes until it is stopped.
@@ -33,11 +35,12 @@ pub(crate) struct Outbox {
 
 impl Outbox {
     pub(crate) fn start(client: &ClientConfig, topic: &str, schema: SchemaId) -> Self {
-        let producer: BaseProducer =
-            client.clone().set("partitioner", "murmur2_random").set("enable.idempotence", "true").create().unwrap();
+        let (ends, mut config) = (Arc::new(Ends::default()), client.clone());
+        config.set("partitioner", "murmur2_random").set("enable.idempotence", "true");
+        let producer = BaseProducer::from_config_and_context(&config, Reports(Arc::clone(&ends))).unwrap();
         let (stop, written) = (Arc::new(AtomicBool::new(false)), Arc::new(Mutex::new(Texts::new())));
         let (told, texts, topic) = (Arc::clone(&stop), Arc::clone(&written), topic.to_owned());
-        let thread = std::thread::spawn(move || write(&producer, &topic, schema, &texts, &told));
+        let thread = std::thread::spawn(move || write(&producer, &ends, &topic, schema, &texts, &told));
         Self { stop, written, thread: Some(thread) }
     }
 
@@ -60,7 +63,7 @@ impl Drop for Outbox {
     }
 }
 
-fn write(producer: &BaseProducer, topic: &str, id: SchemaId, texts: &Mutex<Texts>, stop: &AtomicBool) {
+fn write(producer: &BaseProducer<Reports>, ends: &Ends, topic: &str, id: SchemaId, texts: &Mutex<Texts>, stop: &AtomicBool) {
     let schema = Schema::parse(shipped("telegram_message").unwrap()).unwrap();
     let shape = Shape { fields: ["chat_id", "text", "event_id"].map(|path| schema.shape().field(path).unwrap().clone()).to_vec() };
     let encoder = Encoder::compile(&schema, &shape).unwrap();
@@ -73,7 +76,8 @@ fn write(producer: &BaseProducer, topic: &str, id: SchemaId, texts: &Mutex<Texts
             return;
         }
         let chat = CHATS[usize::try_from(number).unwrap() % CHATS.len()];
-        let (event, text) = message(chat, texts.lock().unwrap().get(chat).map_or(0, Vec::len));
+        let event = format!("{chat}/{}", texts.lock().unwrap().get(chat).map_or(0, Vec::len));
+        let text = text_of(&event);
         let mut row = Row::of(&shape);
         row.values = [chat.to_owned(), text.clone(), event].map(Value::String).to_vec();
         let mut value = Vec::new();
@@ -82,6 +86,7 @@ fn write(producer: &BaseProducer, topic: &str, id: SchemaId, texts: &Mutex<Texts
         producer.send(BaseRecord::to(topic).key(chat).payload(&value)).map_err(|(error, _)| error).unwrap();
         // Each is there before it counts.
         producer.flush(Duration::from_secs(60)).unwrap();
+        assert_eq!(ends.written(), u64::from(number) + 1, "the brokers did not take a message of the outbox");
         texts.lock().unwrap().entry(chat.to_owned()).or_default().push(text);
     }
 }

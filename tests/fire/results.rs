@@ -153,29 +153,31 @@ impl Row {
     }
 }
 
-/// All rows so far, in memory and in a file.
+/// The rows of this run in memory; in a file with those of earlier runs, whose faults were not played since.
 #[derive(Debug)]
 pub(crate) struct Results {
     path: PathBuf,
+    earlier: Vec<Row>,
     rows: Mutex<Vec<Row>>,
 }
 
 impl Results {
-    /// Begins a new file.
     pub(crate) fn new(path: PathBuf) -> Self {
         fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(&path, "").unwrap();
-        Self { path, rows: Mutex::default() }
+        // Rows of another version say nothing any more.
+        let earlier = read(&path).unwrap_or_default();
+        Self { path, earlier, rows: Mutex::default() }
     }
 
     pub(crate) fn add(&self, row: Row) {
         let mut rows = self.rows.lock().unwrap();
         rows.push(row);
-        let text: String = rows.iter().map(|row| serde_json::to_string(row).unwrap() + "\n").collect();
+        let earlier = self.earlier.iter().filter(|earlier| rows.iter().all(|row| row.fault != earlier.fault));
+        let text: String = earlier.chain(rows.iter()).map(|row| serde_json::to_string(row).unwrap() + "\n").collect();
         fs::write(&self.path, text).unwrap();
     }
 
-    /// The rows of the last run, and of the last one with each broken engine.
+    /// The rows of the last run in which each fault was played, and of the last one with each broken engine.
     pub(crate) fn read_all(folder: &Path) -> Result<Vec<Row>, String> {
         let failed = |error: std::io::Error| format!("{}: {error}", folder.display());
         let entries = fs::read_dir(folder).map_err(failed)?.flatten().map(|entry| entry.path());
@@ -184,10 +186,7 @@ impl Results {
         paths.sort_by_key(|path| (path.file_name().is_some_and(|name| name != "results.jsonl"), path.clone()));
         let mut rows = Vec::new();
         for path in paths {
-            let text = fs::read_to_string(&path).map_err(failed)?;
-            for line in text.lines() {
-                rows.push(serde_json::from_str(line).map_err(|error| format!("{line}: {error}"))?);
-            }
+            rows.extend(read(&path)?);
         }
         Ok(rows)
     }
@@ -195,6 +194,11 @@ impl Results {
     pub(crate) fn rows(&self) -> Vec<Row> {
         self.rows.lock().unwrap().clone()
     }
+}
+
+fn read(path: &Path) -> Result<Vec<Row>, String> {
+    let text = fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
+    text.lines().map(|line| serde_json::from_str(line).map_err(|error| format!("{line}: {error}"))).collect()
 }
 
 /// The table of the documentation: a line for each fault, and one for each control.

@@ -24,7 +24,7 @@ from collections import defaultdict
 
 #: Per hour: share of the median, and the least that is allowed.
 ALLOWED = {
-    "rss_kib": (0.05, 4096.0),
+    "memory_kib": (0.05, 4096.0),
     "open_files": (0.0, 2.0),
     "threads": (0.0, 1.0),
     "disk_bytes": (0.10, 4.0 * (1 << 20)),
@@ -102,7 +102,7 @@ def read(path, numbers):
 WIDTH, PANEL, LEFT, RIGHT, TOP = 900, 130, 70, 20, 40
 COLOURS = ["#1b6ca8", "#c8553d", "#3a7d44", "#7d5ba6"]
 PANELS = [
-    ("rss_kib", "memory (RSS), MiB", 1 / 1024),
+    ("memory_kib", "memory of its own, MiB", 1 / 1024),
     ("open_files", "open files", 1),
     ("threads", "threads", 1),
     ("disk_bytes", "state directory, MiB", 1 / (1 << 20)),
@@ -157,7 +157,7 @@ def panel(samples, processes, end, what):
 
 
 def main(folder):
-    numbers = {"seconds", "age_seconds", "rss_kib", "open_files", "threads", "disk_bytes", "disk_files", "lag"}
+    numbers = {"seconds", "age_seconds", "memory_kib", "open_files", "threads", "disk_bytes", "disk_files", "lag"}
     samples = read(os.path.join(folder, "samples.csv"), numbers)
     events = read(os.path.join(folder, "events.csv"), numbers)
     if not samples:

@@ -17,7 +17,8 @@ const ASK: Duration = Duration::from_secs(2);
 /// What the system says of a process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Usage {
-    pub(crate) rss_kib: u64,
+    /// Without the pages of files: those of the program's own come in as its code is used, and go when others need the room.
+    pub(crate) memory_kib: u64,
     pub(crate) threads: u64,
     pub(crate) open_files: usize,
     pub(crate) cpu_ticks: u64,
@@ -32,7 +33,7 @@ impl Usage {
         // Behind the name, which may hold anything: utime and stime are the 12th and 13th.
         let ticks = stat.rsplit(')').next()?.split_whitespace().skip(11).take(2).filter_map(|word| word.parse::<u64>().ok()).sum();
         let open_files = fs::read_dir(format!("/proc/{id}/fd")).ok()?.count();
-        Some(Self { rss_kib: number("VmRSS:")?, threads: number("Threads:")?, open_files, cpu_ticks: ticks })
+        Some(Self { memory_kib: number("RssAnon:")?, threads: number("Threads:")?, open_files, cpu_ticks: ticks })
     }
 }
 
@@ -104,7 +105,7 @@ impl Samples {
             writeln!(file, "{head}").map_err(|error| format!("{name}: {error}"))?;
             Ok::<_, String>(file)
         };
-        let head = "seconds,process,life,age_seconds,rss_kib,open_files,threads,disk_bytes,disk_files,cpu_ticks,lag,lag_sender";
+        let head = "seconds,process,life,age_seconds,memory_kib,open_files,threads,disk_bytes,disk_files,cpu_ticks,lag,lag_sender";
         Ok(Self { samples: create("samples.csv", head)?, events: create("events.csv", "seconds,what,who")?, began: Instant::now() })
     }
 
@@ -123,11 +124,11 @@ impl Samples {
     pub(crate) fn take(&mut self, instances: &[Instance], lag: Option<i64>, lag_sender: Option<i64>) {
         let text = |lag: Option<i64>| lag.map(|lag| lag.to_string()).unwrap_or_default();
         for instance in instances {
-            let Some(Usage { rss_kib, threads, open_files, cpu_ticks }) = instance.id().and_then(Usage::of) else { continue };
+            let Some(Usage { memory_kib, threads, open_files, cpu_ticks }) = instance.id().and_then(Usage::of) else { continue };
             let (bytes, files) = disk(&instance.state_dir());
             writeln!(
                 self.samples,
-                "{:.1},{},{},{:.1},{rss_kib},{open_files},{threads},{bytes},{files},{cpu_ticks},{},{}",
+                "{:.1},{},{},{:.1},{memory_kib},{open_files},{threads},{bytes},{files},{cpu_ticks},{},{}",
                 self.began.elapsed().as_secs_f64(),
                 instance.name,
                 instance.life,

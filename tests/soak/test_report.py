@@ -9,7 +9,7 @@ import xml.dom.minidom
 
 import report
 
-FIELDS = ["seconds", "process", "life", "age_seconds", "rss_kib", "open_files", "threads", "disk_bytes", "disk_files", "cpu_ticks", "lag", "lag_sender"]
+FIELDS = ["seconds", "process", "life", "age_seconds", "memory_kib", "open_files", "threads", "disk_bytes", "disk_files", "cpu_ticks", "lag", "lag_sender"]
 
 
 def run(minutes=60, leak=lambda process, seconds, age: {}):
@@ -22,7 +22,7 @@ def run(minutes=60, leak=lambda process, seconds, age: {}):
             step = 6000 if seconds // 200 % 3 == 1 else 0
             row = {
                 "seconds": seconds, "process": process, "life": life, "age_seconds": age,
-                "rss_kib": 40_000 + warm + step + noise.gauss(0, 300), "open_files": 90 + 4 * (seconds // 200 % 3) + noise.randrange(3),
+                "memory_kib": 40_000 + warm + step + noise.gauss(0, 300), "open_files": 90 + 4 * (seconds // 200 % 3) + noise.randrange(3),
                 "threads": 20, "disk_bytes": (8 << 20) + (seconds % 400) * 5000, "disk_files": 30 + seconds % 7, "cpu_ticks": seconds, "lag": 0, "lag_sender": 0,
             }
             for metric, more in leak(process, seconds, age).items():
@@ -52,8 +52,8 @@ class TheReport(unittest.TestCase):
         self.assertEqual(self.judged(run()), (0, set()))
 
     def test_memory_that_leaks(self):
-        leak = lambda process, seconds, age: {"rss_kib": 8000 * age / 3600}
-        self.assertEqual(self.judged(run(leak=leak)), (1, {("a", "rss_kib", "old")}))
+        leak = lambda process, seconds, age: {"memory_kib": 8000 * age / 3600}
+        self.assertEqual(self.judged(run(leak=leak)), (1, {("a", "memory_kib", "old")}))
 
     def test_files_that_stay_open(self):
         leak = lambda process, seconds, age: {"open_files": age // 600}
@@ -74,7 +74,7 @@ class TheReport(unittest.TestCase):
         self.assertEqual(self.judged([row for row in run() if row["process"] == "a"])[0], 1)
 
     def test_a_short_run_is_not_judged(self):
-        leak = lambda process, seconds, age: {"rss_kib": 100 * seconds}
+        leak = lambda process, seconds, age: {"memory_kib": 100 * seconds}
         self.assertEqual(self.judged(run(minutes=5, leak=leak))[0], 0)
 
 

@@ -59,10 +59,12 @@ fn away(scene: &mut Scene<'_>, time: Duration) -> Result<(), String> {
     scene.happened(10, &id, "broker", false);
     cluster.stop_all();
     supervise(scene, 10, time);
+    let mut measured = 0;
     for (place, before) in before.into_iter().enumerate() {
         let now = scene.instances[place].process_id().and_then(Use::of);
         let (Some(before), Some(now)) = (before, now) else { continue };
         let Some(cpu) = now.cpu.checked_sub(before.cpu) else { continue };
+        measured += 1;
         let (share, growth) = (cpu.as_secs_f64() / time.as_secs_f64(), now.resident_kib.saturating_sub(before.resident_kib));
         let remark = format!(
             "{}: {:.1} % of a processor and {growth} KiB more in {} s without brokers",
@@ -75,6 +77,9 @@ fn away(scene: &mut Scene<'_>, time: Duration) -> Result<(), String> {
         } else {
             scene.ledger.remark(10, remark);
         }
+    }
+    if measured == 0 {
+        scene.ledger.broken(10, "nobody stayed, so nothing is known of who waits");
     }
     cluster.start_again()?;
     let back = Instant::now();

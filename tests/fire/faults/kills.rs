@@ -26,6 +26,9 @@ const ROUND: &[(&str, usize)] = &[
     ("K5away", 1),
 ];
 
+/// At these points the offsets are in the transaction and nobody knows yet that it is committed.
+const OFFSETS_SENT: [&str; 4] = ["K5", "K5away", "K6", "K6wire"];
+
 /// Rounds of the short run and of the long one.
 const ROUNDS: [usize; 2] = [1, 8];
 const REVOKED: [usize; 2] = [1, 8];
@@ -119,6 +122,7 @@ fn killed(scene: &mut Scene<'_>, random: &mut Random, rounds: usize) {
         let last = bag.len() - 1;
         bag.swap(place, last);
     }
+    let wanted = bag.len();
     let mut jobs: [Option<Job>; 2] = [None, None];
     for (place, job) in jobs.iter_mut().enumerate() {
         *job = bag.pop().map(|point| arm(scene, place, point, random));
@@ -155,6 +159,11 @@ fn killed(scene: &mut Scene<'_>, random: &mut Random, rounds: usize) {
                 waiting.stop_at = None;
                 scene.instances[place].signal("TERM");
             }
+            if waiting.point == "K10" && scene.instances[place].has_said("\"to\":\"RUNNING\"") {
+                // There was nothing to restore, the disk had it all. Who dies now leaves something, sooner or later.
+                scene.instances[place].stop("KILL");
+                scene.instances[place].start("kill=K10@1");
+            }
             if waiting.since.elapsed() > PATIENCE {
                 let said = scene.instances[place].last_said();
                 scene.ledger.broken(1, format!("{} was never reached\n{said}", waiting.point));
@@ -163,9 +172,15 @@ fn killed(scene: &mut Scene<'_>, random: &mut Random, rounds: usize) {
         }
         nap(Duration::from_millis(5));
     }
+    // Whoever takes over must often enough find a transaction with its offsets in it, which is what fencing is about.
+    let points = &scene.ledger.count(1).points;
+    let with_offsets: u64 = OFFSETS_SENT.iter().filter_map(|point| points.get(*point)).sum();
+    if with_offsets * 3 < u64::try_from(wanted).unwrap() {
+        scene.ledger.broken(1, format!("only {with_offsets} of {wanted} takeovers found offsets that were sent"));
+    }
 }
 
-/// Both dead men walking are to die when the group wants a partition back; a third that comes makes it want one, of one of them.
+/// A third instance comes, so the group wants partitions back of the two that are there: whichever is asked first is to die at that moment.
 fn killed_at_revoke(scene: &mut Scene<'_>) -> Result<(), String> {
     for place in 0..2 {
         scene.instances[place].stop("TERM");

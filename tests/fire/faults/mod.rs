@@ -47,5 +47,10 @@ pub(crate) const LANES: &[&[Play]] = &[
     ],
 ];
 
+/// Whether there is a scene for a fault.
+pub(crate) fn is_played(fault: u8) -> bool {
+    LANES.iter().copied().flatten().chain(ALONE).any(|play| play.faults.contains(&fault))
+}
+
 /// Scenes that concern the whole cluster, each by itself.
 pub(crate) const ALONE: &[Play] = &[Play { name: "brokers", faults: &[9, 10], run: brokers::play }];

@@ -68,12 +68,12 @@ fn lost_answer(scene: &mut Scene<'_>, place: usize, deed: Deed, skip: u64) -> Re
     if answered != Told::Answered(Some(0)) {
         scene.ledger.broken(7, format!("the broker did not commit: {answered:?}"));
     }
-    restart_while(scene, place, CAUGHT_UP);
+    restart_while(scene, 7, place, CAUGHT_UP);
     scene.monitor.wait_for_recovery(CAUGHT_UP)
 }
 
 /// Until nothing is felt any more; who has ended meanwhile is started again, as a supervisor would.
-fn restart_while(scene: &mut Scene<'_>, place: usize, within: Duration) -> Option<String> {
+fn restart_while(scene: &mut Scene<'_>, fault: u8, place: usize, within: Duration) -> Option<String> {
     let began = Instant::now();
     let mut ended_with = None;
     while scene.monitor.wait_for_recovery(Duration::from_millis(50)).is_err() && began.elapsed() < within {
@@ -81,7 +81,7 @@ fn restart_while(scene: &mut Scene<'_>, place: usize, within: Duration) -> Optio
             let said = scene.instances[ended.instance].last_said();
             // What nobody did anything to has no reason to end, and who ends says so in good order.
             if ended.instance != place || !matches!(ended.status.code(), Some(1 | 2)) {
-                scene.ledger.broken(11, format!("{} ended ({})\n{said}", scene.instances[ended.instance].name, ended.status));
+                scene.ledger.broken(fault, format!("{} ended ({})\n{said}", scene.instances[ended.instance].name, ended.status));
             }
             ended_with = Some(format!("ended with {}", ended.status));
             scene.instances[ended.instance].start("");
@@ -99,14 +99,14 @@ fn cut(scene: &mut Scene<'_>, place: usize, way: Way, time: Duration) -> Result<
     let began = Instant::now();
     let mut ended_with = None;
     while began.elapsed() < time {
-        ended_with = restart_while(scene, place, Duration::from_millis(100)).or(ended_with);
+        ended_with = restart_while(scene, 11, place, Duration::from_millis(100)).or(ended_with);
         nap(Duration::from_millis(20));
     }
     scene.stage.proxy.set_way(&client, Way::Free);
     let healed = Instant::now();
     let ends = scene.load.ends.of_each();
     while scene.monitor.wait_until(&ends, Duration::from_millis(50)).is_err() {
-        ended_with = restart_while(scene, place, Duration::from_millis(50)).or(ended_with);
+        ended_with = restart_while(scene, 11, place, Duration::from_millis(50)).or(ended_with);
         if healed.elapsed() > CAUGHT_UP {
             return Err(format!("not caught up after a cut\n{}", scene.instances[place].last_said()));
         }
@@ -114,7 +114,7 @@ fn cut(scene: &mut Scene<'_>, place: usize, way: Way, time: Duration) -> Result<
     let caught_up = healed.elapsed();
     // It has a part again, or is gone: what it says of itself is what counts.
     let status = loop {
-        ended_with = restart_while(scene, place, Duration::from_millis(50)).or(ended_with);
+        ended_with = restart_while(scene, 11, place, Duration::from_millis(50)).or(ended_with);
         let status = scene.instances[place].command(&["status"]);
         if status.status.success() {
             break "ready";
@@ -185,7 +185,7 @@ fn late_requests(stage: &Stage, name: &'static str, guard: &str, breaks: bool) -
             if !breaks && !matches!(answered, Told::Answered(Some(code)) if FENCED.contains(&code)) {
                 scene.ledger.broken(6, "the late request was not refused");
             }
-            restart_while(scene, place, CAUGHT_UP);
+            restart_while(scene, 6, place, CAUGHT_UP);
             scene.monitor.wait_for_recovery(CAUGHT_UP)?;
         }
         Ok(())

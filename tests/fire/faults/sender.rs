@@ -3,18 +3,21 @@
 //! A process cannot be told to die at S1 to S4, for the point is a matter of each chat. So it dies at moments that lie near them, and what it left says
 //! afterwards where that was: an intent without an outcome, which whoever comes next reports, beside what Telegram had of the message.
 
+use std::fs;
+use std::ops::Range;
+use std::os::unix::process::ExitStatusExt as _;
+use std::process::ExitStatus;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
-use rdkafka::metadata::MetadataTopic;
 use serde_json::{Value, json};
 use tidewatch::avro::{SchemaId, shipped};
 use tidewatch::operate::simulated::telegram::{Effect, Options, Request, Telegram};
 use tidewatch::operate::simulated::{Fault, Faults};
 use tidewatch::streams::clock::{Clock as _, SystemClock};
 
-use crate::deliveries::{self, Texts};
+use crate::deliveries::{self, Deliveries, Texts};
 use crate::instance::{Instance, Surroundings};
 use crate::ledger::Ledger;
 use crate::outbox::{self, Outbox};
@@ -25,9 +28,10 @@ use crate::scene::{CAUGHT_UP, STOPPED, Stage, TOKEN, topology};
 use crate::secrets;
 use crate::time::{nap, wait_for};
 
-/// What Telegram does, of so many requests; the sender's patience is a second.
-const FAULTS: [(f64, Fault); 9] = [
+/// What Telegram does, of so many requests; the sender's patience is three seconds. Each happens once at the beginning as well.
+const FAULTS: [(f64, Fault); 10] = [
     (0.01, Fault::TooMany { retry_after: 1 }),
+    (0.005, Fault::TooMany { retry_after: 8 }),
     (0.01, Fault::Internal),
     (0.01, Fault::BadGateway),
     (0.005, Fault::HangBefore),
@@ -37,6 +41,12 @@ const FAULTS: [(f64, Fault); 9] = [
     (0.01, Fault::SlowBody(Duration::from_millis(300))),
     (0.01, Fault::CutBody),
 ];
+
+/// Of all senders of the cluster: there are no others.
+const DEAD_LETTERS: &str = "telegram_dead_letters";
+
+/// The number of the signal.
+const KILLED: i32 = 9;
 
 const POINTS: [&str; 4] = ["S1", "S2", "S3", "S4"];
 
@@ -65,12 +75,12 @@ struct Scene<'s> {
     telegram: Telegram,
     clock: Arc<SystemClock>,
     ledger: Ledger,
-    kills: Vec<Duration>,
+    /// From before the kill to after the end.
+    kills: Vec<Range<Duration>>,
     slowest: Duration,
     id: String,
     stage: &'s Stage,
     began: Instant,
-    folder: tempfile::TempDir,
 }
 
 impl<'s> Scene<'s> {
@@ -79,8 +89,9 @@ impl<'s> Scene<'s> {
         let clock = Arc::new(SystemClock::new());
         let options = Options { faults: Faults::by_chance(stage.seed, &FAULTS), ..Options::new(TOKEN) };
         let telegram = Telegram::start(options, Arc::<SystemClock>::clone(&clock)).map_err(|error| error.to_string())?;
+        telegram.push_faults(FAULTS.map(|(_, fault)| fault));
         let more = format!(
-            "commit_interval_ms = 20\n[telegram]\ntoken = {{ env = \"TELEGRAM_BOT_TOKEN\" }}\nbase_url = \"{}\"\ntimeout = \"1s\"\n\
+            "commit_interval_ms = 20\n[telegram]\ntoken = {{ env = \"TELEGRAM_BOT_TOKEN\" }}\nbase_url = \"{}\"\ntimeout = \"3s\"\n\
              [telegram.limits]\nchat_per_second = 50\ngroup_per_minute = 3000\nbot_per_second = 500\n",
             telegram.base_url()
         );
@@ -101,9 +112,9 @@ impl<'s> Scene<'s> {
         for sender in &mut senders {
             sender.part = "send";
         }
-        let folder = tempfile::Builder::new().prefix("tidewatch-fire-").tempdir().unwrap();
-        let (outbox, ledger) = (Outbox::start(&stage.client, &topic, schema), Ledger::new(&folder.path().join("fired.jsonl")));
-        Ok(Self { senders, outbox, telegram, clock, ledger, kills: Vec::new(), slowest: Duration::ZERO, id, stage, began, folder })
+        let ledger = Ledger::new(&senders[0].folder().join("fired.jsonl"));
+        let outbox = Outbox::start(&stage.client, &topic, schema);
+        Ok(Self { senders, outbox, telegram, clock, ledger, kills: Vec::new(), slowest: Duration::ZERO, id, stage, began })
     }
 
     /// A sender that is alone dies again and again until each point was met often enough.
@@ -120,10 +131,10 @@ impl<'s> Scene<'s> {
             self.senders[0].start("");
             self.recover(&written)?;
             self.stop(0)?;
-            // Of a kill after a commit all that was answered in this life may be of interest.
+            // Of a kill with a commit everything that this life had answered may have been in it.
             self.classify(&requests, if number % 3 == 0 { &requests[before..] } else { &[] });
-            let met = |point: &str| self.ledger.counts.get(&22).and_then(|count| count.points.get(point)).copied().unwrap_or(0);
-            if POINTS.iter().all(|point| met(point) >= times) {
+            let points = &self.ledger.count(22).points;
+            if POINTS.iter().all(|point| points.get(*point).is_some_and(|met| *met >= times)) {
                 return Ok(());
             }
         }
@@ -133,10 +144,18 @@ impl<'s> Scene<'s> {
 
     /// Dies right after a commit: of an intent whose request is not made yet, or of an outcome.
     fn killed_at_commit(&mut self, random: &mut Random) -> Result<Vec<Request>, String> {
-        self.senders[0].start(&format!("kill=K7@{}", 1 + random.below(25)));
-        wait_for("dead after a commit", PATIENCE, || self.senders[0].ended()).map_err(|error| self.said(error))?;
-        self.kills.push(self.clock.monotonic());
+        self.dies_of(0, "K7", 1 + random.below(25))?;
         Ok(self.telegram.requests())
+    }
+
+    /// Starts a sender that is to die by itself at a point of the engine's, and waits for it.
+    fn dies_of(&mut self, place: usize, point: &str, count: u64) -> Result<(), String> {
+        let id = self.ledger.plan(22, point);
+        let before = self.clock.monotonic();
+        self.senders[place].start(&format!("kill={point}@{count}"));
+        let status = wait_for("dead", PATIENCE, || self.senders[place].ended()).map_err(|error| self.said(error))?;
+        let announced = self.senders[place].fired().iter().any(|fired| fired.deed == "kill" && fired.point == point);
+        self.died(&id, before, status, announced)
     }
 
     /// Dies while a request waits for its answer, taken or not.
@@ -150,7 +169,7 @@ impl<'s> Scene<'s> {
             requests[before..].iter().any(|request| request.fault == Some(fault) && waits(request)).then_some(requests)
         };
         let requests = wait_for("a request", PATIENCE, asks).map_err(|error| self.said(error))?;
-        self.kill(0);
+        self.kill("asking")?;
         Ok(requests)
     }
 
@@ -162,23 +181,33 @@ impl<'s> Scene<'s> {
             return Err(self.said("no message came".to_owned()));
         }
         nap(Duration::from_micros(random.below(8_000)));
-        self.kill(0);
+        self.kill("answered")?;
         Ok(self.telegram.requests())
     }
 
-    fn kill(&mut self, place: usize) {
-        self.senders[place].stop("KILL");
-        // Behind its end: whatever it asked for came before.
-        self.kills.push(self.clock.monotonic());
+    fn kill(&mut self, point: &str) -> Result<(), String> {
+        let (id, before) = (self.ledger.plan(22, point), self.clock.monotonic());
+        let (status, _) = self.senders[0].stop("KILL").ok_or("it did not run")?;
+        self.died(&id, before, status, true)
+    }
+
+    /// Who ended of itself was not killed.
+    fn died(&mut self, id: &str, before: Duration, status: ExitStatus, announced: bool) -> Result<(), String> {
+        self.kills.push(before..self.clock.monotonic());
+        if status.signal() != Some(KILLED) || !announced {
+            let said = self.said(format!("it was to be killed, and ended with {status}"));
+            self.ledger.broken(22, said.clone());
+            return Err(said);
+        }
+        self.ledger.fired(22, id, "kill", false, 0);
+        Ok(())
     }
 
     /// Where the kill was, chat by chat, by what whoever came next found; `committed` are requests before a kill that came with a commit.
     fn classify(&mut self, requests: &[Request], committed: &[Request]) {
         let mut points = Vec::new();
         let mut unknown = Vec::new();
-        for (chat, event) in self.senders[0].said().iter().filter_map(without_outcome) {
-            let number = event.rsplit('/').next().and_then(|number| number.parse().ok()).unwrap_or(usize::MAX);
-            let text = outbox::message(&chat, number).1;
+        for text in self.senders[0].said().iter().filter_map(|line| without_outcome(line, "the process ended")) {
             let asked: Vec<&Request> = requests.iter().filter(|request| request.parameter("text") == text).collect();
             points.push(match asked.as_slice() {
                 [] => "S1",
@@ -194,20 +223,19 @@ impl<'s> Scene<'s> {
             }
         }
         for point in points {
-            let id = self.ledger.plan(22, point);
-            self.ledger.fired(22, &id, "kill", false, 0);
+            *self.ledger.count(22).points.entry(point.to_owned()).or_default() += 1;
         }
     }
 
-    /// One of two dies; the other has its chats before it comes back.
+    /// One of two dies, and the other has its chats before it comes back: nobody else is there who could send what was written.
     fn taken_over(&mut self, random: &mut Random, number: u64) -> Result<(), String> {
         let place = usize::try_from(number % 2).unwrap();
         self.senders[1 - place].start("");
-        self.senders[place].start(&format!("kill=ANY@{}", 100 + random.below(1000)));
-        wait_for("dead", PATIENCE, || self.senders[place].ended()).map_err(|error| self.said(error))?;
-        self.kills.push(self.clock.monotonic());
-        let id = self.ledger.plan(22, "ANY");
-        self.ledger.fired(22, &id, "kill", false, 0);
+        self.dies_of(place, "ANY", 500 + random.below(2000))?;
+        let had_chats = self.senders[place].has_said("\"to\":\"RUNNING\"");
+        if !had_chats {
+            self.ledger.remark(22, "one died before it had a chat");
+        }
         let written = self.outbox.written();
         self.recover(&written)?;
         self.stop(1 - place)
@@ -247,65 +275,126 @@ impl<'s> Scene<'s> {
         self.senders[0].start("");
         self.recover(&texts)?;
         self.stop(0)?;
-        for request in self.telegram.requests() {
-            let Some(fault) = request.fault else { continue };
-            let name = format!("{fault:?}");
-            let id = self.ledger.plan(21, name.split([' ', '(']).next().unwrap_or_default());
-            self.ledger.fired(21, &id, "fault", false, 0);
-        }
-        let messages: usize = texts.values().map(Vec::len).sum();
-        let judged = deliveries::judge(&self.telegram, &texts, &self.kills);
-        match &judged {
-            Ok(twice) => {
-                self.ledger.remark(22, format!("{messages} messages; {twice} came twice, each for an outcome that nobody could know"));
-            }
-            Err(fault) => [21, 22].into_iter().for_each(|row| self.ledger.broken(row, fault.clone())),
-        }
+        self.count_faults();
+        let verdict = self.judge(&texts);
         let id = self.ledger.plan(24, "search");
         self.ledger.fired(24, &id, "search", false, 0);
-        match secrets::search(&self.all_bytes(), &[TOKEN]) {
+        let mut seen: secrets::Seen = self.senders.iter().flat_map(|sender| secrets::bytes_below(sender.folder())).collect();
+        seen.extend(secrets::bytes_of_topics(&self.stage.client, &self.id, &[DEAD_LETTERS]));
+        match secrets::search(&seen, &["/state/", "telegram_outbox", "changelog"], &[TOKEN]) {
             Ok(searched) => self.ledger.remark(24, searched),
             Err(found) => self.ledger.broken(24, found),
         }
-        let verdict = json!({ "ok": judged.is_ok(), "input": messages, "unexpected": u8::from(judged.is_err()) });
+        let mut green = true;
         for (fault, count) in &self.ledger.counts {
             let slowest = (*fault == 22).then_some(self.slowest);
+            let verdict = if *fault == 24 { json!({ "ok": true, "input": verdict["input"] }) } else { verdict.clone() };
             let name = self.stage.mutant.as_deref().unwrap_or("sender");
             let mut row = Row::new(*fault, name, count, slowest, &verdict, self.stage.seed);
-            row.breaks = self.stage.mutant.is_some();
+            row.breaks = self.stage.mutant.is_some() && *fault != 24;
+            green &= row.is_green();
             println!("  {}", row.line());
             self.stage.results.add(row);
         }
-        println!("  sender: {} kills, {messages} messages, {:.0} s", self.kills.len(), self.began.elapsed().as_secs_f64());
-        drop(self.folder);
+        println!("  sender: {} after {:.0} s; {verdict}", if green { "green" } else { "RED" }, self.began.elapsed().as_secs_f64());
+        if !green {
+            self.keep();
+        }
         Ok(())
     }
 
-    /// What somebody could read: logs, state directories, topics.
-    fn all_bytes(&self) -> secrets::Seen {
-        let mut seen: secrets::Seen = self.senders.iter().flat_map(|sender| secrets::bytes_below(sender.folder())).collect();
-        let consumer: BaseConsumer = self.stage.client.clone().set("group.id", "unused").create().unwrap();
-        let metadata = consumer.fetch_metadata(None, PATIENCE).unwrap();
-        let own = metadata.topics().iter().map(MetadataTopic::name).filter(|name| name.starts_with(&self.id));
-        for topic in own.chain(["telegram_dead_letters"]) {
-            for record in records::read(&self.stage.client, topic) {
-                let headers = record.headers.into_iter().flat_map(|(name, value)| [name.into_bytes(), value.unwrap_or_default()]);
-                let all = [record.key.unwrap_or_default(), record.value.unwrap_or_default()].into_iter().chain(headers);
-                seen.push((topic.to_owned(), all.flatten().collect()));
+    /// The faults that Telegram's requests met; each kind was planned once, and whatever more came by chance fired as well.
+    fn count_faults(&mut self) {
+        let name = |fault: &Fault| format!("{fault:?}").split([' ', '(']).next().unwrap_or_default().to_owned();
+        let requests = self.telegram.requests();
+        let met: Vec<Fault> = requests.iter().filter_map(|request| request.fault).collect();
+        for (_, fault) in &FAULTS {
+            let times = met.iter().filter(|met| *met == fault).count();
+            for _ in 0..times.max(1) {
+                let id = self.ledger.plan(21, &name(fault));
+                if times > 0 {
+                    self.ledger.fired(21, &id, "fault", false, 0);
+                }
             }
         }
-        seen
+    }
+
+    /// What Telegram got against what was written, with what the senders themselves have said of unknown outcomes.
+    fn judge(&mut self, texts: &Texts) -> Value {
+        let found = Deliveries::of(&self.telegram.requests(), texts);
+        let logs = self.senders.iter().map(|sender| fs::read_to_string(sender.folder().join("log")).unwrap_or_default());
+        let lines: Vec<Value> = logs
+            .flat_map(|log| log.lines().map(str::to_owned).collect::<Vec<_>>())
+            .filter_map(|line| serde_json::from_str(&line).ok())
+            .collect();
+        let reported: Vec<String> = lines.iter().filter_map(|line| without_outcome(line, "")).collect();
+        let unreported = deliveries::unreported(&found.repeats, &reported);
+        let early = found.early.iter().filter(|pair| !deliveries::is_excused(pair, &self.kills)).count();
+        let letters = records::read_uncommitted(&self.stage.client, DEAD_LETTERS).len();
+        let hanging = self.hanging();
+        let messages: usize = texts.values().map(Vec::len).sum();
+        let twice = found.repeats.len();
+        self.ledger.remark(22, format!("{messages} messages; {twice} came twice, each of an outcome that its sender reported as unknown"));
+        let counts =
+            [found.lost.len(), unreported.len(), found.out_of_order.len() + found.at_once.len(), early + found.strangers.len(), letters];
+        if counts.iter().any(|count| *count > 0) || hanging > 0 {
+            println!(
+                "    lost {:?}, twice and not reported {unreported:?}, out of order {:?}, {} at once, {early} early, strangers {:?}, {letters} dead letters, {hanging} hanging",
+                found.lost,
+                found.out_of_order,
+                found.at_once.len(),
+                found.strangers
+            );
+        }
+        json!({
+            "ok": counts.iter().all(|count| *count == 0) && hanging == 0,
+            "input": messages,
+            "lost": counts[0],
+            "duplicated": counts[1],
+            "out_of_order": counts[2],
+            "unexpected": counts[3],
+            "dead_letter_mismatch": counts[4],
+            "hanging_transactions": hanging,
+        })
+    }
+
+    /// Partitions whose last stable offset is not their end, a while after everybody has stopped.
+    fn hanging(&self) -> usize {
+        let ends = |isolation: &str| {
+            let mut config = self.stage.client.clone();
+            let consumer: BaseConsumer = config.set("group.id", "unused").set("isolation.level", isolation).create().unwrap();
+            let metadata = consumer.fetch_metadata(None, PATIENCE).unwrap();
+            let own = metadata.topics().iter().filter(|topic| topic.name().starts_with(&self.id));
+            let partitions = own.flat_map(|topic| topic.partitions().iter().map(|partition| (topic.name().to_owned(), partition.id())));
+            let end = |(topic, partition): (String, i32)| consumer.fetch_watermarks(&topic, partition, PATIENCE).unwrap().1;
+            partitions.map(end).collect::<Vec<i64>>()
+        };
+        let differ = || ends("read_committed").iter().zip(ends("read_uncommitted")).filter(|(stable, end)| **stable != *end).count();
+        wait_for("no open transaction", CAUGHT_UP, || (differ() == 0).then_some(())).map_or_else(|_| differ(), |()| 0)
+    }
+
+    /// Keeps what a red scene leaves.
+    fn keep(&self) {
+        let kept = self.stage.kept.join(&self.id);
+        fs::create_dir_all(&kept).unwrap();
+        for sender in &self.senders {
+            for name in ["log", "diary"] {
+                drop(fs::copy(sender.folder().join(name), kept.join(format!("{}.{name}", sender.name))));
+            }
+        }
+        fs::write(kept.join("requests"), format!("{:#?}", self.telegram.requests())).unwrap();
+        println!("  what it left is in {}", kept.display());
     }
 }
 
 fn is_answered(request: &Request) -> bool {
-    matches!(request.effect, Effect::Taken(_)) && !deliveries::is_unanswered(request)
+    deliveries::is_taken(request) && !deliveries::is_unanswered(request)
 }
 
-/// The chat and the event of an intent that a process before had left without an outcome, where a line tells of one.
-fn without_outcome(line: &Value) -> Option<(String, String)> {
+/// The text of the message of which a line says that its outcome is not known, for a reason that begins so.
+fn without_outcome(line: &Value, reason: &str) -> Option<String> {
     let fields = line.get("fields").unwrap_or(line);
-    let text = |name: &str| fields[name].as_str().map(str::to_owned);
-    let told = text("message")?.starts_with("whether the message arrived is not known") && text("reason")?.starts_with("the process ended");
-    if told { Some((text("chat")?, text("event")?)) } else { None }
+    let text = |name: &str| fields[name].as_str().unwrap_or_default();
+    let told = text("message").starts_with("whether the message arrived is not known") && text("reason").starts_with(reason);
+    told.then(|| outbox::text_of(text("event")))
 }

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use tidewatch::operate::simulated::{Fault, Faults};
 
 use super::{Application, Instance, Surroundings};
@@ -10,11 +9,11 @@ use crate::http::ask;
 use crate::installation::{Live, PATIENCE};
 use crate::random::Random;
 use crate::real::broker::Broker;
-use crate::real::records;
 use crate::real::registry::Registry;
 use crate::real::security::{Listener, PASSWORD, USER};
+use crate::whole::deliveries::Deliveries;
 use crate::whole::kills::FAULTS;
-use crate::whole::{KEY, Outside, TOKEN, assert_outbox, deliveries, secrets, stop};
+use crate::whole::{KEY, Outside, TOKEN, assert_outbox, secrets, stop};
 
 const KILLS: usize = 30;
 
@@ -72,24 +71,10 @@ fn whichever_process_is_killed_every_message_arrives() {
     }
     let (Some(videos), Some(outbox)) = (application.read("youtube_videos"), application.read("telegram_outbox")) else { return };
     let texts = assert_outbox(&videos, &outbox);
-    let twice = deliveries::assert_delivered(&outside.telegram, &texts, &outside.kills);
+    let twice = Deliveries::of(&outside.telegram.requests(), &texts).assert_right(&outside.kills);
     let sent: usize = texts.values().map(Vec::len).sum();
     println!("{KILLS} kills: {sent} messages, {twice} of them twice");
     assert!(sent >= KILLS, "only {sent} messages");
-}
-
-/// Keys, values and headers of every topic that the application has to do with.
-fn bytes_of_topics(application: &Application, into: &mut secrets::Seen) {
-    let consumer: BaseConsumer = application.client.clone().set("group.id", "unused").create().unwrap();
-    let metadata = consumer.fetch_metadata(None, PATIENCE).unwrap();
-    let own = metadata.topics().iter().map(rdkafka::metadata::MetadataTopic::name).filter(|name| name.starts_with(&application.id));
-    for topic in own.chain(["telegram_dead_letters"]) {
-        for record in records::read(&application.client, topic) {
-            let headers = record.headers.into_iter().flat_map(|(name, value)| [name.into_bytes(), value.unwrap_or_default()]);
-            let all = [record.key.unwrap_or_default(), record.value.unwrap_or_default()].into_iter().chain(headers);
-            into.push((topic.to_owned(), all.flatten().collect()));
-        }
-    }
 }
 
 #[test]
@@ -138,6 +123,6 @@ fn no_secret_is_in_anything_that_somebody_could_read() {
         keep(&mut seen, &command.join(" "), output.stdout + &output.stderr);
     }
     seen.extend(secrets::bytes_below(&home.installation.state_dir()));
-    bytes_of_topics(&application, &mut seen);
+    seen.extend(secrets::bytes_of_topics(&application.client, &application.id, &["telegram_dead_letters"]));
     println!("{}", secrets::assert_none(&seen, &[TOKEN, KEY, PASSWORD]));
 }

@@ -38,8 +38,17 @@ pub(crate) fn write(client: &ClientConfig, topic: &str, records: &[(&str, &[u8])
 
 /// All that is in a topic now, committed transactions only, in the order of the partitions.
 pub(crate) fn read(client: &ClientConfig, topic: &str) -> Vec<Stored> {
+    read_with(client, topic, "read_committed")
+}
+
+/// The same with what was aborted.
+pub(crate) fn read_uncommitted(client: &ClientConfig, topic: &str) -> Vec<Stored> {
+    read_with(client, topic, "read_uncommitted")
+}
+
+fn read_with(client: &ClientConfig, topic: &str, isolation: &str) -> Vec<Stored> {
     let mut config = client.clone();
-    config.set("group.id", "unused").set("enable.auto.commit", "false").set("isolation.level", "read_committed");
+    config.set("group.id", "unused").set("enable.auto.commit", "false").set("isolation.level", isolation);
     let consumer: BaseConsumer = config.set("enable.partition.eof", "true").create().unwrap();
     let metadata = consumer.fetch_metadata(Some(topic), PATIENCE).unwrap();
     let topics = metadata.topics().iter();

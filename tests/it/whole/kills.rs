@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use tidewatch::operate::simulated::{Fault, Faults};
 
-use super::{KEY, Outside, TOKEN, assert_outbox, deliveries, installation, secrets, stop};
+use super::deliveries::Deliveries;
+use super::{KEY, Outside, TOKEN, assert_outbox, installation, secrets, stop};
 use crate::installation::{Installation, Live};
 use crate::random::Random;
 
@@ -39,7 +40,7 @@ fn of_the_whole_process_lose_nothing() {
 
     println!("{}", secrets::assert_none(&secrets::bytes_below(&installation.state_dir()), &[TOKEN, KEY]));
     let texts = assert_outbox(&installation.tap("youtube_videos"), &installation.tap("telegram_outbox"));
-    let twice = deliveries::assert_delivered(&outside.telegram, &texts, &outside.kills);
+    let twice = Deliveries::of(&outside.telegram.requests(), &texts).assert_right(&outside.kills);
     let sent: usize = texts.values().map(Vec::len).sum();
     println!("{KILLS} kills: {sent} messages, {twice} of them twice");
     assert!(sent >= KILLS, "only {sent} messages");

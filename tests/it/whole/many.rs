@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use tidewatch::operate::simulated::{Fault, Faults};
 
-use super::deliveries::{self, Texts};
+use super::deliveries::{Deliveries, Texts};
 use super::{Outside, installation};
 
 const CHATS: usize = 200;
@@ -64,7 +64,7 @@ fn messages_to_many_chats_arrive_through_all_faults() {
 
     let wanted: Vec<String> = (1..=MESSAGES_PER_CHAT).map(|likes| likes.to_string()).collect();
     let texts: Texts = (0..CHATS).map(|number| (chat(number), wanted.clone())).collect();
-    let twice = deliveries::assert_delivered(&outside.telegram, &texts, &[]);
+    let twice = Deliveries::of(&outside.telegram.requests(), &texts).assert_right(&[]);
     let requests = outside.telegram.counts().requests;
     #[expect(clippy::cast_precision_loss, reason = "a few thousand requests")]
     let bound = requests as f64 / BOT_PER_SECOND as f64;

@@ -2,11 +2,13 @@
 
 mod by_hand;
 pub(crate) mod deliveries;
+mod deliveries_tests;
 pub(crate) mod kills;
 mod many;
 pub(crate) mod secrets;
 
 use std::fs;
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -37,8 +39,8 @@ pub(crate) struct Outside {
     pub(crate) youtube: YouTube,
     pub(crate) telegram: Telegram,
     clock: Arc<SystemClock>,
-    /// When processes were killed.
-    pub(crate) kills: Vec<Duration>,
+    /// When processes were killed: from before to after.
+    pub(crate) kills: Vec<Range<Duration>>,
 }
 
 impl Outside {
@@ -76,8 +78,9 @@ impl Outside {
 
     /// Kills a process as `kill -9` does.
     pub(crate) fn kill(&mut self, live: &mut Live) {
-        self.kills.push(self.clock.monotonic());
+        let before = self.clock.monotonic();
         live.kill();
+        self.kills.push(before..self.clock.monotonic());
     }
 
     /// Waits until so many more messages were asked for; no process may end meanwhile.

@@ -3,6 +3,12 @@
 use std::fs;
 use std::path::Path;
 
+use rdkafka::ClientConfig;
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::metadata::MetadataTopic;
+
+use crate::real::{PATIENCE, records};
+
 /// Places and what is in them.
 pub(crate) type Seen = Vec<(String, Vec<u8>)>;
 
@@ -20,21 +26,40 @@ pub(crate) fn bytes_below(path: &Path) -> Seen {
     seen
 }
 
-fn place_of<'a>(seen: &'a Seen, text: &str) -> Option<&'a str> {
+fn place_of<'a>(seen: impl IntoIterator<Item = &'a (String, Vec<u8>)>, text: &str) -> Option<&'a str> {
     let holds = |bytes: &[u8]| bytes.windows(text.len()).any(|window| window == text.as_bytes());
-    seen.iter().find(|(_, bytes)| holds(bytes)).map(|(place, _)| place.as_str())
+    seen.into_iter().find(|(_, bytes)| holds(bytes)).map(|(place, _)| place.as_str())
+}
+
+/// Keys, values and headers of topics, those of aborted transactions too.
+pub(crate) fn bytes_of_topics(client: &ClientConfig, prefix: &str, others: &[&str]) -> Seen {
+    let consumer: BaseConsumer = client.clone().set("group.id", "unused").create().unwrap();
+    let metadata = consumer.fetch_metadata(None, PATIENCE).unwrap();
+    let own = metadata.topics().iter().map(MetadataTopic::name).filter(|name| name.starts_with(prefix));
+    let mut seen = Seen::new();
+    for topic in own.chain(others.iter().copied()) {
+        for record in records::read_uncommitted(client, topic) {
+            let headers = record.headers.into_iter().flat_map(|(name, value)| [name.into_bytes(), value.unwrap_or_default()]);
+            let all = [record.key.unwrap_or_default(), record.value.unwrap_or_default()].into_iter().chain(headers);
+            seen.push((topic.to_owned(), all.flatten().collect()));
+        }
+    }
+    seen
 }
 
 /// The same as [`search`], which must find nothing.
 #[track_caller]
 pub(crate) fn assert_none(seen: &Seen, secrets: &[&str]) -> String {
-    search(seen, secrets).unwrap_or_else(|found| panic!("{found}"))
+    search(seen, &[""], secrets).unwrap_or_else(|found| panic!("{found}"))
 }
 
-/// Looks for each of the secrets, and for the second half of one. What was searched; an error where something is found, or nothing that has to be.
-pub(crate) fn search(seen: &Seen, secrets: &[&str]) -> Result<String, String> {
-    // The search finds what is there.
-    place_of(seen, "Likes changed: ").ok_or("not even the messages were found")?;
+/// Looks for each of the secrets, and for the second half of one. What was searched; an error where something is found, or where a kind of place (what
+/// its name contains) does not even have the messages that must be there: the search finds what is there.
+pub(crate) fn search(seen: &Seen, kinds: &[&str], secrets: &[&str]) -> Result<String, String> {
+    for kind in kinds {
+        let of_kind = seen.iter().filter(|(place, _)| place.contains(kind));
+        place_of(of_kind, "Likes changed: ").ok_or_else(|| format!("not even the messages were found in {kind:?}"))?;
+    }
     for secret in secrets {
         for part in [secret, &secret[secret.len() / 2..]] {
             if let Some(place) = place_of(seen, part) {
