@@ -27,7 +27,7 @@ const FAILURES_MAX: usize = 10;
 
 /// Whole installations with faults at every call, from seeds.
 #[derive(Debug, Parser)]
-#[command(name = "sim", disable_help_subcommand = true)]
+#[command(name = "sim", bin_name = "./dev sim", disable_help_subcommand = true)]
 #[expect(clippy::struct_excessive_bools, reason = "each is an argument of its own")]
 pub(crate) struct Arguments {
     /// Runs so many seeds instead of the tests
@@ -40,13 +40,13 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "SEED")]
     seed: Option<u64>,
     /// With --seed: shows all that happens
-    #[arg(long)]
+    #[arg(long, requires = "seed")]
     trace: bool,
     /// With --seed: only these events of its plan, by number
-    #[arg(long, value_name = "NUMBERS", value_delimiter = ',')]
+    #[arg(long, value_name = "NUMBERS", value_delimiter = ',', requires = "seed")]
     events: Option<Vec<usize>>,
     /// With --seed: only these batches of input, by number
-    #[arg(long, value_name = "NUMBERS", value_delimiter = ',')]
+    #[arg(long, value_name = "NUMBERS", value_delimiter = ',', requires = "seed")]
     batches: Option<Vec<usize>>,
     /// How many seeds run at once
     #[arg(long, value_name = "N")]
@@ -135,8 +135,11 @@ impl Arguments {
 
     fn at_the_edges(&self) -> ExitCode {
         let limit = self.seconds.map(Duration::from_secs);
-        let (run, count): (edges::Run, _) =
-            if let Some(weeks) = self.weeks { (edges::poller, weeks) } else { (edges::sender, self.seeds.unwrap_or(u64::MAX)) };
+        let (run, count): (edges::Run, _) = if let Some(weeks) = self.weeks {
+            (edges::poller, weeks)
+        } else {
+            (edges::sender, self.seeds.unwrap_or(if limit.is_some() { u64::MAX } else { SEEDS }))
+        };
         match self.seed {
             Some(seed) => edges::one(run, seed),
             None => edges::many(run, self.from, count, self.jobs(), limit),

@@ -36,6 +36,10 @@ fn main() -> ExitCode {
     std::panic::set_hook(Box::new(|info| {
         // Processors that are told to panic do so, and the engine takes it for an error of the record.
         let text = info.to_string();
+        if text.contains("Broken pipe") {
+            // Whoever read along has seen enough.
+            std::process::exit(0);
+        }
         if !text.contains("told to panic") {
             eprintln!("{text}");
         }

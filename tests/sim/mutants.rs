@@ -1,4 +1,5 @@
-//! The deliberately broken engines of `tests/sim/mutants`: whether their patches still fit the sources. `./dev mutants` builds and runs them.
+//! The deliberately broken engines: whether their patches still fit the sources. `./dev mutants` builds and runs those of `tests/sim/mutants`,
+//! `./dev fire --mutant` those of `tests/fire/mutants`.
 
 use std::fs;
 use std::path::Path;
@@ -6,12 +7,12 @@ use std::path::Path;
 /// What is wrong with the patches.
 pub(crate) fn faults() -> Vec<String> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let folder = root.join("tests/sim/mutants");
-    let patches: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let in_folder = |folder: &str| fs::read_dir(root.join(folder)).unwrap().map(|entry| entry.unwrap().path());
+    let patches: Vec<_> = ["tests/sim/mutants", "tests/fire/mutants"].into_iter().flat_map(in_folder).collect();
     let patches: Vec<_> = patches.iter().filter(|path| path.extension().is_some_and(|extension| extension == "patch")).collect();
     let mut faults: Vec<String> = patches.iter().filter_map(|patch| fault(root, patch)).collect();
-    if patches.len() < 12 {
-        faults.push(format!("there are {} mutants, twelve at least are wanted", patches.len()));
+    if patches.len() < 15 {
+        faults.push(format!("there are {} mutants, fifteen at least are wanted", patches.len()));
     }
     faults
 }

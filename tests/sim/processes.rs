@@ -92,7 +92,7 @@ impl World {
         self.say(|| format!("[{index}] EXITS: {text}"));
         self.counts.lock().add(format!("exit {}", kind(error)));
         if !matches!(error, Error::Fenced { .. } | Error::TooManyFailures { .. }) {
-            self.counts.lock().add(format!("exit: {}", text.split(" (").next().unwrap_or_default()));
+            self.counts.lock().add(format!("exit: {}", without_numbers(text.split(" (").next().unwrap_or_default())));
         }
         self.kill(index);
         let slot = &self.slots[index];
@@ -166,4 +166,17 @@ pub(crate) fn chain(error: &dyn std::error::Error) -> String {
         cause = error.source();
     }
     text
+}
+
+/// The text with each number made an `N`, so that what differs by numbers alone is counted together.
+fn without_numbers(text: &str) -> String {
+    let mut short = String::new();
+    for letter in text.chars() {
+        match letter {
+            '0'..='9' if short.ends_with('N') => {}
+            '0'..='9' => short.push('N'),
+            other => short.push(other),
+        }
+    }
+    short
 }

@@ -6,17 +6,20 @@ use std::path::Path;
 use std::process::Command;
 
 use serde_json::{Value, json};
-use tidewatch::operate::simulated::telegram::Effect;
 
 use crate::Arguments;
+use crate::deliveries::{self, Deliveries, Texts};
+use crate::instance::Instance;
 use crate::real::python::python_json;
 use crate::real::verifier;
-use crate::scene::Scene;
+use crate::scene::{ID, KEY, Scene, TOKEN};
+use crate::secrets;
+use crate::trouble::Trouble;
 
 /// Judges a scene that has come to rest, and writes `result.json`.
 pub(crate) fn of(mut scene: Scene, arguments: &Arguments) -> Result<bool, String> {
     let exports = export(&scene)?;
-    let planned: Vec<&Value> = scene.fired.iter().map(|fired| &fired["id"]).collect();
+    let planned = Trouble::ALL.map(Trouble::name);
     let faults = json!({"planned": planned, "log": scene.write_lines("fired.jsonl", &scene.fired)?, "open_at_kills_percent": 0});
     scene.specification["exports"] = json!(exports);
     scene.specification["faults"] = faults;
@@ -24,6 +27,8 @@ pub(crate) fn of(mut scene: Scene, arguments: &Arguments) -> Result<bool, String
     println!("the verifier: {verdict}");
     let messages = messages(&scene)?;
     println!("messages: {messages}");
+    let secrets = searched(&scene);
+    println!("secrets: {secrets:?}");
     let report = Command::new(&scene.python)
         .arg("-B")
         .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/soak/report.py"))
@@ -34,11 +39,8 @@ pub(crate) fn of(mut scene: Scene, arguments: &Arguments) -> Result<bool, String
     for fault in &scene.faults {
         println!("FAULT: {fault}");
     }
-    let is_right = verdict.code == Some(0)
-        && messages["lost"] == 0
-        && messages["unexpected"] == 0
-        && report.status.success()
-        && scene.faults.is_empty();
+    let is_right =
+        verdict.code == Some(0) && messages["wrong"] == 0 && secrets.is_ok() && report.status.success() && scene.faults.is_empty();
     let result = json!({
         "ok": is_right, "minutes": arguments.time.as_secs() / 60, "seed": arguments.seed, "troubles": scene.fired.len(),
         "verifier": verdict.counts, "messages": messages, "faults": scene.faults,
@@ -59,22 +61,42 @@ fn export(scene: &Scene) -> Result<Vec<String>, String> {
     Ok(paths)
 }
 
-/// What was in the outbox against what Telegram took: all of it, and twice only what nobody knew the outcome of.
+/// What was in the outbox against what Telegram took: all of it, in the order of its chat, and twice only where somebody has said that the outcome is not known.
 fn messages(scene: &Scene) -> Result<Value, String> {
     let servers = format!("bootstrap.servers={}", scene.broker.bootstrap_servers());
     let arguments = ["read", "--config", &servers, "--registry", &scene.registry.url(), "--topic", "telegram_outbox"];
     let outbox = python_json("confluent.py", &arguments).ok_or("there is no Python")?;
-    let mut wanted: BTreeMap<(String, String), i64> = BTreeMap::new();
+    let (mut texts, mut of_events) = (Texts::new(), BTreeMap::new());
     for record in &outbox {
         let text = |name: &str| record["value"][name].as_str().unwrap_or_default().to_owned();
-        *wanted.entry((text("chat_id"), text("text"))).or_default() += 1;
+        texts.entry(text("chat_id")).or_default().push(text("text"));
+        of_events.insert(text("event_id"), text("text"));
     }
-    let sent = outbox.len();
-    for request in scene.outside.telegram.requests().iter().filter(|request| matches!(request.effect, Effect::Taken(_))) {
-        *wanted.entry((request.chat().to_owned(), request.parameter("text").to_owned())).or_insert(i64::MIN / 2) -= 1;
+    let found = Deliveries::of(&scene.outside.telegram.requests(), &texts);
+    let reported: Vec<String> = scene.instances.iter().flat_map(|instance| unknown_events(instance, &of_events)).collect();
+    let unreported = deliveries::unreported(&found.repeats, &reported);
+    let wrong = found.lost.len() + found.out_of_order.len() + found.strangers.len() + unreported.len();
+    Ok(json!({
+        "sent": outbox.len(), "wrong": wrong, "lost": found.lost, "out_of_order": found.out_of_order, "strangers": found.strangers,
+        "twice": found.repeats.len(), "twice_and_not_reported": unreported,
+    }))
+}
+
+/// The texts of those messages of which an instance has said that it does not know whether they arrived.
+fn unknown_events(instance: &Instance, texts: &BTreeMap<String, String>) -> Vec<String> {
+    let log = fs::read(instance.log()).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default();
+    let lines = log.lines().filter(|line| line.contains("whether the message arrived is not known"));
+    let event = |line: &str| line.split_once("event=\"").and_then(|(_, rest)| rest.split('"').next().map(str::to_owned));
+    lines.filter_map(event).filter_map(|event| texts.get(&event).cloned()).collect()
+}
+
+/// The search for the token and the key in everything that is left.
+fn searched(scene: &Scene) -> Result<String, String> {
+    let mut seen: secrets::Seen = Vec::new();
+    for instance in &scene.instances {
+        seen.extend(secrets::bytes_below(&instance.state_dir()));
+        seen.push((instance.log().display().to_string(), fs::read(instance.log()).unwrap_or_default()));
     }
-    let lost: i64 = wanted.values().filter(|left| **left > 0).sum();
-    let twice: i64 = wanted.values().filter(|left| (-1_000_000..0).contains(*left)).map(|left| -left).sum();
-    let unexpected = wanted.values().filter(|left| **left < -1_000_000).count();
-    Ok(json!({"sent": sent, "lost": lost, "twice": twice, "unexpected": unexpected}))
+    seen.extend(secrets::bytes_of_topics(&scene.broker.client(), ID, &["telegram_outbox", "youtube_changes", "telegram_dead_letters"]));
+    secrets::search(&seen, &["/state/", "telegram_outbox"], &[TOKEN, KEY])
 }

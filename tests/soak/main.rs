@@ -7,6 +7,9 @@
 #![expect(clippy::print_stdout, reason = "it says what it saw")]
 #![expect(clippy::disallowed_methods, reason = "processes of the real world are waited for")]
 
+#[path = "../it/whole/deliveries.rs"]
+#[expect(dead_code, reason = "the tests of `it` assert")]
+mod deliveries;
 mod instance;
 mod judgement;
 mod load;
@@ -17,6 +20,9 @@ mod random;
 mod real;
 mod samples;
 mod scene;
+#[path = "../it/whole/secrets.rs"]
+#[expect(dead_code, reason = "the tests of `it` assert, and give commands by hand")]
+mod secrets;
 mod trouble;
 
 use std::path::{Path, PathBuf};

@@ -31,8 +31,8 @@ const CALM: Duration = Duration::from_secs(20);
 /// So long may it take until everything is caught up when the load has ended.
 const CAUGHT_UP: Duration = Duration::from_secs(60);
 
-const TOKEN: &str = "7000000001:AAsoakTokenSoakTokenSoakTokenSoakTo";
-const KEY: &str = "AIzaSoakKeySoakKeySoakKeySoakKeySoakKey0";
+pub(crate) const TOKEN: &str = "7000000001:AAsoakTokenSoakTokenSoakTokenSoakTo";
+pub(crate) const KEY: &str = "AIzaSoakKeySoakKeySoakKeySoakKeySoakKey0";
 
 /// One chat for each rule of the shipped topology.
 pub(crate) const CHATS: [&str; 3] = ["101", "-102", "103"];
@@ -192,7 +192,9 @@ impl Scene {
         if !is_brokers && instance.id().is_none() {
             return;
         }
-        let id = format!("{}", self.fired.len());
+        // Each kind has to have happened; the first of each bears its name.
+        let is_first = self.fired.iter().all(|fired| fired["kind"] != trouble.name());
+        let id = if is_first { trouble.name().to_owned() } else { self.fired.len().to_string() };
         let input_end = self.topology_lag.end().unwrap_or_default();
         self.fired.push(json!({"id": id, "kind": trouble.name(), "transaction": null, "input_end": input_end}));
         self.samples.event(trouble.name(), if is_brokers { "broker" } else { instance.name });

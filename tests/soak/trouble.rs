@@ -23,6 +23,9 @@ pub(crate) enum Trouble {
 }
 
 impl Trouble {
+    /// One of each kind happens first, so that a short run has them all; then they come at random.
+    pub(crate) const ALL: [Self; 5] = [Self::Kill, Self::BrokerRestart, Self::Restart, Self::KillForLong, Self::BrokerKill];
+
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Kill => "kill",
@@ -33,9 +36,6 @@ impl Trouble {
         }
     }
 }
-
-/// One of each kind first, so that a short run has them all; then at random.
-const FIRST: [Trouble; 5] = [Trouble::Kill, Trouble::BrokerRestart, Trouble::Restart, Trouble::KillForLong, Trouble::BrokerKill];
 
 #[derive(Debug)]
 pub(crate) struct Plan {
@@ -58,7 +58,7 @@ impl Plan {
         if Instant::now() < self.due {
             return None;
         }
-        let trouble = FIRST.get(self.next).copied().unwrap_or_else(|| match self.random.below(20) {
+        let trouble = Trouble::ALL.get(self.next).copied().unwrap_or_else(|| match self.random.below(20) {
             0..=7 => Trouble::Kill,
             8..=10 => Trouble::KillForLong,
             11..=16 => Trouble::Restart,
@@ -68,7 +68,7 @@ impl Plan {
         self.next += 1;
         let which = usize::try_from(self.random.below(instances)).unwrap_or_default();
         let away = if trouble == Trouble::KillForLong { self.between(LONG) } else { Duration::ZERO };
-        let pause = if self.next < FIRST.len() { (15, 20) } else { (15, 75) };
+        let pause = if self.next < Trouble::ALL.len() { (15, 20) } else { (15, 75) };
         self.due = Instant::now() + away + self.between(pause);
         Some((trouble, which, away))
     }

@@ -5,7 +5,6 @@
 
 use std::fs;
 use std::ops::Range;
-use std::os::unix::process::ExitStatusExt as _;
 use std::process::ExitStatus;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -45,8 +44,8 @@ const FAULTS: [(f64, Fault); 10] = [
 /// Of all senders of the cluster: there are no others.
 const DEAD_LETTERS: &str = "telegram_dead_letters";
 
-/// The number of the signal.
-const KILLED: i32 = 9;
+/// How a shell tells of signal 9.
+const KILLED: i32 = 128 + 9;
 
 const POINTS: [&str; 4] = ["S1", "S2", "S3", "S4"];
 
@@ -194,7 +193,7 @@ impl<'s> Scene<'s> {
     /// Who ended of itself was not killed.
     fn died(&mut self, id: &str, before: Duration, status: ExitStatus, announced: bool) -> Result<(), String> {
         self.kills.push(before..self.clock.monotonic());
-        if status.signal() != Some(KILLED) || !announced {
+        if status.code() != Some(KILLED) || !announced {
             let said = self.said(format!("it was to be killed, and ended with {status}"));
             self.ledger.broken(22, said.clone());
             return Err(said);

@@ -15,6 +15,10 @@ const FETCH_AHEAD_KBYTES: &str = "8192";
 /// count: the default of 100,000 costs 40 MB more and is no faster.
 const FETCH_AHEAD_RECORDS: &str = "20000";
 
+/// How often a consumer asks for the topics' metadata. A member whose question fails while it joins waits for the next answer without asking again
+/// (`WAIT_METADATA` in `rdkafka_cgrp.c` of librdkafka 2.12): five minutes by default, in which it is in no group.
+const METADATA_EVERY_MS: &str = "10000";
+
 /// Bytes that wait in a producer for the broker.
 const PRODUCE_KBYTES: &str = "16384";
 
@@ -65,6 +69,7 @@ pub(super) fn consumer(options: &Options, wanted: &ConsumerOptions) -> ClientCon
         ("queued.max.messages.kbytes", FETCH_AHEAD_KBYTES),
         ("queued.min.messages", FETCH_AHEAD_RECORDS),
         ("socket.timeout.ms", "60000"),
+        ("topic.metadata.refresh.interval.ms", METADATA_EVERY_MS),
     ];
     let mut config = client(options, &tuning);
     set(
