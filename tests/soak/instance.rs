@@ -95,6 +95,12 @@ impl Instance {
         Some(status)
     }
 
+    /// How many tasks have begun to run so far.
+    pub(crate) fn tasks_seen(&self) -> usize {
+        let log = fs::read(self.log()).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default();
+        log.lines().filter(|line| line.contains(" running task=")).count()
+    }
+
     /// The last lines of its log.
     pub(crate) fn last_said(&self) -> String {
         let text = fs::read(self.log()).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default();

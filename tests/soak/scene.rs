@@ -98,6 +98,7 @@ pub(crate) fn play(arguments: &Arguments) -> Result<bool, String> {
     let schema = tidewatch::avro::shipped("youtube_video").ok_or("there is no schema youtube_video")?;
     let id = scene.registry.register("youtube_videos-value", schema);
     let load = Load::start(&scene.broker.client(), "youtube_videos", id, arguments.seed);
+    scene.see_all_partitions()?;
     scene.instances.iter_mut().for_each(Instance::start);
     scene.run(arguments);
     println!("{:.1} s: {} records of load", scene.samples.elapsed().as_secs_f64(), load.taken());
@@ -144,6 +145,23 @@ impl Scene {
             fired: Vec::new(),
             faults: Vec::new(),
         })
+    }
+
+    /// Each instance has all partitions once, by itself: later nobody's directory grows by that of a partition that it did not have before.
+    fn see_all_partitions(&mut self) -> Result<(), String> {
+        let tasks = 2 * usize::try_from(PARTITIONS).unwrap();
+        for instance in &mut self.instances {
+            instance.start();
+            let deadline = Instant::now() + CAUGHT_UP;
+            while instance.tasks_seen() < tasks {
+                if Instant::now() > deadline {
+                    return Err(format!("{} had {} of {tasks} tasks\n{}", instance.name, instance.tasks_seen(), instance.last_said()));
+                }
+                std::thread::sleep(Duration::from_millis(100));
+            }
+            instance.stop("TERM");
+        }
+        Ok(())
     }
 
     /// Trouble and samples, until the time is up and all instances are back.
