@@ -88,8 +88,9 @@ pub enum Error {
     },
     /// Records of a changelog are gone, so the state cannot be had from it.
     #[error(
-        "the changelog {changelog} has records {low} to {end}, but the state needs {needed} to {reaches}: records were deleted, or the topic was \
-         made anew; `tidewatch reset` starts afresh from a place that you choose"
+        "the changelog {changelog} {}, but the state needs it from offset {needed} up to {reaches}: records were deleted, or the topic was \
+         made anew; `tidewatch reset` starts afresh from a place that you choose",
+        held(*.low, *.end)
     )]
     ChangelogLost {
         /// The changelog's partition.
@@ -176,4 +177,9 @@ impl From<task::Error> for Error {
     fn from(error: task::Error) -> Self {
         Self::Task(error)
     }
+}
+
+/// What a changelog has between its first offset and its end.
+fn held(low: i64, end: i64) -> String {
+    if low == end { "is empty".to_owned() } else { format!("has records from offset {low} up to {end}") }
 }
