@@ -11,6 +11,7 @@ use crate::time::nap;
 const LOST_ANSWERS: [usize; 2] = [4, 30];
 const CUTS: [usize; 2] = [1, 4];
 const LATE: [usize; 2] = [3, 20];
+const JOINS: [u64; 2] = [6, 36];
 
 /// So long may it take after a cut until it works again, or has ended.
 const BACK: Duration = Duration::from_secs(30);
@@ -37,6 +38,9 @@ pub(crate) fn play(stage: &Stage, wanted: &[u8]) -> Result<(), String> {
                     cut(scene, number % 2, way, Duration::from_secs(seconds))?;
                 }
                 delayed(scene, number % 2)?;
+            }
+            for skip in 0..JOINS[column] {
+                lost_metadata(scene, 0, skip % 12)?;
             }
         }
         Ok(())
@@ -70,6 +74,24 @@ fn lost_answer(scene: &mut Scene<'_>, place: usize, deed: Deed, skip: u64) -> Re
     }
     restart_while(scene, 7, place, CAUGHT_UP);
     scene.monitor.wait_for_recovery(CAUGHT_UP)
+}
+
+/// An answer about topics is lost while an instance starts and joins, another one each time: it is in the group soon all the same.
+fn lost_metadata(scene: &mut Scene<'_>, place: usize, skip: u64) -> Result<(), String> {
+    scene.catch_up()?;
+    scene.instances[place].stop("TERM");
+    drop(scene.tend());
+    let id = scene.ledger.plan(11, "metadata");
+    let (tell, told) = channel();
+    scene.stage.proxy.order(&scene.instances[place].client(), api::METADATA, skip, Deed::LoseAnswer, tell);
+    scene.instances[place].start("");
+    wait_told(scene, &told, 11, CAUGHT_UP)?;
+    scene.happened(11, &id, "network", false);
+    restart_while(scene, 11, place, CAUGHT_UP);
+    if let Err(error) = scene.wait_until_running() {
+        scene.ledger.broken(11, error);
+    }
+    Ok(())
 }
 
 /// Until nothing is felt any more; who has ended meanwhile is started again, as a supervisor would.

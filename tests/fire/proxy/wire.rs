@@ -8,6 +8,7 @@ const FRAME_MAX: usize = 128 << 20;
 /// Numbers of requests.
 pub(crate) mod api {
     pub(crate) const PRODUCE: i16 = 0;
+    pub(crate) const METADATA: i16 = 3;
     pub(crate) const INIT_PRODUCER_ID: i16 = 22;
     pub(crate) const ADD_PARTITIONS: i16 = 24;
     pub(crate) const ADD_OFFSETS: i16 = 25;
