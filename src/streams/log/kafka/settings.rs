@@ -15,8 +15,8 @@ const FETCH_AHEAD_KBYTES: &str = "8192";
 /// count: the default of 100,000 costs 40 MB more and is no faster.
 const FETCH_AHEAD_RECORDS: &str = "20000";
 
-/// How often a consumer asks for the topics' metadata. A member whose question fails while it joins waits for the next answer without asking again
-/// (`WAIT_METADATA` in `rdkafka_cgrp.c` of librdkafka 2.12): five minutes by default, in which it is in no group.
+/// How often a consumer asks for the topics' metadata. A member has been seen to wait for metadata in the middle of its join (`WAIT_METADATA` in
+/// `rdkafka_cgrp.c` of librdkafka 2.12) until the next periodic answer came: after five minutes by default, in which it was in no group.
 const METADATA_EVERY_MS: &str = "10000";
 
 /// Bytes that wait in a producer for the broker.
