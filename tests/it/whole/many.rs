@@ -74,6 +74,7 @@ fn messages_to_many_chats_arrive_through_all_faults() {
         took / bound
     );
     assert!(twice > 0, "no outcome was unknown");
-    // The last chats wait for their own faults, one after the other.
-    assert!(took < 2.5 * bound, "{took:.1} s where the limits ask for {bound:.1} s");
+    // The last chats wait for their own faults, one after the other, and a busy machine takes its time too. Chats that wait for each other would take
+    // many times as long.
+    assert!(took < 5.0 * bound, "{took:.1} s where the limits ask for {bound:.1} s");
 }
