@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use rdkafka::error::KafkaResult;
 use rdkafka::message::DeliveryResult;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _, ProducerContext};
 use rdkafka::{ClientConfig, ClientContext};
@@ -52,7 +53,7 @@ impl ProducerContext for Counting {
 pub(crate) struct Load {
     stop: Arc<AtomicBool>,
     reports: Arc<Reports>,
-    thread: Option<JoinHandle<()>>,
+    thread: Option<JoinHandle<KafkaResult<()>>>,
 }
 
 impl Load {
@@ -77,7 +78,8 @@ impl Load {
     /// Ends when all is there; how many records that are.
     pub(crate) fn stop(mut self) -> Result<u64, String> {
         self.stop.store(true, Ordering::Release);
-        self.thread.take().map_or(Ok(()), JoinHandle::join).map_err(|_| "the load's thread panicked")?;
+        let flushed = self.thread.take().map_or(Ok(Ok(())), JoinHandle::join).map_err(|_| "the load's thread panicked")?;
+        flushed.map_err(|error| format!("the load's last records were not taken within {PATIENCE:?}: {error}"))?;
         match self.reports.refused.load(Ordering::Relaxed) {
             0 => Ok(self.taken()),
             refused => Err(format!("{refused} records of the load were refused")),
@@ -85,7 +87,7 @@ impl Load {
     }
 }
 
-fn write(producer: &BaseProducer<Counting>, topic: &str, mut videos: Videos, stop: &AtomicBool) {
+fn write(producer: &BaseProducer<Counting>, topic: &str, mut videos: Videos, stop: &AtomicBool) -> KafkaResult<()> {
     let mut due = Instant::now();
     while !stop.load(Ordering::Acquire) {
         if Instant::now() < due {
@@ -103,7 +105,7 @@ fn write(producer: &BaseProducer<Counting>, topic: &str, mut videos: Videos, sto
             }
         }
     }
-    producer.flush(PATIENCE).unwrap();
+    producer.flush(PATIENCE)
 }
 
 /// Observations, one after the other.

@@ -102,7 +102,10 @@ pub(crate) fn play(arguments: &Arguments) -> Result<bool, String> {
     scene.instances.iter_mut().for_each(Instance::start);
     scene.run(arguments);
     println!("{:.1} s: {} records of load", scene.samples.elapsed().as_secs_f64(), load.taken());
-    load.stop()?;
+    if let Err(error) = load.stop() {
+        // What the hour has shown is judged all the same.
+        scene.faults.push(error);
+    }
     scene.come_to_rest()?;
     judgement::of(scene, arguments)
 }
