@@ -11,7 +11,7 @@ use crate::time::nap;
 const LOST_ANSWERS: [usize; 2] = [4, 30];
 const CUTS: [usize; 2] = [1, 4];
 const LATE: [usize; 2] = [3, 20];
-const JOINS: [u64; 2] = [6, 36];
+const JOINS: [u64; 2] = [3, 36];
 
 /// So long may it take after a cut until it works again, or has ended.
 const BACK: Duration = Duration::from_secs(30);

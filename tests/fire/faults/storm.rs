@@ -8,7 +8,7 @@ use crate::scene::{CAUGHT_UP, Scene, Settings, Stage};
 use crate::time::nap;
 
 /// How often somebody comes or goes.
-const EVENTS: [usize; 2] = [25, 200];
+const EVENTS: [usize; 2] = [20, 200];
 const TWINS: [usize; 2] = [2, 10];
 
 /// So long may a second holder of an id go on beside the first.

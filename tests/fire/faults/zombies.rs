@@ -6,7 +6,7 @@ use crate::random::Random;
 use crate::scene::{Scene, Settings, Stage};
 use crate::time::nap;
 
-const STOPS: [usize; 2] = [3, 15];
+const STOPS: [usize; 2] = [2, 15];
 const STALLS: [usize; 2] = [1, 5];
 
 /// The longest that a fault of these is felt: the session, the dead transaction and its sweep; for a stall its own time too.
