@@ -58,11 +58,12 @@ const KILLS_PER_POINT: u64 = 15;
 
 pub(crate) fn play(stage: &Stage, _: &[u8]) -> Result<(), String> {
     let mut scene = Scene::open(stage)?;
-    let mut random = Random::seeded(stage.seed);
-    let column = usize::from(stage.long);
-    scene.killed_at_each_point(&mut random, TIMES[column])?;
-    for number in 0..TAKEOVERS[column] {
-        scene.taken_over(&mut random, number)?;
+    if let Err(error) = scene.body() {
+        // Whatever that comes to, there is a judgement.
+        scene.ledger.broken(22, format!("broke off: {error}"));
+        for sender in &mut scene.senders {
+            sender.stop("KILL");
+        }
     }
     scene.finish()
 }
@@ -114,6 +115,16 @@ impl<'s> Scene<'s> {
         let ledger = Ledger::new(&senders[0].folder().join("fired.jsonl"));
         let outbox = Outbox::start(&stage.client, &topic, schema);
         Ok(Self { senders, outbox, telegram, clock, ledger, kills: Vec::new(), slowest: Duration::ZERO, id, stage, began })
+    }
+
+    fn body(&mut self) -> Result<(), String> {
+        let mut random = Random::seeded(self.stage.seed);
+        let column = usize::from(self.stage.long);
+        self.killed_at_each_point(&mut random, TIMES[column])?;
+        for number in 0..TAKEOVERS[column] {
+            self.taken_over(&mut random, number)?;
+        }
+        Ok(())
     }
 
     /// A sender that is alone dies again and again until each point was met often enough.
@@ -272,7 +283,9 @@ impl<'s> Scene<'s> {
     fn finish(mut self) -> Result<(), String> {
         let texts = self.outbox.stop()?;
         self.senders[0].start("");
-        self.recover(&texts)?;
+        if let Err(error) = self.recover(&texts) {
+            self.ledger.broken(22, error);
+        }
         self.stop(0)?;
         self.count_faults();
         let verdict = self.judge(&texts);
