@@ -98,5 +98,5 @@ fn searched(scene: &Scene) -> Result<String, String> {
         seen.push((instance.log().display().to_string(), fs::read(instance.log()).unwrap_or_default()));
     }
     seen.extend(secrets::bytes_of_topics(&scene.broker.client(), ID, &["telegram_outbox", "youtube_changes", "telegram_dead_letters"]));
-    secrets::search(&seen, &["/state/", "telegram_outbox"], &[TOKEN, KEY])
+    secrets::search(&seen, &["telegram_outbox"], &[TOKEN, KEY])
 }
