@@ -293,7 +293,7 @@ impl<'s> Scene<'s> {
         self.ledger.fired(24, &id, "search", false, 0);
         let mut seen: secrets::Seen = self.senders.iter().flat_map(|sender| secrets::bytes_below(sender.folder())).collect();
         seen.extend(secrets::bytes_of_topics(&self.stage.client, &self.id, &[DEAD_LETTERS]));
-        match secrets::search(&seen, &["/state/", "telegram_outbox", "changelog"], &[TOKEN]) {
+        match secrets::search(&seen, &["telegram_outbox", "changelog"], &[TOKEN]) {
             Ok(searched) => self.ledger.remark(24, searched),
             Err(found) => self.ledger.broken(24, found),
         }
