@@ -21,6 +21,14 @@ pub(crate) struct Surroundings {
     pub(crate) binary: PathBuf,
 }
 
+impl Surroundings {
+    /// Creates the topics of the application.
+    pub(crate) fn set_up(&self, partitions: i32) -> Result<(), String> {
+        let output = Instance::new("setup", self).command(&["setup", "--partitions", &partitions.to_string()]);
+        if output.status.success() { Ok(()) } else { Err(format!("setup: {}", String::from_utf8_lossy(&output.stderr))) }
+    }
+}
+
 /// A line of the diary.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Fired {
@@ -163,8 +171,17 @@ impl Instance {
 
     /// What the present run has said, as JSON lines where they are.
     pub(crate) fn said(&self) -> Vec<Value> {
+        self.said_from(self.log_begins)
+    }
+
+    /// The same of all runs.
+    pub(crate) fn ever_said(&self) -> Vec<Value> {
+        self.said_from(0)
+    }
+
+    fn said_from(&self, begin: usize) -> Vec<Value> {
         let bytes = fs::read(self.folder.path().join("log")).unwrap_or_default();
-        let text = String::from_utf8_lossy(bytes.get(self.log_begins..).unwrap_or_default()).into_owned();
+        let text = String::from_utf8_lossy(bytes.get(begin..).unwrap_or_default()).into_owned();
         text.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|_| Value::String(line.to_owned()))).collect()
     }
 
@@ -178,6 +195,18 @@ impl Instance {
     /// Whether a line of the present run has this message or text.
     pub(crate) fn has_said(&self, message: &str) -> bool {
         self.said().iter().any(|line| line.to_string().contains(message))
+    }
+
+    /// Whether a task of the present run has come to process, or it was told that it has none.
+    pub(crate) fn has_run(&self) -> bool {
+        self.has_said("\"to\":\"RUNNING\"")
+    }
+
+    /// Copies its log and its diary, as far as there are any, into a folder.
+    pub(crate) fn keep(&self, kept: &Path) {
+        for name in ["log", "diary"] {
+            drop(fs::copy(self.folder.path().join(name), kept.join(format!("{}.{name}", self.name))));
+        }
     }
 
     /// How many records the present run has restored so far.

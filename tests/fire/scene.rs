@@ -62,7 +62,7 @@ pub(crate) struct Stage {
 pub(crate) struct Settings {
     pub(crate) instances: usize,
     pub(crate) look: Look,
-    /// Lines under `[engine]`.
+    /// Lines under `[engine]`, and sections behind it.
     pub(crate) engine: String,
     /// Where the registry is, if not where all others find it.
     pub(crate) registry: Option<String>,
@@ -142,10 +142,7 @@ impl<'s> Scene<'s> {
             binary: stage.binary.clone(),
         };
         let folder = tempfile::Builder::new().prefix("tidewatch-fire-").tempdir().unwrap();
-        let set_up = Instance::new("setup", &surroundings).command(&["setup", "--partitions", &PARTITIONS.to_string()]);
-        if !set_up.status.success() {
-            return Err(format!("setup: {}", String::from_utf8_lossy(&set_up.stderr)));
-        }
+        surroundings.set_up(PARTITIONS)?;
         let topic = format!("{id}.youtube_videos");
         let schema = SchemaId(stage.registry.register(&format!("{topic}-value"), tidewatch::avro::shipped("youtube_video").unwrap()));
         let load = Load::start(&stage.client, &topic, schema, settings.look, stage.seed);
@@ -208,7 +205,7 @@ impl<'s> Scene<'s> {
     /// Waits until each instance that runs has said that a task of its own is running, or that it has none.
     pub(crate) fn wait_until_running(&mut self) -> Result<(), String> {
         for instance in self.instances.iter().filter(|instance| instance.runs()) {
-            wait_for(&format!("{} running", instance.name), CAUGHT_UP, || instance.has_said("\"to\":\"RUNNING\"").then_some(()))
+            wait_for(&format!("{} running", instance.name), CAUGHT_UP, || instance.has_run().then_some(()))
                 .map_err(|error| format!("{error}\n{}", instance.last_said()))?;
         }
         Ok(())
@@ -436,8 +433,7 @@ impl<'s> Scene<'s> {
             copy(&self.folder.path().join(name), &kept.join(name));
         }
         for instance in &self.instances {
-            copy(&instance.folder().join("log"), &kept.join(format!("{}.log", instance.name)));
-            copy(&instance.folder().join("diary"), &kept.join(format!("{}.diary", instance.name)));
+            instance.keep(&kept);
             copy(&self.folder.path().join(format!("{}.jsonl", instance.name)), &kept.join(format!("{}.jsonl", instance.name)));
         }
         println!("  what it left is in {}", kept.display());

@@ -84,11 +84,8 @@ pub(crate) fn full(stage: &Stage, _: &[u8]) -> Result<(), String> {
                 answers += usize::from(String::from_utf8_lossy(&output.stdout).contains("\"state\""));
             }
             let said = scene.instances[0].said();
-            let since = said.get(said_before..).unwrap_or(&said).iter().map(ToString::to_string);
-            let felt = since
-                .into_iter()
-                .any(|line| ["until there is space", "No space left", "no space left"].iter().any(|text| line.contains(text)));
-            if !felt {
+            let mut since = said.get(said_before..).unwrap_or(&said).iter().map(ToString::to_string);
+            if !since.any(|line| ["until there is space", "No space left", "no space left"].iter().any(|text| line.contains(text))) {
                 scene.ledger.broken(16, "the full disk was never felt");
             }
             disk.free()?;

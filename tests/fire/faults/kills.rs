@@ -159,7 +159,7 @@ fn killed(scene: &mut Scene<'_>, random: &mut Random, rounds: usize) {
                 waiting.stop_at = None;
                 scene.instances[place].signal("TERM");
             }
-            if waiting.point == "K10" && scene.instances[place].has_said("\"to\":\"RUNNING\"") {
+            if waiting.point == "K10" && scene.instances[place].has_run() {
                 // There was nothing to restore, the disk had it all. Who dies now leaves something, sooner or later.
                 scene.instances[place].stop("KILL");
                 scene.instances[place].start("kill=K10@1");

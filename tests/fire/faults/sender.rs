@@ -102,10 +102,7 @@ impl<'s> Scene<'s> {
             registry: stage.registry.url(),
             binary: stage.binary.clone(),
         };
-        let set_up = Instance::new("setup", &surroundings).command(&["setup", "--partitions", "2"]);
-        if !set_up.status.success() {
-            return Err(format!("setup: {}", String::from_utf8_lossy(&set_up.stderr)));
-        }
+        surroundings.set_up(2)?;
         let topic = format!("{id}.telegram_outbox");
         let schema = SchemaId(stage.registry.register(&format!("{topic}-value"), shipped("telegram_message").unwrap()));
         let mut senders = ["a", "b"].map(|name| Instance::new(name, &surroundings));
@@ -205,9 +202,7 @@ impl<'s> Scene<'s> {
     fn died(&mut self, id: &str, before: Duration, status: ExitStatus, announced: bool) -> Result<(), String> {
         self.kills.push(before..self.clock.monotonic());
         if status.code() != Some(KILLED) || !announced {
-            let said = self.said(format!("it was to be killed, and ended with {status}"));
-            self.ledger.broken(22, said.clone());
-            return Err(said);
+            return Err(self.said(format!("it was to be killed, and ended with {status}")));
         }
         self.ledger.fired(22, id, "kill", false, 0);
         Ok(())
@@ -242,8 +237,7 @@ impl<'s> Scene<'s> {
         let place = usize::try_from(number % 2).unwrap();
         self.senders[1 - place].start("");
         self.dies_of(place, "ANY", 500 + random.below(2000))?;
-        let had_chats = self.senders[place].has_said("\"to\":\"RUNNING\"");
-        if !had_chats {
+        if !self.senders[place].has_run() {
             self.ledger.remark(22, "one died before it had a chat");
         }
         let written = self.outbox.written();
@@ -258,11 +252,7 @@ impl<'s> Scene<'s> {
             let texts: std::collections::BTreeSet<String> = self.telegram.texts().into_iter().map(|(_, text)| text).collect();
             written.values().flatten().all(|text| texts.contains(text)).then_some(())
         };
-        if let Err(error) = wait_for("everything sent", CAUGHT_UP, arrived) {
-            let said = self.said(error);
-            self.ledger.broken(22, said);
-            return Err("it does not go on".to_owned());
-        }
+        wait_for("everything sent", CAUGHT_UP, arrived).map_err(|error| self.said(error))?;
         self.slowest = self.slowest.max(began.elapsed());
         Ok(())
     }
@@ -334,12 +324,8 @@ impl<'s> Scene<'s> {
     /// What Telegram got against what was written, with what the senders themselves have said of unknown outcomes.
     fn judge(&mut self, texts: &Texts) -> Value {
         let found = Deliveries::of(&self.telegram.requests(), texts);
-        let logs = self.senders.iter().map(|sender| fs::read_to_string(sender.folder().join("log")).unwrap_or_default());
-        let lines: Vec<Value> = logs
-            .flat_map(|log| log.lines().map(str::to_owned).collect::<Vec<_>>())
-            .filter_map(|line| serde_json::from_str(&line).ok())
-            .collect();
-        let reported: Vec<String> = lines.iter().filter_map(|line| without_outcome(line, "")).collect();
+        let lines = self.senders.iter().flat_map(Instance::ever_said);
+        let reported: Vec<String> = lines.filter_map(|line| without_outcome(&line, "")).collect();
         let unreported = deliveries::unreported(&found.repeats, &reported);
         let early = found.early.iter().filter(|pair| !deliveries::is_excused(pair, &self.kills)).count();
         let letters = records::read_uncommitted(&self.stage.client, DEAD_LETTERS).len();
@@ -390,9 +376,7 @@ impl<'s> Scene<'s> {
         let kept = self.stage.kept.join(&self.id);
         fs::create_dir_all(&kept).unwrap();
         for sender in &self.senders {
-            for name in ["log", "diary"] {
-                drop(fs::copy(sender.folder().join(name), kept.join(format!("{}.{name}", sender.name))));
-            }
+            sender.keep(&kept);
         }
         fs::write(kept.join("requests"), format!("{:#?}", self.telegram.requests())).unwrap();
         println!("  what it left is in {}", kept.display());

@@ -76,8 +76,9 @@ impl Deliveries {
     }
 
     fn walk(&mut self, requests: &[&Request], expected: &[String]) {
+        let taken: Vec<&Request> = requests.iter().copied().filter(|request| is_taken(request)).collect();
         let (mut next, mut before) = (0, None::<&Request>);
-        for request in requests.iter().copied().filter(|request| is_taken(request)) {
+        for &request in &taken {
             let text = request.parameter("text");
             match before.filter(|before| before.parameter("text") == text) {
                 Some(first) if expected.get(next).is_none_or(|wanted| wanted != text) => {
@@ -88,12 +89,12 @@ impl Deliveries {
             }
             before = Some(request);
         }
-        let mut taken: BTreeMap<&str, usize> = BTreeMap::new();
-        for request in requests.iter().filter(|request| is_taken(request)) {
-            *taken.entry(request.parameter("text")).or_default() += 1;
+        let mut times: BTreeMap<&str, usize> = BTreeMap::new();
+        for request in taken {
+            *times.entry(request.parameter("text")).or_default() += 1;
         }
         for text in expected {
-            match taken.get_mut(text.as_str()) {
+            match times.get_mut(text.as_str()) {
                 Some(left) if *left > 0 => *left -= 1,
                 _ => self.lost.push(text.clone()),
             }

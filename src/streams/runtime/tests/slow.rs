@@ -7,7 +7,6 @@ use parking_lot::Mutex;
 
 use super::*;
 use crate::streams::clock::{Clock, ManualClock};
-use crate::streams::log::{Headers, ProducerOptions, ProducerRecord};
 use crate::streams::runtime::{Parts, Shared, StreamThread};
 use crate::streams::testing::interposed::{Call, Client, Fault, InterposedLog, Interposer};
 
@@ -45,13 +44,7 @@ fn a_commit_is_as_many_signs_of_life_as_it_waits_for_the_log() {
     let parts = Parts::new(counting(ErrorPolicy::default()), log, backend, clock, options).unwrap();
     let shared = Arc::clone(&parts.shared);
     let mut thread = StreamThread::new(0, parts).unwrap();
-    let options = ProducerOptions { transactional_id: "fill".into(), topics: vec!["input".into()], transaction_timeout: SLOW };
-    let mut producer = world.log.producer(options).unwrap();
-    producer.init_transactions(SLOW).unwrap();
-    producer.begin().unwrap();
-    let (key, value) = (Some(b"a".as_slice()), Some(b"1".as_slice()));
-    producer.send(&ProducerRecord { topic: 0, partition: None, key, value, headers: Headers::EMPTY, timestamp: Timestamp(1) }).unwrap();
-    producer.commit(SLOW).unwrap();
+    threads::fill(&world.log, 1);
     slow.shared.set(shared).unwrap();
     for _ in 0..100 {
         thread.run_once(Duration::ZERO).unwrap();

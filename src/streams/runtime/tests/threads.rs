@@ -12,7 +12,7 @@ use crate::streams::task::TaskId;
 
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-fn fill(log: &LocalLog, records: usize) {
+pub(super) fn fill(log: &LocalLog, records: usize) {
     let options = ProducerOptions { transactional_id: "fill".into(), topics: vec!["input".into()], transaction_timeout: TIMEOUT };
     let mut producer = log.producer(options).unwrap();
     producer.init_transactions(TIMEOUT).unwrap();
