@@ -1,6 +1,6 @@
 //! The disk of an instance: stores that lose what was not flushed when their process dies, that can be damaged, swapped, emptied or full.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
@@ -14,16 +14,25 @@ use crate::random::Random;
 
 pub(crate) type Rows = BTreeMap<Vec<u8>, Vec<u8>>;
 
-/// The first byte of the key of a checkpoint, and of a user's row.
+/// The first byte of the key of a checkpoint, of an input offset, and of a user's row.
 const CHECKPOINT: u8 = 3;
+const INPUT: u8 = 4;
 const ROW: u8 = 16;
+
+/// What is written of one task.
+#[derive(Clone, Debug, Default)]
+struct Content {
+    rows: Rows,
+    /// Stores whose checkpoint a restore has written: it may be one on the way to the changelog's end.
+    restored: BTreeSet<u16>,
+}
 
 /// What the stores of one task are.
 #[derive(Clone, Debug, Default)]
 struct Stored {
-    durable: Rows,
+    durable: Content,
     /// What a reader sees: with what would be lost.
-    current: Rows,
+    current: Content,
     unflushed: Vec<Batch>,
     damaged: bool,
     /// Another task's: nothing is to be said of it.
@@ -50,6 +59,8 @@ pub(crate) struct Snapshot {
     pub(crate) rows: BTreeMap<u16, Rows>,
     /// The stores' names, as the disk has them.
     pub(crate) names: BTreeMap<u16, String>,
+    /// Stores whose checkpoint may be one on the way.
+    pub(crate) restored: BTreeSet<u16>,
 }
 
 impl Disk {
@@ -67,7 +78,7 @@ impl Disk {
         for (task, stored) in self.stores.lock().iter_mut() {
             let kept = random.index(stored.unflushed.len() + 1);
             for batch in stored.unflushed.drain(..).take(kept) {
-                apply(&mut stored.durable, &batch);
+                stored.durable.apply(&batch);
             }
             stored.current = stored.durable.clone();
             if !(stored.damaged || stored.mistaken) {
@@ -80,7 +91,7 @@ impl Disk {
 
     /// The tasks that have something here.
     pub(crate) fn tasks(&self) -> Vec<TaskId> {
-        self.stores.lock().iter().filter(|(_, stored)| !stored.current.is_empty()).map(|(task, _)| *task).collect()
+        self.stores.lock().iter().filter(|(_, stored)| !stored.current.rows.is_empty()).map(|(task, _)| *task).collect()
     }
 
     /// From now on nothing can be read of this task.
@@ -119,10 +130,11 @@ impl Disk {
     }
 }
 
-fn snapshot(task: TaskId, durable: &Rows) -> Snapshot {
-    let mut snapshot = Snapshot { task, checkpoints: BTreeMap::new(), rows: BTreeMap::new(), names: BTreeMap::new() };
-    for (key, value) in durable {
-        let number = u16::from_be_bytes([key[1], key[2]]);
+fn snapshot(task: TaskId, durable: &Content) -> Snapshot {
+    let restored = durable.restored.clone();
+    let mut snapshot = Snapshot { task, checkpoints: BTreeMap::new(), rows: BTreeMap::new(), names: BTreeMap::new(), restored };
+    for (key, value) in &durable.rows {
+        let number = number_of(key);
         match key[0] {
             CHECKPOINT => {
                 snapshot.checkpoints.insert(number, i64::from_be_bytes(value.as_slice().try_into().unwrap()));
@@ -140,16 +152,32 @@ fn snapshot(task: TaskId, durable: &Rows) -> Snapshot {
     snapshot
 }
 
-fn apply(rows: &mut Rows, batch: &Batch) {
-    for change in batch.changes() {
-        match change {
-            Change::Put(key, value) => {
-                rows.insert(key.to_vec(), value.to_vec());
+/// The store that a key belongs to.
+fn number_of(key: &[u8]) -> u16 {
+    u16::from_be_bytes([key[1], key[2]])
+}
+
+impl Content {
+    fn apply(&mut self, batch: &Batch) {
+        let put =
+            |kind: u8| batch.changes().filter_map(move |change| matches!(change, Change::Put(key, _) if key[0] == kind).then_some(change));
+        // A commit writes the checkpoints of all stores, or an input offset; a restore that of one.
+        let is_restore = put(CHECKPOINT).count() == 1 && put(INPUT).next().is_none();
+        for change in batch.changes() {
+            match change {
+                Change::Put(key, value) => {
+                    self.rows.insert(key.to_vec(), value.to_vec());
+                    if key[0] == CHECKPOINT && is_restore {
+                        self.restored.insert(number_of(key));
+                    } else if key[0] == CHECKPOINT {
+                        self.restored.remove(&number_of(key));
+                    }
+                }
+                Change::Delete(key) => {
+                    self.rows.remove(key);
+                }
+                Change::DeleteRange(from, to) => self.rows.retain(|key, _| key.as_slice() < from || key.as_slice() >= to),
             }
-            Change::Delete(key) => {
-                rows.remove(key);
-            }
-            Change::DeleteRange(from, to) => rows.retain(|key, _| key.as_slice() < from || key.as_slice() >= to),
         }
     }
 }
@@ -197,7 +225,7 @@ impl Handle {
         let wipes = batch.changes().any(|change| matches!(change, Change::DeleteRange(..)));
         for change in batch.changes() {
             let Change::Put(key, value) = change else { continue };
-            let (true, Some(former)) = (key[0] == CHECKPOINT && !wipes, stored.current.get(key)) else { continue };
+            let (true, Some(former)) = (key[0] == CHECKPOINT && !wipes, stored.current.rows.get(key)) else { continue };
             let read = |bytes: &[u8]| i64::from_be_bytes(bytes.try_into().unwrap());
             if read(value) < read(former) {
                 let fault = format!("a checkpoint of task {} went back from {} to {}", self.task, read(former), read(value));
@@ -211,7 +239,7 @@ impl Kv for Handle {
     fn get(&self, key: &[u8], value: &mut Vec<u8>) -> kv::Result<bool> {
         self.with(|stored| {
             value.clear();
-            Ok(stored.current.get(key).map(|found| value.extend_from_slice(found)).is_some())
+            Ok(stored.current.rows.get(key).map(|found| value.extend_from_slice(found)).is_some())
         })
     }
 
@@ -221,7 +249,7 @@ impl Kv for Handle {
         }
         self.with(|stored| {
             self.watch(stored, batch);
-            apply(&mut stored.current, batch);
+            stored.current.apply(batch);
             stored.unflushed.push(batch.clone());
             Ok(())
         })
@@ -233,7 +261,7 @@ impl Kv for Handle {
                 return Ok(Vec::new());
             }
             let upper = to.map_or(Bound::Unbounded, Bound::Excluded);
-            let range = stored.current.range::<[u8], _>((Bound::Included(from), upper));
+            let range = stored.current.rows.range::<[u8], _>((Bound::Included(from), upper));
             Ok(range.map(|(key, value)| (key.clone(), value.clone())).collect())
         })?;
         let mut found: Box<dyn Iterator<Item = _>> = match direction {

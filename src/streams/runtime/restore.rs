@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use super::failure::{self, Action};
 use super::options::Options;
-use super::restore_plan::{Extent, fit, log_failed, needed_end, start_of, store_failed};
+use super::restore_plan::{Extent, Lifetime, fit, log_failed, needed_end, start_of, store_failed};
 use super::shared::{RestoreProgress, Shared};
 use super::topics::TopicTable;
 use super::{Error, Result, layout};
@@ -76,6 +76,7 @@ struct Restore {
     began: Duration,
     /// Up to where what is committed needs the changelog; none where nothing is committed.
     needed: Option<Offset>,
+    lifetime: Lifetime,
     /// Where it was found last, and when it came there.
     seen: Option<(Offset, Duration)>,
     told: bool,
@@ -270,21 +271,22 @@ impl Restorer {
             let changelog = TopicPartition::new(self.topics.changelog_name(id.subtopology, store), id.partition);
             // 2. The high watermark: the last stable offset may trail the last committed transaction.
             let (low, end) = self.admin.watermarks(&changelog, Isolation::ReadUncommitted).map_err(log_failed)?;
-            let kept = || Ok(self.admin.describe(&changelog.topic)?.map(|topic| topic.config.delete_retention));
             let extent = Extent { changelog: &changelog, low, end };
             let noted = entry.committed.as_ref().map(|committed| needed_end(committed, subtopology, store));
             let reaches = noted.map(Option::unwrap_or_default);
-            let start = start_of(&entry.task.stores, store, extent, reaches, now, kept)?;
+            let start = start_of(&entry.task.stores, store, extent, reaches)?;
             if start >= end {
                 continue;
             }
+            let kept = || Ok(self.admin.describe(&changelog.topic)?.map(|topic| topic.config.delete_retention));
+            let lifetime = Lifetime::begin(&entry.task.stores, store, start, extent, now, kept)?;
             let progress =
                 RestoreProgress { changelog: changelog.clone(), start, position: start, end, records: 0, elapsed: Duration::ZERO };
             let began = self.clock.monotonic();
             let needed = noted.map(|noted| noted.unwrap_or(end));
-            restores.push((changelog, Restore { store, progress, began, needed, seen: None, told: false }));
+            restores.push((changelog, Restore { store, progress, began, needed, lifetime, seen: None, told: false }));
         }
-        // From here on the checkpoints that are written are as old as the ends that they will reach.
+        // From here on a checkpoint that is written at a planned end is as old as the plan.
         entry.task.stores.tell_time(now);
         for (changelog, restore) in restores {
             // 3. read_committed, from the stored offset on.
@@ -320,12 +322,13 @@ impl Restorer {
             if let Some(entry) = self.entries.get_mut(&id)
                 && let Some(restore) = entry.stores.get_mut(&changelog)
             {
+                restore.lifetime.check(&changelog, self.clock.now()).map_err(|outcome| (id, outcome))?;
                 entry.task.stores.restore(restore.store, &self.batch, position).map_err(|source| (id, store_failed(id, source)))?;
                 restore.progress.records += self.batch.len() as u64;
             }
             self.batch.start(changelog);
         }
-        let now = self.clock.monotonic();
+        let (now, wall_clock) = (self.clock.monotonic(), self.clock.now());
         for (id, entry) in &mut self.entries {
             let mut done = Vec::new();
             for (changelog, Restore { store, progress, began, .. }) in &mut entry.stores {
@@ -336,7 +339,8 @@ impl Restorer {
                 }
             }
             for (changelog, store) in done {
-                let Some(Restore { progress, .. }) = entry.stores.get(&changelog) else { continue };
+                let Some(Restore { progress, lifetime, .. }) = entry.stores.get(&changelog) else { continue };
+                lifetime.check(&changelog, wall_clock).map_err(|outcome| (*id, outcome))?;
                 // Order: what cannot be written now is still to be restored.
                 entry.task.stores.restore_done(store, progress.position).map_err(|source| (*id, store_failed(*id, source)))?;
                 let Some(Restore { progress, .. }) = entry.stores.remove(&changelog) else { continue };

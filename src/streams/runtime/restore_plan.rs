@@ -62,16 +62,13 @@ pub(super) struct Extent<'a> {
     pub(super) end: Offset,
 }
 
-/// Where the restore of a store begins; none of its rows may be believed whose checkpoint is outside the changelog, or older than the changelog
-/// keeps tombstones (`kept`, asked for where it matters). Where something is committed, all of the changelog is needed, up to where it `reaches` at
-/// least.
+/// Where the restore of a store begins; none of its rows may be believed whose checkpoint is outside the changelog, or that have [outlived](Lifetime)
+/// tombstones. Where something is committed, all of the changelog is needed, up to where it `reaches` at least.
 pub(super) fn start_of(
     stores: &TaskState,
     store: StoreId,
     Extent { changelog, low, end }: Extent<'_>,
     reaches: Option<Offset>,
-    now: Timestamp,
-    kept: impl FnOnce() -> log::Result<Option<Duration>>,
 ) -> Result<Offset, Outcome> {
     let checkpoint = stores.checkpoint(store);
     let is_outside = checkpoint.is_some_and(|offset| offset < low || offset > end);
@@ -87,19 +84,54 @@ pub(super) fn start_of(
         let (changelog, reaches) = (changelog.to_string(), asked.max(needed).0);
         return Err(Outcome::Failed(Error::ChangelogLost { changelog, needed: needed.0, reaches, low: low.0, end: end.0 }));
     }
-    let Some(checkpoint) = checkpoint else { return Ok(low) };
-    if is_outside {
-        return Err(Outcome::Rebuild(format!("checkpoint {checkpoint} of {changelog} is outside its log ({low} to {end})")));
-    }
-    // One slot is the marker of the transaction at the checkpoint; a tombstone and its marker are two.
-    if let Some(as_of) = stores.as_of(store).filter(|_| end.0 - checkpoint.0 > 1) {
-        let age = Duration::from_millis(u64::try_from(now.0.saturating_sub(as_of.0)).unwrap_or(0));
-        if let Some(kept) = kept().map_err(log_failed)?.filter(|&kept| age > kept) {
-            let cause = format!("checkpoint {checkpoint} of {changelog} is {age:?} old, tombstones after it may be gone");
-            return Err(Outcome::Rebuild(format!("{cause} (delete.retention.ms is {})", kept.as_millis())));
+    match checkpoint {
+        Some(checkpoint) if is_outside => {
+            Err(Outcome::Rebuild(format!("checkpoint {checkpoint} of {changelog} is outside its log ({low} to {end})")))
         }
+        checkpoint => Ok(checkpoint.unwrap_or(low)),
     }
-    Ok(checkpoint)
+}
+
+/// For how long the rows of a store may be on their way to the end of its changelog. A tombstone after them is kept for so long after it was written,
+/// and who comes to its place later may never see it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Lifetime {
+    /// When the rows were complete: the age of their checkpoint, or, where there is none, the beginning of the restore.
+    pub(super) as_of: Timestamp,
+    /// How long the changelog keeps tombstones; none where that is not known, or does not matter.
+    pub(super) kept: Option<Duration>,
+}
+
+impl Lifetime {
+    /// The lifetime of the rows that are there when a store is to be read `from` an offset to an end, if it is not over already.
+    pub(super) fn begin(
+        stores: &TaskState,
+        store: StoreId,
+        from: Offset,
+        Extent { changelog, end, .. }: Extent<'_>,
+        now: Timestamp,
+        kept: impl FnOnce() -> log::Result<Option<Duration>>,
+    ) -> Result<Self, Outcome> {
+        let kept = if may_hold_tombstones(from, end) { kept().map_err(log_failed)? } else { None };
+        let lifetime = Self { as_of: stores.as_of(store).unwrap_or(now), kept };
+        lifetime.check(changelog, now).map(|()| lifetime)
+    }
+
+    /// Asked again before what was read is applied, and at the end: on the way, too, tombstones may have gone. So whatever was read up to a checkpoint was
+    /// read in time, and only what lies after it counts when the restore goes on another time.
+    pub(super) fn check(self, changelog: &TopicPartition, now: Timestamp) -> Result<(), Outcome> {
+        let age = Duration::from_millis(u64::try_from(now.0.saturating_sub(self.as_of.0)).unwrap_or(0));
+        let Some(kept) = self.kept.filter(|&kept| age > kept) else { return Ok(()) };
+        let kept = kept.as_millis();
+        Err(Outcome::Rebuild(format!(
+            "its rows were complete {age:?} ago, tombstones in {changelog} since then may be gone (delete.retention.ms is {kept})"
+        )))
+    }
+}
+
+/// Between a checkpoint and an end. One slot is the marker of the transaction at the checkpoint; a tombstone and its marker are two.
+pub(super) fn may_hold_tombstones(from: Offset, end: Offset) -> bool {
+    end.0 - from.0 > 1
 }
 
 pub(super) fn store_failed(id: TaskId, source: impl std::error::Error + Send + Sync + 'static) -> Outcome {

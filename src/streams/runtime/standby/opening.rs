@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::super::parts::Parts;
 use super::super::restore::Outcome;
-use super::super::restore_plan::{self, Extent};
+use super::super::restore_plan::{self, Extent, Lifetime};
 use super::super::{Error, Result};
 use super::StandbyTask;
 use crate::streams::clock::Timestamp;
@@ -24,7 +24,7 @@ pub(super) struct Changelog {
     low: Offset,
     pub(super) end: Offset,
     /// How long it keeps tombstones.
-    kept: Option<Duration>,
+    pub(super) kept: Option<Duration>,
 }
 
 /// A task that is to be followed.
@@ -74,7 +74,9 @@ impl Opening<'_> {
         let mut starts = Vec::with_capacity(changelogs.len());
         for log in changelogs {
             let extent = Extent { changelog: &log.partition, low: log.low, end: log.end };
-            starts.push(restore_plan::start_of(&stores, log.store, extent, Some(Offset(0)), self.now, || Ok(log.kept))?);
+            let start = restore_plan::start_of(&stores, log.store, extent, Some(Offset(0)))?;
+            Lifetime::begin(&stores, log.store, start, extent, self.now, || Ok(log.kept))?;
+            starts.push(start);
         }
         stores.set_epoch(life);
         stores.tell_time(self.now);

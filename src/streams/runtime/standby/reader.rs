@@ -7,14 +7,13 @@ use std::time::Duration;
 use super::super::layout;
 use super::super::parts::Parts;
 use super::super::restore::Outcome;
-use super::super::restore_plan;
+use super::super::restore_plan::{self, Extent, Lifetime};
 use super::super::{Error, Result};
 use super::opening::Opening;
 use super::{StandbyProgress, StandbyStatus};
 use crate::streams::clock::Timestamp;
 use crate::streams::log::{self, Admin, Class, Committed, Consumer, ConsumerOptions, Isolation, Offset, RecordBatch, TopicPartition};
 use crate::streams::processor::StoreId;
-use crate::streams::state;
 use crate::streams::task::{self, State, TaskId};
 use crate::streams::topology::Subtopology;
 
@@ -43,6 +42,8 @@ struct Reading {
     task: TaskId,
     store: StoreId,
     position: Offset,
+    /// How long the changelog keeps tombstones.
+    kept: Option<Duration>,
     /// The high watermark when it was last asked for, and at which point of the monotonic clock that was.
     end: Offset,
     asked: Duration,
@@ -235,8 +236,8 @@ impl StandbyReader {
                 return Err(error.into());
             }
             tracing::info!(task = %id, changelog = %changelog.partition, from = %start, end = %changelog.end, "standby task begins");
-            let (store, end, target) = (changelog.store, changelog.end, Some((changelog.end, now)));
-            self.reading.insert(changelog.partition, Reading { task: id, store, position: start, end, asked, target });
+            let (store, kept, end, target) = (changelog.store, changelog.kept, changelog.end, Some((changelog.end, now)));
+            self.reading.insert(changelog.partition, Reading { task: id, store, position: start, kept, end, asked, target });
         }
         Ok(())
     }
@@ -264,8 +265,13 @@ impl StandbyReader {
             return Ok(false);
         }
         let Some((changelog, reading)) = self.batch.source().and_then(|source| self.reading.get_key_value(source)) else { return Ok(true) };
-        let (id, store, position) = (reading.task, reading.store, reading.position);
-        let applied = self.parts.shared.standbys.with(id, |task| task.stores.restore(store, &self.batch, position));
+        let (id, store, kept, position) = (reading.task, reading.store, reading.kept, reading.position);
+        let now = self.parts.clock.now();
+        let applied = self.parts.shared.standbys.with(id, |task| {
+            let as_of = task.stores.as_of(store).unwrap_or(task.began);
+            Lifetime { as_of, kept }.check(changelog, now)?;
+            task.stores.restore(store, &self.batch, position).map_err(|error| restore_plan::store_failed(id, error))
+        });
         let changelog = changelog.clone();
         if let Some(Ok(())) = &applied {
             self.parts.shared.status.lock().standby_records_total += self.batch.len() as u64;
@@ -275,16 +281,22 @@ impl StandbyReader {
         Ok(true)
     }
 
-    /// A store that failed is given up, and wiped where it is damaged.
-    fn check(&mut self, id: TaskId, outcome: Option<state::Result<()>>) {
-        let Some(Err(error)) = outcome else { return };
-        let cause = task::chain(&error);
+    /// A store that failed is given up, and wiped where it may not be believed.
+    fn check(&mut self, id: TaskId, outcome: Option<Result<(), Outcome>>) {
         let standbys = &self.parts.shared.standbys;
-        if !matches!(restore_plan::store_failed(id, error), Outcome::Rebuild(_)) {
-            standbys.forget(id);
-        } else if let Err(error) = standbys.wipe(id, &*self.parts.backend) {
-            tracing::warn!(task = %id, error = task::chain(&error), "the store of a standby task could not be removed");
-        }
+        let cause = match outcome {
+            Some(Err(Outcome::Rebuild(cause))) => {
+                if let Err(error) = standbys.wipe(id, &*self.parts.backend) {
+                    tracing::warn!(task = %id, error = task::chain(&error), "the store of a standby task could not be removed");
+                }
+                cause
+            }
+            Some(Err(Outcome::Failed(error))) => {
+                standbys.forget(id);
+                task::chain(&error)
+            }
+            _ => return,
+        };
         self.set_aside(id, cause, RETRY);
     }
 
@@ -299,17 +311,20 @@ impl StandbyReader {
             reading.target.get_or_insert((reading.end, at));
         }
         let mut reached = Vec::new();
-        for reading in self.reading.values_mut() {
-            if let Some((_, at)) = reading.target.take_if(|(end, _)| reading.position >= *end) {
-                reached.push((reading.task, reading.store, reading.position, at));
+        for (changelog, reading) in &mut self.reading {
+            if let Some((_, target)) = reading.target.take_if(|(end, _)| reading.position >= *end) {
+                reached.push((reading.task, reading.store, changelog.clone(), reading.kept, reading.position, target));
             }
         }
-        for (id, store, position, at) in reached {
+        for (id, store, changelog, kept, position, target) in reached {
             let written = self.parts.shared.standbys.with(id, |task| {
-                task.stores.tell_time(at);
+                let from = task.stores.checkpoint(store).unwrap_or_default();
+                let extent = Extent { changelog: &changelog, low: from, end: position };
+                Lifetime::begin(&task.stores, store, from, extent, at, || Ok(kept))?;
+                task.stores.tell_time(target);
                 let written = task.stores.restore_done(store, position);
                 task.stores.tell_time(task.began);
-                written
+                written.map_err(|error| restore_plan::store_failed(id, error))
             });
             self.check(id, written);
         }

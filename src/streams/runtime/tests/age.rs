@@ -1,14 +1,13 @@
 //! State that a start finds on the disk, and that is too old, of another life, or of another topology.
 
-use std::time::Duration;
-
 use super::faulty::{Call, Fault, FaultyLog};
 use super::*;
 use crate::streams::clock::ManualClock;
 use crate::streams::log::{Admin, Class, Committed, Offset, TopicPartition};
 use crate::streams::state::layout::StoreLayout;
 use crate::streams::state::{self, TaskState};
-use crate::streams::task::TaskId;
+use crate::streams::task::{State, TaskId};
+use crate::streams::testing::Instance;
 
 const HOUR: Duration = Duration::from_secs(3600);
 
@@ -40,6 +39,30 @@ fn a_checkpoint_older_than_the_tombstones_is_wiped_and_a_younger_one_is_not() {
         assert_eq!(driver.status().restored_records_total, restored, "{age:?}");
         pipe(&mut driver, "b", "3");
         assert_eq!(outputs(&mut driver), ["a:1:1", "b:1:1", "b:2:2", "b:3:3"], "{age:?}");
+    }
+}
+
+#[test]
+fn a_restore_that_outlasts_the_tombstones_begins_anew() {
+    for (hours, restored) in [(23, 2), (25, 3)] {
+        let (world, clock) = (World::new(1), ManualClock::default());
+        killed(&world, &clock);
+        let mut somebody = open_transaction(&world.log, "app-counts-changelog");
+        let (log, backend) = (Arc::<LocalLog>::clone(&world.log), Arc::<MemoryBackend>::clone(&world.backend));
+        let (topology, options) = (counting(ErrorPolicy::default()), Options::new("app", "instance"));
+        let mut instance = Instance::new(topology, log, backend, Arc::new(clock.clone()), options).unwrap();
+        let mut turns = || {
+            for _ in 0..20 {
+                clock.advance(Duration::from_secs(1));
+                instance.step().unwrap();
+            }
+            let status = instance.status();
+            (status.tasks.values().map(|task| task.state).collect::<Vec<_>>(), status.restored_records_total)
+        };
+        assert_eq!(turns(), (vec![State::Restoring], 0));
+        clock.advance(hours * HOUR);
+        somebody.abort(Duration::ZERO).unwrap();
+        assert_eq!(turns(), (vec![State::Running], restored), "{hours} h");
     }
 }
 

@@ -37,7 +37,7 @@ pub(super) fn try_start(
 
 pub(super) fn settle(driver: &mut TopologyTestDriver) {
     // Longer than any pause.
-    driver.advance(std::time::Duration::from_secs(5)).unwrap();
+    driver.advance(Duration::from_secs(5)).unwrap();
 }
 
 #[test]
@@ -112,7 +112,7 @@ fn the_newcomer_has_an_instance_id_and_the_former_holder_ends() {
     pipe(&mut first, "a", "1");
     let mut second = world.driver();
     pipe(&mut second, "a", "2");
-    let error = first.advance(std::time::Duration::from_secs(1)).unwrap_err();
+    let error = first.advance(Duration::from_secs(1)).unwrap_err();
     assert!(error.to_string().starts_with("another process holds the instance id instance"), "{error:?}");
     pipe(&mut second, "a", "3");
     assert_eq!(outputs(&mut second), ["a:1:1", "a:2:2", "a:3:3"], "the former holder takes nothing back");
@@ -304,7 +304,7 @@ fn the_results_of_punctuations_alone_are_committed_as_a_member_of_the_group() {
     let mut driver = try_start(&world, &log, records::ticking()).unwrap();
     pipe(&mut driver, "a", "1");
     log.offsets.lock().clear();
-    driver.advance(std::time::Duration::from_secs(60)).unwrap();
+    driver.advance(Duration::from_secs(60)).unwrap();
     assert_eq!(outputs(&mut driver), ["WallClockTime 1"]);
     assert_eq!(*log.offsets.lock(), [1], "without an offset the log does not ask who commits");
 }
@@ -320,7 +320,7 @@ fn what_a_punctuation_makes_in_the_turn_of_a_failure_is_not_lost() {
         faults.lock().push_back(Fault { call, class: Class::DiskFull, takes_effect: false });
     }
     driver.append("input", Some(b"a"), Some(b"2"), Timestamp(1)).unwrap();
-    driver.advance(std::time::Duration::from_secs(60)).unwrap();
+    driver.advance(Duration::from_secs(60)).unwrap();
     settle(&mut driver);
     assert!(faults.lock().is_empty());
     let mut seen = outputs(&mut driver);

@@ -1,7 +1,6 @@
 //! A log that fails where it is told to: before or after a call of the producer took effect.
 
 use std::collections::VecDeque;
-use std::time::Duration;
 
 use parking_lot::Mutex;
 

@@ -34,7 +34,7 @@ impl Processor<String> for Listener {
     fn suspend(&mut self, context: &mut dyn ProcessorContext<String>) -> Result<(), BoxError> {
         self.0.lock().push("suspend".to_owned());
         let (value, timestamp) = ("last words".to_owned(), context.wall_clock());
-        context.forward(&Record { key: Some(b"a"), value: Some(&value), timestamp, headers: crate::streams::log::Headers::EMPTY })
+        context.forward(&Record { key: Some(b"a"), value: Some(&value), timestamp, headers: Headers::EMPTY })
     }
 }
 
@@ -95,7 +95,7 @@ struct Ticker(Told, Option<StoreId>);
 impl Processor<String> for Ticker {
     fn init(&mut self, context: &mut InitContext<'_>) -> Result<(), BoxError> {
         self.1 = context.store("counts");
-        context.schedule(PunctuationType::WallClockTime, std::time::Duration::from_secs(1));
+        context.schedule(PunctuationType::WallClockTime, Duration::from_secs(1));
         Ok(())
     }
 
@@ -130,9 +130,9 @@ fn what_a_punctuation_writes_to_a_store_is_committed_though_nothing_comes_in_or_
     let mut driver = try_start(&world, &log, ticking()).unwrap();
     driver.run().unwrap();
     // The time is first known.
-    driver.advance(std::time::Duration::from_secs(1)).unwrap();
+    driver.advance(Duration::from_secs(1)).unwrap();
     heard(&told);
-    driver.advance(std::time::Duration::from_secs(1)).unwrap();
+    driver.advance(Duration::from_secs(1)).unwrap();
     assert_eq!(heard(&told), ["committed"]);
     let before = driver.store("counts");
     drop(driver);
@@ -157,7 +157,7 @@ struct Busy(u32);
 
 impl Processor<String> for Busy {
     fn init(&mut self, context: &mut InitContext<'_>) -> Result<(), BoxError> {
-        context.schedule(PunctuationType::WallClockTime, std::time::Duration::from_millis(5));
+        context.schedule(PunctuationType::WallClockTime, Duration::from_millis(5));
         Ok(())
     }
 
@@ -168,7 +168,7 @@ impl Processor<String> for Busy {
     fn punctuate(&mut self, _: &Punctuation, context: &mut dyn ProcessorContext<String>) -> Result<(), BoxError> {
         self.0 = self.0.saturating_sub(1);
         let (value, timestamp) = (self.0.to_string(), context.wall_clock());
-        context.forward(&Record { key: Some(b"a"), value: Some(&value), timestamp, headers: crate::streams::log::Headers::EMPTY })
+        context.forward(&Record { key: Some(b"a"), value: Some(&value), timestamp, headers: Headers::EMPTY })
     }
 
     fn is_unfinished(&self) -> bool {
@@ -184,7 +184,7 @@ fn a_run_until_the_end_waits_for_what_a_node_has_still_to_do() {
         .processor("busy", &["in"], &[], || Busy(20))
         .sink("out", &["busy"], "output", || Text)
         .build();
-    let options = Options { until_end: true, poll_timeout: std::time::Duration::from_millis(5), ..Options::new("app", "instance") };
+    let options = Options { until_end: true, poll_timeout: Duration::from_millis(5), ..Options::new("app", "instance") };
     let (backend, clock) = (Arc::<MemoryBackend>::clone(&world.backend), Arc::new(SystemClock::new()));
     let engine = Streams::new(Arc::new(topology.unwrap()), Arc::<LocalLog>::clone(&world.log), backend, clock, options).unwrap();
     engine.start().unwrap();

@@ -1,10 +1,11 @@
 //! The whole engine on the in-memory log: exactly once through failures, restores, rebalances and restarts.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::streams::clock::Timestamp;
 use crate::streams::log::local::LocalLog;
-use crate::streams::log::{Log, RecordRef, TopicConfig};
+use crate::streams::log::{Headers, Log, Partition, Producer, ProducerOptions, ProducerRecord, RecordRef, TopicConfig};
 use crate::streams::processor::{
     BoxError, Deserializer, InitContext, Processor, ProcessorContext, Punctuation, PunctuationType, Record, SerdeError, Serializer, StoreId,
 };
@@ -123,6 +124,19 @@ impl World {
             (Arc::<LocalLog>::clone(&self.log), Arc::<MemoryBackend>::clone(&self.backend));
         TopologyTestDriver::with(topology, log, backend, Options::new("app", "instance"))
     }
+}
+
+/// Somebody's transaction, with one record at the end of a partition 0: nobody reads past it until it ends.
+fn open_transaction(log: &Arc<LocalLog>, topic: &str) -> Box<dyn Producer> {
+    let transaction_timeout = Duration::from_secs(365 * 24 * 3600);
+    let options = ProducerOptions { transactional_id: "somebody".into(), topics: vec![topic.into()], transaction_timeout };
+    let mut somebody = log.producer(options).unwrap();
+    somebody.init_transactions(Duration::ZERO).unwrap();
+    somebody.begin().unwrap();
+    let (partition, key, headers) = (Some(Partition(0)), Some(b"somebody's".as_slice()), Headers::EMPTY);
+    somebody.send(&ProducerRecord { topic: 0, partition, key, value: key, headers, timestamp: Timestamp(1) }).unwrap();
+    somebody.flush(Duration::ZERO).unwrap();
+    somebody
 }
 
 fn pipe(driver: &mut TopologyTestDriver, key: &str, value: &str) {

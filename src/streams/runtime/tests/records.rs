@@ -1,7 +1,5 @@
 //! What becomes of single records: results, tombstones, errors of each kind under each policy, punctuation.
 
-use std::time::Duration;
-
 use super::*;
 
 #[test]
@@ -141,8 +139,7 @@ impl Processor<String> for Tick {
 
     fn punctuate(&mut self, punctuation: &Punctuation, context: &mut dyn ProcessorContext<String>) -> Result<(), BoxError> {
         let text = format!("{:?} {}", punctuation.kind, self.seen);
-        let record =
-            Record { key: None, value: Some(&text), timestamp: punctuation.timestamp, headers: crate::streams::log::Headers::EMPTY };
+        let record = Record { key: None, value: Some(&text), timestamp: punctuation.timestamp, headers: Headers::EMPTY };
         context.forward(&record)
     }
 }

@@ -1,10 +1,8 @@
 //! Stops, starts, and what the next start finds: state, offsets and layouts.
 
-use std::time::Duration;
-
 use super::*;
 use crate::streams::clock::ManualClock;
-use crate::streams::log::{Committed, Headers, Offset, Partition, ProducerOptions, ProducerRecord, TopicPartition};
+use crate::streams::log::{Committed, Offset, TopicPartition};
 use crate::streams::task::State;
 use crate::streams::testing::Instance;
 use crate::streams::topology::Blueprint;
@@ -273,14 +271,7 @@ fn a_changelog_that_is_made_anew_while_it_is_restored_ends_the_restore() {
     driver.close().unwrap();
     // Somebody's open transaction holds the restore up.
     let changelog: Arc<str> = "app-counts-changelog".into();
-    let (transactional_id, transaction_timeout) = ("somebody".into(), Duration::from_secs(3600));
-    let mut somebody =
-        world.log.producer(ProducerOptions { transactional_id, topics: vec![Arc::clone(&changelog)], transaction_timeout }).unwrap();
-    somebody.init_transactions(Duration::ZERO).unwrap();
-    somebody.begin().unwrap();
-    let (partition, key, headers) = (Some(Partition(0)), Some(b"somebody's".as_slice()), Headers::EMPTY);
-    somebody.send(&ProducerRecord { topic: 0, partition, key, value: key, headers, timestamp: Timestamp(1) }).unwrap();
-    somebody.flush(Duration::ZERO).unwrap();
+    let _somebody = open_transaction(&world.log, &changelog);
     let clock = ManualClock::default();
     let (log, backend): (Arc<dyn Log>, Arc<dyn StateBackend>) = (Arc::<LocalLog>::clone(&world.log), Arc::<MemoryBackend>::default());
     let options = Options::new("app", "instance");

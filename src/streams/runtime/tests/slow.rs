@@ -1,7 +1,6 @@
 //! Brokers that take their time: each call by itself may, and the watchdog looks at each by itself.
 
 use std::sync::OnceLock;
-use std::time::Duration;
 
 use parking_lot::Mutex;
 

@@ -1,7 +1,6 @@
 //! Real threads: several of them share the partitions, stop in order, and leave the same results as one.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use super::*;
 use crate::streams::clock::{Clock, SystemClock};

@@ -141,24 +141,40 @@ fn it_stands_before_an_open_transaction_and_writes_nothing_of_it() {
     let (mut worker, mut follower) = worker_and_follower(&mut sea);
     settle(&sea, &mut [&mut worker, &mut follower]);
     let before = follower.disk(&last(), task(0));
-    let timeout = Duration::from_secs(3_600);
-    let options = ProducerOptions { transactional_id: "foreign".into(), topics: vec![CHANGELOG.into()], transaction_timeout: timeout };
-    let mut foreign = sea.log.producer(options).unwrap();
-    foreign.init_transactions(SECOND).unwrap();
-    foreign.begin().unwrap();
-    let (key, value) = (Some(&b"foreign"[..]), Some(&b"x"[..]));
-    let record = ProducerRecord { topic: 0, partition: Some(Partition(0)), key, value, headers: Headers::EMPTY, timestamp: Timestamp(1) };
-    foreign.send(&record).unwrap();
-    foreign.flush(SECOND).unwrap();
+    let mut somebody = open_transaction(&sea.log, CHANGELOG);
     sea.fill(1, 5);
     settle(&sea, &mut [&mut worker, &mut follower]);
     assert_eq!(follower.disk(&last(), task(0)), before);
     let lag = follower.status().standbys[&task(0)].lag();
     assert!(lag >= 6, "{lag}: the record, and what came after it");
-    foreign.abort(SECOND).unwrap();
+    somebody.abort(SECOND).unwrap();
     settle(&sea, &mut [&mut worker, &mut follower]);
     assert_follows(&sea, &mut follower);
-    assert!(!follower.disk(&last(), task(0)).1.contains_key(&b"foreign"[..]));
+    assert!(!follower.disk(&last(), task(0)).1.contains_key(&b"somebody's"[..]));
+}
+
+#[test]
+fn who_stands_still_until_the_tombstones_have_gone_reads_anew() {
+    for (hours, read_anew) in [(23, false), (25, true)] {
+        let mut sea = Sea::new(1);
+        let (mut worker, mut follower) = worker_and_follower(&mut sea);
+        settle(&sea, &mut [&mut worker, &mut follower]);
+        let mut somebody = open_transaction(&sea.log, CHANGELOG);
+        for key in ["k1", "k2"] {
+            sea.write(0, key, None);
+            settle(&sea, &mut [&mut worker, &mut follower]);
+        }
+        let before = follower.status().standby_records_total;
+        sea.clock.advance(Duration::from_secs(hours * 3_600));
+        somebody.abort(SECOND).unwrap();
+        // Longer than it is left alone.
+        for _ in 0..6 {
+            settle(&sea, &mut [&mut worker, &mut follower]);
+        }
+        let more = follower.status().standby_records_total - before;
+        assert_eq!(more > 2, read_anew, "{hours} h: {more} records");
+        assert_follows(&sea, &mut follower);
+    }
 }
 
 /// Stores that fail at each write while they are told to.
