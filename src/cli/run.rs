@@ -170,9 +170,12 @@ impl Run<'_> {
         name: &str,
         body: impl FnOnce() -> Result + Send + 'scope,
     ) -> Result<ScopedJoinHandle<'scope, Result>> {
+        let part = name.to_owned();
         let body = move || {
             let _ends = EndsOthers(self.shutdown);
-            body()
+            let ended = body();
+            tracing::info!(part, "ended");
+            ended
         };
         Builder::new().name(name.to_owned()).spawn_scoped(scope, body).map_err(|error| {
             self.shutdown.request();

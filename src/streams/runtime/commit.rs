@@ -3,7 +3,7 @@
 //! What each crash point leaves behind: before step 4 the log aborts the transaction and the disk knows nothing of it;
 //! after step 4 the changelog has what the disk lacks, and a restore reads it from there. The disk never leads.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -80,6 +80,15 @@ fn positions(tasks: &BTreeMap<TaskId, StreamTask>, consumer: &dyn Consumer) -> V
     running.filter_map(|task| Some((task.id(), task.source().clone(), consumer.position(task.source())?))).collect()
 }
 
+/// Adds tasks whose input stands still and whose stores were written to all the same, by a punctuation: how far a changelog reaches goes with the offset.
+fn add_writers(scope: &Scope<'_>, complete_up_to: &Ends, advanced: &mut Vec<(TaskId, TopicPartition, Offset)>) {
+    let is_new = |id: &TaskId| advanced.binary_search_by_key(id, |(known, ..)| *known).is_err();
+    let writers: BTreeSet<_> = complete_up_to.iter().filter(|(id, ends)| !ends.is_empty() && is_new(id)).map(|(id, _)| *id).collect();
+    if !writers.is_empty() {
+        advanced.extend(positions(scope.tasks, scope.consumer).into_iter().filter(|(id, ..)| writers.contains(id)));
+    }
+}
+
 /// Commits everything that the thread has done since the last time.
 pub(super) fn commit(scope: &mut Scope<'_>) -> Result<Outcome, Failed> {
     let mut advanced = advanced(scope.tasks, scope.consumer);
@@ -104,6 +113,8 @@ pub(super) fn commit(scope: &mut Scope<'_>) -> Result<Outcome, Failed> {
     if !lost.is_empty() {
         // What is complete is here alone: this is written down for everybody, and nobody goes on.
         advanced = positions(scope.tasks, scope.consumer);
+    } else {
+        add_writers(scope, &complete_up_to, &mut advanced);
     }
     let flushed = scope.clock.monotonic();
     // 3. The real group metadata: the log checks member and generation, and that check fences a zombie.

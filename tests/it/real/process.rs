@@ -97,9 +97,16 @@ impl Process {
             if let Some(status) = self.ended() {
                 return status;
             }
-            assert!(Instant::now() < deadline, "{} does not end:\n{}", self.name, self.said());
+            assert!(Instant::now() < deadline, "{} does not end; its threads: {}\n{}", self.name, self.threads(), self.said());
             std::thread::sleep(Duration::from_millis(10));
         }
+    }
+
+    /// The names of its threads, which tell what it is still at; nothing where the system does not say.
+    fn threads(&self) -> String {
+        let tasks = fs::read_dir(format!("/proc/{}/task", self.id)).into_iter().flatten().flatten();
+        let names = tasks.filter_map(|task| fs::read_to_string(task.path().join("comm")).ok());
+        names.map(|name| name.trim().to_owned()).collect::<Vec<_>>().join(", ")
     }
 
     /// All that the process said so far, on both of its outputs.
@@ -158,6 +165,7 @@ fn a_process_ends_with_a_signal_and_leaves_its_folder() {
     let mut process = Process::start("sleep", folder.path(), &["sh".into(), "-c".into(), "echo here; exec sleep 1000".into()]);
     process.wait_for("heard", |process| process.said().contains("here").then_some(())).unwrap();
     assert!(process.ended().is_none());
+    assert!(cfg!(not(target_os = "linux")) || process.threads() == "sleep", "{}", process.threads());
     let id = process.id();
     assert_eq!(process.stop("TERM").code(), Some(128 + 15));
     assert!(!Path::new(&format!("/proc/{id}")).exists());

@@ -10,6 +10,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::metadata::{Metadata, MetadataTopic};
 use rdkafka::topic_partition_list::{Offset as NativeOffset, TopicPartitionList};
 
+use super::client::Client;
 use super::consumer::KafkaConsumer;
 use super::context::Ear;
 use super::error::{self, Call};
@@ -41,10 +42,10 @@ const SILENT_LOOKS_MAX: u32 = 150;
 /// The admin side of a cluster.
 pub(super) struct KafkaAdmin {
     options: Options,
-    client: AdminClient<Ear>,
+    client: Client<AdminClient<Ear>>,
     /// One for each isolation level: which end of a partition is answered depends on it.
-    committed: BaseConsumer<Ear>,
-    uncommitted: BaseConsumer<Ear>,
+    committed: Client<BaseConsumer<Ear>>,
+    uncommitted: Client<BaseConsumer<Ear>>,
 }
 
 impl std::fmt::Debug for KafkaAdmin {
@@ -57,10 +58,13 @@ impl KafkaAdmin {
     pub(super) fn new(options: &Options) -> Result<Self> {
         let failed = |cause| error::of(Call::Other, "making a client", cause, None);
         let client = AdminClient::from_config_and_context(&settings::admin(options), Ear::default()).map_err(failed)?;
-        let query = |isolation| BaseConsumer::from_config_and_context(&settings::query(options, isolation), Ear::default()).map_err(failed);
+        let query = |isolation| {
+            let consumer = BaseConsumer::from_config_and_context(&settings::query(options, isolation), Ear::default());
+            consumer.map(Client::new).map_err(failed)
+        };
         Ok(Self {
             options: options.clone(),
-            client,
+            client: Client::new(client),
             committed: query(Isolation::ReadCommitted)?,
             uncommitted: query(Isolation::ReadUncommitted)?,
         })
@@ -143,10 +147,11 @@ impl KafkaAdmin {
     }
 
     /// A consumer that speaks for a group without being a member.
-    fn speaker(&self, group: &str) -> Result<BaseConsumer<Ear>> {
+    fn speaker(&self, group: &str) -> Result<Client<BaseConsumer<Ear>>> {
         let wanted = ConsumerOptions { group: Some(group.into()), instance_id: None, isolation: Isolation::ReadCommitted };
         let config = settings::consumer(&self.options, &wanted);
-        BaseConsumer::from_config_and_context(&config, Ear::default()).map_err(|cause| self.failure(format!("speaking for {group}"), cause))
+        let consumer = BaseConsumer::from_config_and_context(&config, Ear::default());
+        consumer.map(Client::new).map_err(|cause| self.failure(format!("speaking for {group}"), cause))
     }
 
     /// The first committed record from `offset` on that is not older than `timestamp`. A broker's own answer counts markers, which carry

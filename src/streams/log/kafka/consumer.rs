@@ -11,6 +11,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::Message;
 use rdkafka::topic_partition_list::{Offset as NativeOffset, TopicPartitionList};
 
+use super::client::Client;
 use super::closing::{close_in_time, give_up};
 use super::context::{Ear, Rebalance};
 use super::error::{self, Call};
@@ -48,8 +49,7 @@ struct Assigned {
 
 /// A consumer of a cluster.
 pub(super) struct KafkaConsumer {
-    /// Shared with nobody, but one that cannot be closed is left behind: see its end.
-    consumer: Arc<BaseConsumer<Ear>>,
+    consumer: Client<BaseConsumer<Ear>>,
     group: Option<Arc<str>>,
     instance_id: Option<Arc<str>>,
     session_timeout: Duration,
@@ -101,7 +101,7 @@ impl KafkaConsumer {
         let consumer = BaseConsumer::from_config_and_context(&config, Ear::default())
             .map_err(|cause| error::of(Call::Other, "making a consumer", cause, None))?;
         Ok(Self {
-            consumer: Arc::new(consumer),
+            consumer: Client::new(consumer),
             group: wanted.group.clone(),
             instance_id: wanted.instance_id.clone(),
             session_timeout: options.session_timeout,
@@ -480,10 +480,10 @@ impl Drop for KafkaConsumer {
         {
             tracing::debug!(target: "librdkafka", %error, "closing");
         }
-        if !close_in_time(&self.consumer) {
+        if !close_in_time(self.consumer.share()) {
             tracing::warn!(target: "librdkafka", group = ?self.group, "a consumer does not close and is left behind");
             // rust-rdkafka would wait for it without end.
-            std::mem::forget(Arc::clone(&self.consumer));
+            std::mem::forget(self.consumer.share());
         }
     }
 }

@@ -4,6 +4,7 @@
 //! `settings` pins what the protocol rests on, `error` sorts errors, `context` turns callbacks into values.
 
 mod admin;
+mod client;
 mod closing;
 mod consumer;
 mod context;

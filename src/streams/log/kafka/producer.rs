@@ -10,6 +10,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 
 use super::admin::KafkaAdmin;
+use super::client::Client;
 use super::context::Ear;
 use super::error::{self, Call};
 use super::native::{self, headers};
@@ -33,7 +34,7 @@ const EVENTS_MAX: usize = 16;
 
 /// A producer of a cluster.
 pub(super) struct KafkaProducer {
-    producer: BaseProducer<Ear>,
+    producer: Client<BaseProducer<Ear>>,
     options: ProducerOptions,
     /// For the settings of a topic that refuses.
     admin: Arc<KafkaAdmin>,
@@ -51,7 +52,7 @@ impl KafkaProducer {
         let config = settings::producer(options, &wanted);
         let producer = BaseProducer::from_config_and_context(&config, Ear::default())
             .map_err(|cause| error::of(Call::Other, "making a producer", cause, None))?;
-        Ok(Self { producer, options: wanted, admin, unserved: 0 })
+        Ok(Self { producer: Client::new(producer), options: wanted, admin, unserved: 0 })
     }
 
     fn ear(&self) -> &Ear {

@@ -114,19 +114,21 @@ impl Processor<String> for Ticker {
     }
 }
 
+fn ticking(told: &Told) -> Arc<Topology<String>> {
+    let told = Arc::clone(told);
+    let topology = TopologyBuilder::new()
+        .source("in", Source::new("input", Start::Earliest, || Text, String::new))
+        .store(counts())
+        .processor("ticker", &["in"], &["counts"], move || Ticker(Arc::clone(&told), None))
+        .build();
+    Arc::new(topology.unwrap())
+}
+
 #[test]
 fn what_a_punctuation_writes_to_a_store_is_committed_though_nothing_comes_in_or_out() {
     let (world, told) = (World::new(1), Told::default());
     let (log, _) = faulty(&world);
-    let ticking = || {
-        let told = Arc::clone(&told);
-        let topology = TopologyBuilder::new()
-            .source("in", Source::new("input", Start::Earliest, || Text, String::new))
-            .store(counts())
-            .processor("ticker", &["in"], &["counts"], move || Ticker(Arc::clone(&told), None))
-            .build();
-        Arc::new(topology.unwrap())
-    };
+    let ticking = || ticking(&told);
     let mut driver = try_start(&world, &log, ticking()).unwrap();
     driver.run().unwrap();
     // The time is first known.
@@ -138,6 +140,28 @@ fn what_a_punctuation_writes_to_a_store_is_committed_though_nothing_comes_in_or_
     drop(driver);
     let mut driver = try_start(&world, &log, ticking()).unwrap();
     assert_eq!(driver.store("counts"), before);
+}
+
+#[test]
+fn how_far_a_changelog_reaches_is_noted_though_the_input_of_its_task_stands_still() {
+    let (world, told) = (World::new(2), Told::default());
+    let (log, _) = faulty(&world);
+    let mut driver = try_start(&world, &log, ticking(&told)).unwrap();
+    driver.run().unwrap();
+    driver.advance(Duration::from_secs(1)).unwrap();
+    heard(&told);
+    // One transaction: a record of one task, and a punctuation of both.
+    driver.append("input", Some(b"a"), Some(b"x"), Timestamp(1)).unwrap();
+    driver.advance(Duration::from_secs(1)).unwrap();
+    assert_eq!(heard(&told), ["committed", "committed"], "of two tasks, once each");
+    let admin = world.log.admin();
+    for (input, committed) in admin.group_offsets("app").unwrap() {
+        let changelog = TopicPartition { topic: "app-counts-changelog".into(), ..input };
+        let (_, end) = admin.watermarks(&changelog, Isolation::ReadUncommitted).unwrap();
+        // One slot is the marker.
+        let noted = format!("\"ends\":{{\"counts\":{}}}", end.0 - 1);
+        assert!(committed.metadata.contains(&noted), "{changelog} ends at {end}: {}", committed.metadata);
+    }
 }
 
 #[test]

@@ -1,0 +1,120 @@
+//! A client of librdkafka, whose destruction is waited for, but not without end.
+
+use std::ops::Deref;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+
+/// How long the destruction of a client is waited for. Where nothing is wrong it takes a few milliseconds, and that of a producer with records in flight
+/// half a second.
+const END_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// A client. Its destruction waits for its threads, and may wait for ever where a broker has gone and come back
+/// (<https://github.com/confluentinc/librdkafka/issues/4674>). So a thread of its own destroys it, and is left behind when it does not come to an end.
+pub(super) struct Client<C: Send + Sync + 'static> {
+    // Order: the thread has the last share of it, and is waited for afterwards.
+    inner: Arc<C>,
+    end: Option<End>,
+    timeout: Duration,
+}
+
+/// The end of a client, on another thread.
+struct End {
+    begin: Sender<()>,
+    over: Mutex<Receiver<()>>,
+    timeout: Duration,
+}
+
+impl<C: Send + Sync + 'static> Client<C> {
+    pub(super) fn new(client: C) -> Self {
+        Self::ending_within(END_TIMEOUT, client)
+    }
+
+    fn ending_within(timeout: Duration, client: C) -> Self {
+        Self { inner: Arc::new(client), end: None, timeout }
+    }
+
+    /// For another thread, which must let go of it before the owner does.
+    pub(super) fn share(&self) -> Arc<C> {
+        Arc::clone(&self.inner)
+    }
+}
+
+impl<C: Send + Sync + 'static> Deref for Client<C> {
+    type Target = C;
+
+    fn deref(&self) -> &C {
+        &self.inner
+    }
+}
+
+impl<C: Send + Sync + 'static> Drop for Client<C> {
+    fn drop(&mut self) {
+        let (begin, begun) = channel();
+        let (tell, over) = channel();
+        let last = Arc::clone(&self.inner);
+        let work = move || {
+            begun.recv().unwrap_or_default();
+            drop(last);
+            tell.send(()).unwrap_or_default();
+        };
+        // Where there is no thread to be had, the owner destroys it.
+        if thread::Builder::new().name("ending".to_owned()).spawn(work).is_ok() {
+            self.end = Some(End { begin, over: Mutex::new(over), timeout: self.timeout });
+        }
+    }
+}
+
+impl Drop for End {
+    fn drop(&mut self) {
+        self.begin.send(()).unwrap_or_default();
+        if self.over.get_mut().recv_timeout(self.timeout).is_err() {
+            tracing::warn!(target: "librdkafka", "a client does not end and is left behind");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use super::*;
+
+    /// Ends when it may, and tells it.
+    struct Slow {
+        may: Mutex<Receiver<()>>,
+        has_ended: Arc<AtomicBool>,
+    }
+
+    impl Drop for Slow {
+        fn drop(&mut self) {
+            self.may.lock().recv().unwrap();
+            self.has_ended.store(true, Ordering::SeqCst);
+        }
+    }
+
+    fn slow(timeout: Duration) -> (Client<Slow>, Sender<()>, Arc<AtomicBool>) {
+        let (let_go, may) = channel();
+        let has_ended = Arc::<AtomicBool>::default();
+        let client = Client::ending_within(timeout, Slow { may: Mutex::new(may), has_ended: Arc::clone(&has_ended) });
+        (client, let_go, has_ended)
+    }
+
+    #[test]
+    fn a_client_that_ends_is_waited_for() {
+        let (client, let_go, has_ended) = slow(Duration::from_secs(60));
+        let_go.send(()).unwrap();
+        drop(client);
+        assert!(has_ended.load(Ordering::SeqCst));
+    }
+
+    #[test]
+    fn a_client_that_does_not_end_is_left_behind() {
+        let (client, _let_go, has_ended) = slow(Duration::from_millis(20));
+        drop(client);
+        assert!(!has_ended.load(Ordering::SeqCst));
+    }
+}
