@@ -159,10 +159,9 @@ fn number_of(key: &[u8]) -> u16 {
 
 impl Content {
     fn apply(&mut self, batch: &Batch) {
-        let put =
-            |kind: u8| batch.changes().filter_map(move |change| matches!(change, Change::Put(key, _) if key[0] == kind).then_some(change));
+        let puts = |kind: u8| batch.changes().filter(|change| matches!(change, Change::Put(key, _) if key[0] == kind)).count();
         // A commit writes the checkpoints of all stores, or an input offset; a restore that of one.
-        let is_restore = put(CHECKPOINT).count() == 1 && put(INPUT).next().is_none();
+        let is_restore = puts(CHECKPOINT) == 1 && puts(INPUT) == 0;
         for change in batch.changes() {
             match change {
                 Change::Put(key, value) => {

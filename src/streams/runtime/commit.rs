@@ -110,11 +110,11 @@ pub(super) fn commit(scope: &mut Scope<'_>) -> Result<Outcome, Failed> {
     let timeout = scope.options.transaction_timeout;
     retry(scope.clock, timeout, || producer.flush(timeout)).map_err(|error| Failed::Log(Phase::Produce, error))?;
     let (complete_up_to, lost) = delivered(scope);
-    if !lost.is_empty() {
+    if lost.is_empty() {
+        add_writers(scope, &complete_up_to, &mut advanced);
+    } else {
         // What is complete is here alone: this is written down for everybody, and nobody goes on.
         advanced = positions(scope.tasks, scope.consumer);
-    } else {
-        add_writers(scope, &complete_up_to, &mut advanced);
     }
     let flushed = scope.clock.monotonic();
     // 3. The real group metadata: the log checks member and generation, and that check fences a zombie.

@@ -35,9 +35,9 @@ pub(super) fn give_up(consumer: &BaseConsumer<Ear>, partitions: &[TopicPartition
 /// Closes a consumer, as [`close`] does, and does not wait for a poll that is stuck: librdkafka may end the group's side of a consumer while a
 /// rebalance is still to be told to us, and what is asked about it in that callback has no answer then, for ever. It was seen where an instance
 /// had nothing to do and stopped before its group had answered.
-pub(super) fn close_in_time(consumer: Arc<BaseConsumer<Ear>>) -> bool {
+pub(super) fn close_in_time(consumer: &Arc<BaseConsumer<Ear>>) -> bool {
     let (tell, told) = channel();
-    let other = Arc::clone(&consumer);
+    let other = Arc::clone(consumer);
     let work = move || {
         let closed = close(&other, || tell.send(None).unwrap_or_default());
         // The owner's is the last.
@@ -45,7 +45,7 @@ pub(super) fn close_in_time(consumer: Arc<BaseConsumer<Ear>>) -> bool {
         tell.send(Some(closed)).unwrap_or_default();
     };
     if thread::Builder::new().name("closing".to_owned()).spawn(work).is_err() {
-        return close(&consumer, || ());
+        return close(consumer, || ());
     }
     loop {
         match told.recv_timeout(CLOSE_STUCK) {

@@ -480,7 +480,7 @@ impl Drop for KafkaConsumer {
         {
             tracing::debug!(target: "librdkafka", %error, "closing");
         }
-        if !close_in_time(self.consumer.share()) {
+        if !close_in_time(&self.consumer.share()) {
             tracing::warn!(target: "librdkafka", group = ?self.group, "a consumer does not close and is left behind");
             // rust-rdkafka would wait for it without end.
             std::mem::forget(self.consumer.share());
