@@ -79,11 +79,15 @@ impl Args {
 }
 
 /// However a part ends, by a panic too: the others end with it.
-struct EndsOthers<'a>(&'a Shutdown);
+struct EndsOthers<'a> {
+    part: &'static str,
+    shutdown: &'a Shutdown,
+}
 
 impl Drop for EndsOthers<'_> {
     fn drop(&mut self) {
-        self.0.request();
+        tracing::info!(part = self.part, "ended");
+        self.shutdown.request();
     }
 }
 
@@ -152,7 +156,7 @@ impl Run<'_> {
             let sending = sender.map(|sender| self.spawn(scope, "sender", move || self.send(&sender)));
             let (polling, sending) = (polling.transpose()?, sending.transpose()?);
             let processed = topology.map_or(Ok(()), |engine| {
-                let _ends = EndsOthers(self.shutdown);
+                let _ends = EndsOthers { part: "topology", shutdown: self.shutdown };
                 drive(&engine, self.shutdown, self.reported, |_| ())
             });
             let ended = [polling, sending]
@@ -167,17 +171,14 @@ impl Run<'_> {
     fn spawn<'scope>(
         &'scope self,
         scope: &'scope Scope<'scope, '_>,
-        name: &str,
+        part: &'static str,
         body: impl FnOnce() -> Result + Send + 'scope,
     ) -> Result<ScopedJoinHandle<'scope, Result>> {
-        let part = name.to_owned();
         let body = move || {
-            let _ends = EndsOthers(self.shutdown);
-            let ended = body();
-            tracing::info!(part, "ended");
-            ended
+            let _ends = EndsOthers { part, shutdown: self.shutdown };
+            body()
         };
-        Builder::new().name(name.to_owned()).spawn_scoped(scope, body).map_err(|error| {
+        Builder::new().name(part.to_owned()).spawn_scoped(scope, body).map_err(|error| {
             self.shutdown.request();
             Error::unavailable(error)
         })

@@ -59,8 +59,8 @@ pub(crate) struct Snapshot {
     pub(crate) rows: BTreeMap<u16, Rows>,
     /// The stores' names, as the disk has them.
     pub(crate) names: BTreeMap<u16, String>,
-    /// Stores whose checkpoint may be one on the way.
-    pub(crate) restored: BTreeSet<u16>,
+    /// Stores whose checkpoint may be one on the way, with the end that the changelog has now.
+    pub(crate) restored: BTreeMap<u16, i64>,
 }
 
 impl Disk {
@@ -131,7 +131,7 @@ impl Disk {
 }
 
 fn snapshot(task: TaskId, durable: &Content) -> Snapshot {
-    let restored = durable.restored.clone();
+    let restored = durable.restored.iter().map(|number| (*number, 0)).collect();
     let mut snapshot = Snapshot { task, checkpoints: BTreeMap::new(), rows: BTreeMap::new(), names: BTreeMap::new(), restored };
     for (key, value) in &durable.rows {
         let number = number_of(key);
@@ -160,15 +160,16 @@ fn number_of(key: &[u8]) -> u16 {
 impl Content {
     fn apply(&mut self, batch: &Batch) {
         let puts = |kind: u8| batch.changes().filter(|change| matches!(change, Change::Put(key, _) if key[0] == kind)).count();
-        // A commit writes the checkpoints of all stores, or an input offset; a restore that of one.
+        // A commit moves the checkpoint of each store that it writes to together with an input offset, a restore that of one store alone.
         let is_restore = puts(CHECKPOINT) == 1 && puts(INPUT) == 0;
         for change in batch.changes() {
             match change {
                 Change::Put(key, value) => {
-                    self.rows.insert(key.to_vec(), value.to_vec());
-                    if key[0] == CHECKPOINT && is_restore {
+                    let former = self.rows.insert(key.to_vec(), value.to_vec());
+                    let has_moved = key[0] == CHECKPOINT && former.as_deref() != Some(value);
+                    if has_moved && is_restore {
                         self.restored.insert(number_of(key));
-                    } else if key[0] == CHECKPOINT {
+                    } else if has_moved {
                         self.restored.remove(&number_of(key));
                     }
                 }

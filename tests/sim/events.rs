@@ -140,6 +140,7 @@ impl World {
             }
             return;
         }
+        self.made_anew.lock().push(store);
         let config = admin.describe(&name).unwrap().unwrap().config;
         admin.delete_topic(&name).unwrap();
         if matches!(fault, Fault::MadeAnew { .. }) {
@@ -151,7 +152,7 @@ impl World {
         let name = changelog_topic(APPLICATION, STORES[store].1);
         // It may have been deleted meanwhile. And one that was made anew has no way to tell: with this record and its marker a short one ends where the
         // old one did, and offsets are all that the engine knows a changelog by.
-        if self.is_destroyed.load(Ordering::Relaxed) || self.log.admin().describe(&name).unwrap().is_none() {
+        if self.made_anew.lock().contains(&store) || self.log.admin().describe(&name).unwrap().is_none() {
             return;
         }
         let transaction_timeout = Duration::from_secs(24 * 60 * 60);

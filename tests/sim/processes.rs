@@ -114,7 +114,12 @@ impl World {
 
     fn may_exit(&self, error: &Error) -> bool {
         match error {
-            Error::Fenced { .. } | Error::TooManyFailures { .. } | Error::RebuiltTwice { .. } => true,
+            Error::Fenced { .. } | Error::TooManyFailures { .. } => true,
+            Error::RebuiltTwice { .. } => {
+                self.plan.events.iter().any(|event| {
+                    matches!(event.fault, Fault::DiskDamaged | Fault::DiskMistaken | Fault::DiskFromBackup | Fault::DamagedInUse)
+                })
+            }
             // A broker that is not reached at the start, and what the plan made of it.
             Error::Log(error) => error.class == Class::Retriable || self.has_planned(error.class),
             Error::Task(_) | Error::Stores { .. } => self.plan.events.iter().any(|event| {

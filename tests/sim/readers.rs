@@ -105,10 +105,18 @@ impl Readers {
     }
 
     /// A process has died and left this; looked at when the changelogs were read.
-    pub(crate) fn left_behind(&mut self, snapshots: Vec<Snapshot>) {
-        if !self.forgotten {
-            self.left.extend(snapshots);
+    pub(crate) fn left_behind(&mut self, mut snapshots: Vec<Snapshot>, admin: &dyn Admin) {
+        if self.forgotten {
+            return;
         }
+        for snapshot in &mut snapshots {
+            for (number, end) in &mut snapshot.restored {
+                let Some(name) = snapshot.names.get(number) else { continue };
+                let at = TopicPartition::new(changelog_topic(APPLICATION, name), snapshot.task.partition);
+                *end = admin.watermarks(&at, Isolation::ReadUncommitted).unwrap().1.0;
+            }
+        }
+        self.left.extend(snapshots);
     }
 
     pub(crate) fn read(&mut self, log: &LocalLog) -> Result<(), Violation> {
@@ -278,20 +286,20 @@ impl Readers {
         rows
     }
 
-    /// What a restore lacks on its way and finds later: a row may be any earlier one of its key where the changelog goes on with that key, for compaction
-    /// has removed what came in between. What is passed over is taken for expected.
-    fn pass_over(&self, store: &str, partition: i32, checkpoint: i64, found: &Rows, expected: &mut Rows) {
+    /// What a restore lacks on its way and finds later: a row may be any earlier one of its key where the changelog went on with that key when the process
+    /// died, for compaction removes what came in between. What is passed over is taken for expected.
+    fn pass_over(&self, store: &str, partition: i32, (checkpoint, end): (i64, i64), found: &Rows, expected: &mut Rows) {
         let Some((_, changelog)) = self.changelogs.iter().find(|((name, at), _)| *name == store && *at == partition) else { return };
-        for key in expected.keys().chain(found.keys()).cloned().collect::<BTreeSet<_>>() {
-            let of_key = || changelog.iter().filter(|(_, of, _)| *of == key);
-            let goes_on = of_key().any(|(offset, ..)| *offset >= checkpoint);
+        let replaced: BTreeSet<_> =
+            changelog.iter().filter(|(offset, ..)| (checkpoint..end).contains(offset)).map(|(_, key, _)| key.clone()).collect();
+        for key in replaced {
             let row = found.get(&key);
-            let was_so = row.is_none() || of_key().any(|(offset, _, value)| *offset < checkpoint && value.as_ref() == row);
-            if goes_on && was_so {
-                match row {
-                    Some(row) => drop(expected.insert(key, row.clone())),
-                    None => drop(expected.remove(&key)),
-                }
+            let was_so =
+                |(offset, of, value): &(i64, Vec<u8>, Option<Vec<u8>>)| *of == key && *offset < checkpoint && value.as_ref() == row;
+            match row {
+                Some(row) if changelog.iter().any(was_so) => drop(expected.insert(key, row.clone())),
+                Some(_) => {}
+                None => drop(expected.remove(&key)),
             }
         }
     }
@@ -318,8 +326,8 @@ impl Readers {
                 let empty = Rows::new();
                 let found = snapshot.rows.get(number).unwrap_or(&empty);
                 self.inspected += 1;
-                if snapshot.restored.contains(number) {
-                    self.pass_over(name, snapshot.task.partition, *checkpoint, found, &mut expected);
+                if let Some(end) = snapshot.restored.get(number) {
+                    self.pass_over(name, snapshot.task.partition, (*checkpoint, *end), found, &mut expected);
                 }
                 if let Some(text) = difference(found, &expected) {
                     let text = format!("store {name} of task {} with checkpoint {checkpoint}: {text}", snapshot.task);

@@ -91,6 +91,8 @@ pub(crate) struct World {
     pub(crate) peace: AtomicBool,
     /// A changelog was destroyed: from now on an instance may stop because of that, and stay so.
     pub(crate) is_destroyed: AtomicBool,
+    /// Stores whose changelogs are not the topics that they were.
+    pub(crate) made_anew: Mutex<Vec<usize>>,
     pub(crate) is_stopped: AtomicBool,
     pub(crate) checks: AtomicU32,
 }
@@ -172,6 +174,7 @@ impl World {
             idle: AtomicU32::new(0),
             peace: AtomicBool::new(false),
             is_destroyed: AtomicBool::new(false),
+            made_anew: Mutex::default(),
             is_stopped: AtomicBool::new(false),
             checks: AtomicU32::new(0),
             plan,
@@ -246,7 +249,7 @@ impl World {
         self.say(|| format!("[{index}] DEAD"));
         let disk = Arc::clone(&slot.disk.lock());
         let snapshots = disk.crash(&mut self.random.lock());
-        self.readers.lock().left_behind(snapshots);
+        self.readers.lock().left_behind(snapshots, &*self.log.admin());
         let down = { self.random.lock().range(50, 3_000) };
         slot.start_at.store(self.time.now() + down, Ordering::Relaxed);
         slot.in_transaction.store(false, Ordering::Relaxed);

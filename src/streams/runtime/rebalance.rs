@@ -322,6 +322,12 @@ impl StreamThread {
         self.note_rebuild(id, cause)?;
         let Some(task) = self.tasks.remove(&id) else { return Ok(()) };
         self.consumer.pause(task.source())?;
+        self.begin_anew(task)
+    }
+
+    /// Wipes the stores of a task and restores them from the beginning.
+    pub(super) fn begin_anew(&mut self, task: StreamTask) -> Result<()> {
+        let id = task.id();
         drop(task);
         self.destroy(id)?;
         let task = self.open_task(id)?;

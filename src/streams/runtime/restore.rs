@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use super::failure::{self, Action};
 use super::options::Options;
-use super::restore_plan::{Extent, Lifetime, fit, log_failed, needed_end, start_of, store_failed};
+use super::restore_plan::{self, Extent, Lifetime, fit, log_failed, needed_end, start_of, store_failed};
 use super::shared::{RestoreProgress, Shared};
 use super::topics::TopicTable;
 use super::{Error, Result, layout};
@@ -45,6 +45,8 @@ pub(super) enum Outcome {
     },
     /// The stores do not fit their changelog: they must be rebuilt from its beginning.
     Rebuild(String),
+    /// They must be rebuilt because of their age, which is nobody's fault, however often it happens.
+    Outlived(String),
     /// It cannot be done.
     Failed(Error),
     /// It was cancelled.
@@ -174,6 +176,11 @@ impl Restorer {
                 Outcome::Failed(Error::Stores { source, .. }) if failure::of_store(&*source) == Action::Pause => {
                     self.wait_for_space(task, &*source);
                 }
+                // Not before it is known that the changelogs have all that is wiped.
+                outcome @ Outcome::Outlived(_) => {
+                    let (task, outcome) = self.cut().unwrap_or((task, outcome));
+                    self.finish(task, outcome, &mut finished);
+                }
                 outcome => self.finish(task, outcome, &mut finished),
             }
         }
@@ -266,24 +273,25 @@ impl Restorer {
         entry.task.metadata = layout::metadata(subtopology, partitions, &epoch);
         entry.task.stores.set_epoch(&epoch);
         entry.committed = committed;
-        let mut restores = Vec::new();
+        let mut found = Vec::new();
         for store in (0..subtopology.stores.len()).map(StoreId) {
             let changelog = TopicPartition::new(self.topics.changelog_name(id.subtopology, store), id.partition);
             // 2. The high watermark: the last stable offset may trail the last committed transaction.
             let (low, end) = self.admin.watermarks(&changelog, Isolation::ReadUncommitted).map_err(log_failed)?;
-            let extent = Extent { changelog: &changelog, low, end };
             let noted = entry.committed.as_ref().map(|committed| needed_end(committed, subtopology, store));
             let reaches = noted.map(Option::unwrap_or_default);
-            let start = start_of(&entry.task.stores, store, extent, reaches)?;
-            if start >= end {
-                continue;
-            }
-            let kept = || Ok(self.admin.describe(&changelog.topic)?.map(|topic| topic.config.delete_retention));
+            let start = start_of(&entry.task.stores, store, Extent { changelog: &changelog, low, end }, reaches)?;
+            found.push((store, changelog, (start, low, end), noted.map(|noted| noted.unwrap_or(end))));
+        }
+        let mut restores = Vec::new();
+        // Order: nothing is wiped for its age before it is known that all the changelogs are whole.
+        for (store, changelog, (start, low, end), needed) in found.into_iter().filter(|(_, _, (start, _, end), _)| start < end) {
+            let extent = Extent { changelog: &changelog, low, end };
+            let kept = || restore_plan::kept(&*self.admin, &changelog);
             let lifetime = Lifetime::begin(&entry.task.stores, store, start, extent, now, kept)?;
             let progress =
                 RestoreProgress { changelog: changelog.clone(), start, position: start, end, records: 0, elapsed: Duration::ZERO };
             let began = self.clock.monotonic();
-            let needed = noted.map(|noted| noted.unwrap_or(end));
             restores.push((changelog, Restore { store, progress, began, needed, lifetime, seen: None, told: false }));
         }
         // From here on a checkpoint that is written at a planned end is as old as the plan.
@@ -339,8 +347,10 @@ impl Restorer {
                 }
             }
             for (changelog, store) in done {
-                let Some(Restore { progress, lifetime, .. }) = entry.stores.get(&changelog) else { continue };
+                let Some(Restore { progress, lifetime, .. }) = entry.stores.get_mut(&changelog) else { continue };
                 lifetime.check(&changelog, wall_clock).map_err(|outcome| (*id, outcome))?;
+                // It has come in time, however long its last rows then wait for space.
+                lifetime.kept = None;
                 // Order: what cannot be written now is still to be restored.
                 entry.task.stores.restore_done(store, progress.position).map_err(|source| (*id, store_failed(*id, source)))?;
                 let Some(Restore { progress, .. }) = entry.stores.remove(&changelog) else { continue };

@@ -6,7 +6,7 @@ use super::failure::{self, Action};
 use super::restore::Outcome;
 use super::{Error, layout};
 use crate::streams::clock::Timestamp;
-use crate::streams::log::{self, Committed, Offset, TopicPartition};
+use crate::streams::log::{self, Admin, Committed, Offset, TopicPartition};
 use crate::streams::processor::StoreId;
 use crate::streams::state::TaskState;
 use crate::streams::task::{self, TaskId};
@@ -62,8 +62,8 @@ pub(super) struct Extent<'a> {
     pub(super) end: Offset,
 }
 
-/// Where the restore of a store begins; none of its rows may be believed whose checkpoint is outside the changelog, or that have [outlived](Lifetime)
-/// tombstones. Where something is committed, all of the changelog is needed, up to where it `reaches` at least.
+/// Where the restore of a store begins. A checkpoint outside the changelog is not believed; whether it is too old its [`Lifetime`] tells. Where something is
+/// committed, all of the changelog is needed, up to where it `reaches` at least.
 pub(super) fn start_of(
     stores: &TaskState,
     store: StoreId,
@@ -92,14 +92,22 @@ pub(super) fn start_of(
     }
 }
 
-/// For how long the rows of a store may be on their way to the end of its changelog. A tombstone after them is kept for so long after it was written,
-/// and who comes to its place later may never see it.
+/// The shortest time that a restore is given, however soon its changelog lets tombstones go: with less than it takes it would begin anew for ever.
+const GRACE: Duration = Duration::from_secs(60);
+
+/// How long rows on the disk may be read on from. Tombstones that were written after them are kept for that long, later ones may be missing.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Lifetime {
     /// When the rows were complete: the age of their checkpoint, or, where there is none, the beginning of the restore.
     pub(super) as_of: Timestamp,
-    /// How long the changelog keeps tombstones; none where that is not known, or does not matter.
+    /// How long the changelog keeps tombstones; none where that is not known, or does not matter any more.
     pub(super) kept: Option<Duration>,
+}
+
+/// How long a changelog keeps tombstones, as far as that is known; zero is what a cluster answers that does not say.
+pub(super) fn kept(admin: &dyn Admin, changelog: &TopicPartition) -> log::Result<Option<Duration>> {
+    let kept = admin.describe(&changelog.topic)?.map(|topic| topic.config.delete_retention);
+    Ok(kept.filter(|kept| !kept.is_zero()).map(|kept| kept.max(GRACE)))
 }
 
 impl Lifetime {
@@ -117,19 +125,20 @@ impl Lifetime {
         lifetime.check(changelog, now).map(|()| lifetime)
     }
 
-    /// Asked again before what was read is applied, and at the end: on the way, too, tombstones may have gone. So whatever was read up to a checkpoint was
-    /// read in time, and only what lies after it counts when the restore goes on another time.
+    /// Asked again before what was read is applied, and at the end: on the way, too, tombstones may go. So whatever was read up to a checkpoint was read in
+    /// time, and only what lies after it counts when the restore goes on another time.
     pub(super) fn check(self, changelog: &TopicPartition, now: Timestamp) -> Result<(), Outcome> {
         let age = Duration::from_millis(u64::try_from(now.0.saturating_sub(self.as_of.0)).unwrap_or(0));
         let Some(kept) = self.kept.filter(|&kept| age > kept) else { return Ok(()) };
         let kept = kept.as_millis();
-        Err(Outcome::Rebuild(format!(
+        Err(Outcome::Outlived(format!(
             "its rows were complete {age:?} ago, tombstones in {changelog} since then may be gone (delete.retention.ms is {kept})"
         )))
     }
 }
 
-/// Between a checkpoint and an end. One slot is the marker of the transaction at the checkpoint; a tombstone and its marker are two.
+/// Between a checkpoint and an end. One slot is the marker of the transaction at the checkpoint, or the first record of an open one; a tombstone and its
+/// marker are two.
 pub(super) fn may_hold_tombstones(from: Offset, end: Offset) -> bool {
     end.0 - from.0 > 1
 }

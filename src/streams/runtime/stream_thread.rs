@@ -447,10 +447,11 @@ impl StreamThread {
                 }
                 restore::Outcome::Rebuild(cause) => {
                     self.note_rebuild(id, cause)?;
-                    drop(task);
-                    self.destroy(id)?;
-                    let task = self.open_task(id)?;
-                    self.start_restore(task)?;
+                    self.begin_anew(task)?;
+                }
+                restore::Outcome::Outlived(cause) => {
+                    tracing::warn!(task = %id, cause, "the store is rebuilt from its changelog");
+                    self.begin_anew(task)?;
                 }
                 restore::Outcome::Failed(error) => return Err(error),
                 restore::Outcome::Cancelled => close_task(task),

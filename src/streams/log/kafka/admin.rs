@@ -60,11 +60,11 @@ impl KafkaAdmin {
         let client = AdminClient::from_config_and_context(&settings::admin(options), Ear::default()).map_err(failed)?;
         let query = |isolation| {
             let consumer = BaseConsumer::from_config_and_context(&settings::query(options, isolation), Ear::default());
-            consumer.map(Client::new).map_err(failed)
+            consumer.map(|consumer| Client::new("consumer for questions", consumer)).map_err(failed)
         };
         Ok(Self {
             options: options.clone(),
-            client: Client::new(client),
+            client: Client::new("admin", client),
             committed: query(Isolation::ReadCommitted)?,
             uncommitted: query(Isolation::ReadUncommitted)?,
         })
@@ -151,7 +151,8 @@ impl KafkaAdmin {
         let wanted = ConsumerOptions { group: Some(group.into()), instance_id: None, isolation: Isolation::ReadCommitted };
         let config = settings::consumer(&self.options, &wanted);
         let consumer = BaseConsumer::from_config_and_context(&config, Ear::default());
-        consumer.map(Client::new).map_err(|cause| self.failure(format!("speaking for {group}"), cause))
+        let speaker = consumer.map(|consumer| Client::new("consumer that speaks for a group", consumer));
+        speaker.map_err(|cause| self.failure(format!("speaking for {group}"), cause))
     }
 
     /// The first committed record from `offset` on that is not older than `timestamp`. A broker's own answer counts markers, which carry

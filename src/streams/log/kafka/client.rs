@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 
 /// How long the destruction of a client is waited for. Where nothing is wrong it takes a few milliseconds, and that of a producer with records in flight
 /// half a second.
-const END_TIMEOUT: Duration = Duration::from_secs(5);
+const END_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// A client. Its destruction waits for its threads, and may wait for ever where a broker has gone and come back
 /// (<https://github.com/confluentinc/librdkafka/issues/4674>). So a thread of its own destroys it, and is left behind when it does not come to an end.
@@ -18,26 +18,29 @@ pub(super) struct Client<C: Send + Sync + 'static> {
     // Order: the thread has the last share of it, and is waited for afterwards.
     inner: Arc<C>,
     end: Option<End>,
+    what: &'static str,
     timeout: Duration,
 }
 
 /// The end of a client, on another thread.
 struct End {
+    what: &'static str,
     begin: Sender<()>,
     over: Mutex<Receiver<()>>,
     timeout: Duration,
 }
 
 impl<C: Send + Sync + 'static> Client<C> {
-    pub(super) fn new(client: C) -> Self {
-        Self::ending_within(END_TIMEOUT, client)
+    /// A client, and what it is called where it does not end.
+    pub(super) fn new(what: &'static str, client: C) -> Self {
+        Self::ending_within(END_TIMEOUT, what, client)
     }
 
-    fn ending_within(timeout: Duration, client: C) -> Self {
-        Self { inner: Arc::new(client), end: None, timeout }
+    fn ending_within(timeout: Duration, what: &'static str, client: C) -> Self {
+        Self { inner: Arc::new(client), end: None, what, timeout }
     }
 
-    /// For another thread, which must let go of it before the owner does.
+    /// A share, for another thread. It is not destroyed before all have let go of theirs.
     pub(super) fn share(&self) -> Arc<C> {
         Arc::clone(&self.inner)
     }
@@ -63,7 +66,7 @@ impl<C: Send + Sync + 'static> Drop for Client<C> {
         };
         // Where there is no thread to be had, the owner destroys it.
         if thread::Builder::new().name("ending".to_owned()).spawn(work).is_ok() {
-            self.end = Some(End { begin, over: Mutex::new(over), timeout: self.timeout });
+            self.end = Some(End { what: self.what, begin, over: Mutex::new(over), timeout: self.timeout });
         }
     }
 }
@@ -72,7 +75,7 @@ impl Drop for End {
     fn drop(&mut self) {
         self.begin.send(()).unwrap_or_default();
         if self.over.get_mut().recv_timeout(self.timeout).is_err() {
-            tracing::warn!(target: "librdkafka", "a client does not end and is left behind");
+            tracing::warn!(target: "librdkafka", client = self.what, "it does not end and is left behind");
         }
     }
 }
@@ -91,7 +94,7 @@ mod tests {
 
     impl Drop for Slow {
         fn drop(&mut self) {
-            self.may.lock().recv().unwrap();
+            self.may.lock().recv().unwrap_or_default();
             self.has_ended.store(true, Ordering::SeqCst);
         }
     }
@@ -99,7 +102,7 @@ mod tests {
     fn slow(timeout: Duration) -> (Client<Slow>, Sender<()>, Arc<AtomicBool>) {
         let (let_go, may) = channel();
         let has_ended = Arc::<AtomicBool>::default();
-        let client = Client::ending_within(timeout, Slow { may: Mutex::new(may), has_ended: Arc::clone(&has_ended) });
+        let client = Client::ending_within(timeout, "slow", Slow { may: Mutex::new(may), has_ended: Arc::clone(&has_ended) });
         (client, let_go, has_ended)
     }
 

@@ -101,7 +101,7 @@ impl KafkaConsumer {
         let consumer = BaseConsumer::from_config_and_context(&config, Ear::default())
             .map_err(|cause| error::of(Call::Other, "making a consumer", cause, None))?;
         Ok(Self {
-            consumer: Client::new(consumer),
+            consumer: Client::new("consumer", consumer),
             group: wanted.group.clone(),
             instance_id: wanted.instance_id.clone(),
             session_timeout: options.session_timeout,
@@ -482,7 +482,7 @@ impl Drop for KafkaConsumer {
         }
         if !close_in_time(&self.consumer.share()) {
             tracing::warn!(target: "librdkafka", group = ?self.group, "a consumer does not close and is left behind");
-            // rust-rdkafka would wait for it without end.
+            // Or it would be waited for once more.
             std::mem::forget(self.consumer.share());
         }
     }

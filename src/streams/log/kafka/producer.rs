@@ -52,7 +52,7 @@ impl KafkaProducer {
         let config = settings::producer(options, &wanted);
         let producer = BaseProducer::from_config_and_context(&config, Ear::default())
             .map_err(|cause| error::of(Call::Other, "making a producer", cause, None))?;
-        Ok(Self { producer: Client::new(producer), options: wanted, admin, unserved: 0 })
+        Ok(Self { producer: Client::new("producer", producer), options: wanted, admin, unserved: 0 })
     }
 
     fn ear(&self) -> &Ear {

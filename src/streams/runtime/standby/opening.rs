@@ -27,6 +27,12 @@ pub(super) struct Changelog {
     pub(super) kept: Option<Duration>,
 }
 
+impl Changelog {
+    fn extent(&self) -> Extent<'_> {
+        Extent { changelog: &self.partition, low: self.low, end: self.end }
+    }
+}
+
 /// A task that is to be followed.
 #[derive(Debug)]
 pub(super) struct Opening<'a> {
@@ -43,16 +49,16 @@ impl Opening<'_> {
         let changelog = |store| {
             let partition = TopicPartition::new(self.parts.topics.changelog_name(self.id.subtopology, store), self.id.partition);
             let (low, end) = admin.watermarks(&partition, Isolation::ReadUncommitted)?;
-            let kept = admin.describe(&partition.topic)?.map(|topic| topic.config.delete_retention);
+            let kept = restore_plan::kept(admin, &partition)?;
             Ok(Changelog { store, partition, low, end, kept })
         };
         (0..self.subtopology.stores.len()).map(StoreId).map(changelog).collect()
     }
 
-    /// Opens the stores, wiped where they may not be believed, and says where to begin with each changelog.
-    pub(super) fn open(&self, life: &str, changelogs: &[Changelog]) -> Result<(StandbyTask, Vec<Offset>)> {
+    /// Opens the stores, wiped where they may not be believed; says where to begin with each changelog, and when what is there was complete.
+    pub(super) fn open(&self, life: &str, changelogs: &[Changelog]) -> Result<(StandbyTask, Vec<(Offset, Timestamp)>)> {
         let outcome = match self.try_open(life, changelogs) {
-            Err(Outcome::Rebuild(cause)) => {
+            Err(Outcome::Rebuild(cause) | Outcome::Outlived(cause)) => {
                 tracing::warn!(task = %self.id, cause, "the store of a standby task is rebuilt from its changelog");
                 self.parts.backend.destroy(self.id).map_err(|error| self.unusable(error))?;
                 self.try_open(life, changelogs)
@@ -61,23 +67,24 @@ impl Opening<'_> {
         };
         outcome.map_err(|outcome| match outcome {
             Outcome::Failed(error) => error,
-            Outcome::Rebuild(cause) => Error::RebuiltTwice { task: self.id, cause },
+            Outcome::Rebuild(cause) | Outcome::Outlived(cause) => Error::RebuiltTwice { task: self.id, cause },
             Outcome::Done { .. } | Outcome::Cancelled => self.unusable(io::Error::other("they could not be opened")),
         })
     }
 
-    fn try_open(&self, life: &str, changelogs: &[Changelog]) -> Result<(StandbyTask, Vec<Offset>), Outcome> {
+    fn try_open(&self, life: &str, changelogs: &[Changelog]) -> Result<(StandbyTask, Vec<(Offset, Timestamp)>), Outcome> {
         let kv = self.parts.backend.open(self.id).map_err(|error| restore_plan::store_failed(self.id, error))?;
         let stores = TaskState::open(&self.id.to_string(), Arc::clone(&kv), self.subtopology.stores.clone(), self.limits());
         let mut stores = stores.map_err(|error| restore_plan::store_failed(self.id, error))?;
         restore_plan::fit(self.id, &stores, self.subtopology, self.partitions(), Some(self.committed))?;
-        let mut starts = Vec::with_capacity(changelogs.len());
-        for log in changelogs {
-            let extent = Extent { changelog: &log.partition, low: log.low, end: log.end };
-            let start = restore_plan::start_of(&stores, log.store, extent, Some(Offset(0)))?;
-            Lifetime::begin(&stores, log.store, start, extent, self.now, || Ok(log.kept))?;
-            starts.push(start);
-        }
+        let start = |log: &Changelog| restore_plan::start_of(&stores, log.store, log.extent(), Some(Offset(0)));
+        let starts = changelogs.iter().map(start).collect::<Result<Vec<_>, _>>()?;
+        // Order: nothing is wiped for its age before it is known that all the changelogs are whole.
+        let begin = |(log, start): (&Changelog, Offset)| {
+            let lifetime = Lifetime::begin(&stores, log.store, start, log.extent(), self.now, || Ok(log.kept))?;
+            Ok((start, lifetime.as_of))
+        };
+        let starts = changelogs.iter().zip(starts).map(begin).collect::<Result<Vec<_>, Outcome>>()?;
         stores.set_epoch(life);
         stores.tell_time(self.now);
         Ok((StandbyTask { stores, kv, count: changelogs.len(), life: life.to_owned(), began: self.now }, starts))

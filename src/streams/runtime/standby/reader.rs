@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::super::layout;
 use super::super::parts::Parts;
 use super::super::restore::Outcome;
-use super::super::restore_plan::{self, Extent, Lifetime};
+use super::super::restore_plan::{self, Lifetime, may_hold_tombstones};
 use super::super::{Error, Result};
 use super::opening::Opening;
 use super::{StandbyProgress, StandbyStatus};
@@ -42,8 +42,9 @@ struct Reading {
     task: TaskId,
     store: StoreId,
     position: Offset,
-    /// How long the changelog keeps tombstones.
-    kept: Option<Duration>,
+    /// Where it was when that was the end for the last time.
+    complete: Offset,
+    lifetime: Lifetime,
     /// The high watermark when it was last asked for, and at which point of the monotonic clock that was.
     end: Offset,
     asked: Duration,
@@ -230,14 +231,16 @@ impl StandbyReader {
         let Some(opened) = standbys.take(id, claims, open) else { return Ok(()) };
         opened?;
         let asked = self.parts.clock.monotonic();
-        for (changelog, start) in changelogs.into_iter().zip(starts) {
+        for (changelog, (start, as_of)) in changelogs.into_iter().zip(starts) {
             if let Err(error) = consumer.assign(&changelog.partition, start) {
                 standbys.forget(id);
                 return Err(error.into());
             }
             tracing::info!(task = %id, changelog = %changelog.partition, from = %start, end = %changelog.end, "standby task begins");
-            let (store, kept, end, target) = (changelog.store, changelog.kept, changelog.end, Some((changelog.end, now)));
-            self.reading.insert(changelog.partition, Reading { task: id, store, position: start, kept, end, asked, target });
+            let (store, end, target) = (changelog.store, changelog.end, Some((changelog.end, now)));
+            let lifetime = Lifetime { as_of, kept: changelog.kept };
+            let reading = Reading { task: id, store, position: start, complete: start, lifetime, end, asked, target };
+            self.reading.insert(changelog.partition, reading);
         }
         Ok(())
     }
@@ -265,11 +268,10 @@ impl StandbyReader {
             return Ok(false);
         }
         let Some((changelog, reading)) = self.batch.source().and_then(|source| self.reading.get_key_value(source)) else { return Ok(true) };
-        let (id, store, kept, position) = (reading.task, reading.store, reading.kept, reading.position);
+        let (id, store, lifetime, position) = (reading.task, reading.store, reading.lifetime, reading.position);
         let now = self.parts.clock.now();
         let applied = self.parts.shared.standbys.with(id, |task| {
-            let as_of = task.stores.as_of(store).unwrap_or(task.began);
-            Lifetime { as_of, kept }.check(changelog, now)?;
+            lifetime.check(changelog, now)?;
             task.stores.restore(store, &self.batch, position).map_err(|error| restore_plan::store_failed(id, error))
         });
         let changelog = changelog.clone();
@@ -285,7 +287,7 @@ impl StandbyReader {
     fn check(&mut self, id: TaskId, outcome: Option<Result<(), Outcome>>) {
         let standbys = &self.parts.shared.standbys;
         let cause = match outcome {
-            Some(Err(Outcome::Rebuild(cause))) => {
+            Some(Err(Outcome::Rebuild(cause) | Outcome::Outlived(cause))) => {
                 if let Err(error) = standbys.wipe(id, &*self.parts.backend) {
                     tracing::warn!(task = %id, error = task::chain(&error), "the store of a standby task could not be removed");
                 }
@@ -312,15 +314,15 @@ impl StandbyReader {
         }
         let mut reached = Vec::new();
         for (changelog, reading) in &mut self.reading {
-            if let Some((_, target)) = reading.target.take_if(|(end, _)| reading.position >= *end) {
-                reached.push((reading.task, reading.store, changelog.clone(), reading.kept, reading.position, target));
-            }
+            let Some((_, target)) = reading.target.take_if(|(end, _)| reading.position >= *end) else { continue };
+            let in_time =
+                if may_hold_tombstones(reading.complete, reading.position) { reading.lifetime.check(changelog, at) } else { Ok(()) };
+            (reading.complete, reading.lifetime.as_of) = (reading.position, target);
+            reached.push((reading.task, reading.store, reading.position, target, in_time));
         }
-        for (id, store, changelog, kept, position, target) in reached {
+        for (id, store, position, target, in_time) in reached {
             let written = self.parts.shared.standbys.with(id, |task| {
-                let from = task.stores.checkpoint(store).unwrap_or_default();
-                let extent = Extent { changelog: &changelog, low: from, end: position };
-                Lifetime::begin(&task.stores, store, from, extent, at, || Ok(kept))?;
+                in_time?;
                 task.stores.tell_time(target);
                 let written = task.stores.restore_done(store, position);
                 task.stores.tell_time(task.began);

@@ -9,6 +9,8 @@ use crate::streams::state::{self, TaskState};
 use crate::streams::task::{State, TaskId};
 use crate::streams::testing::Instance;
 
+const CHANGELOG: &str = "app-counts-changelog";
+
 const HOUR: Duration = Duration::from_secs(3600);
 
 fn at(world: &World, clock: &ManualClock) -> TopologyTestDriver {
@@ -42,28 +44,80 @@ fn a_checkpoint_older_than_the_tombstones_is_wiped_and_a_younger_one_is_not() {
     }
 }
 
+/// An instance whose clock is moved between its turns.
+struct Waiting {
+    clock: ManualClock,
+    instance: Instance,
+}
+
+impl Waiting {
+    fn new(world: &World, clock: &ManualClock) -> Self {
+        let (log, backend) = (Arc::<LocalLog>::clone(&world.log), Arc::<MemoryBackend>::clone(&world.backend));
+        let (topology, options) = (counting(ErrorPolicy::default()), Options::new("app", "instance"));
+        let instance = Instance::new(topology, log, backend, Arc::new(clock.clone()), options).unwrap();
+        Self { clock: clock.clone(), instance }
+    }
+
+    /// The state of its task after twenty seconds, where its restore began, and how many records it has restored.
+    fn turns(&mut self) -> (State, Option<Offset>, u64) {
+        for _ in 0..20 {
+            self.clock.advance(Duration::from_secs(1));
+            self.instance.step().unwrap();
+        }
+        let status = self.instance.status();
+        let task = status.tasks.values().next().unwrap();
+        (task.state, task.restoring.first().map(|progress| progress.start), status.restored_records_total)
+    }
+}
+
 #[test]
 fn a_restore_that_outlasts_the_tombstones_begins_anew() {
     for (hours, restored) in [(23, 2), (25, 3)] {
         let (world, clock) = (World::new(1), ManualClock::default());
         killed(&world, &clock);
-        let mut somebody = open_transaction(&world.log, "app-counts-changelog");
-        let (log, backend) = (Arc::<LocalLog>::clone(&world.log), Arc::<MemoryBackend>::clone(&world.backend));
-        let (topology, options) = (counting(ErrorPolicy::default()), Options::new("app", "instance"));
-        let mut instance = Instance::new(topology, log, backend, Arc::new(clock.clone()), options).unwrap();
-        let mut turns = || {
-            for _ in 0..20 {
-                clock.advance(Duration::from_secs(1));
-                instance.step().unwrap();
-            }
-            let status = instance.status();
-            (status.tasks.values().map(|task| task.state).collect::<Vec<_>>(), status.restored_records_total)
-        };
-        assert_eq!(turns(), (vec![State::Restoring], 0));
+        let mut somebody = open_transaction(&world.log, "somebody", CHANGELOG);
+        let mut waiting = Waiting::new(&world, &clock);
+        assert_eq!(waiting.turns(), (State::Restoring, Some(Offset(2)), 0));
         clock.advance(hours * HOUR);
         somebody.abort(Duration::ZERO).unwrap();
-        assert_eq!(turns(), (vec![State::Running], restored), "{hours} h");
+        assert_eq!(waiting.turns(), (State::Running, None, restored), "{hours} h");
     }
+}
+
+/// What comes too late does not become a checkpoint on the way: another start would take it for what was read in time.
+#[test]
+fn rows_that_come_too_late_are_not_applied() {
+    for (hours, start) in [(23, 2), (25, 0)] {
+        let (world, clock) = (World::new(1), ManualClock::default());
+        let mut driver = at(&world, &clock);
+        pipe(&mut driver, "a", "1");
+        driver.close().unwrap();
+        let mut driver = at(&world, &clock);
+        let mut first = open_transaction(&world.log, "first", CHANGELOG);
+        pipe(&mut driver, "b", "1");
+        drop(driver);
+        let _second = open_transaction(&world.log, "second", CHANGELOG);
+        let mut waiting = Waiting::new(&world, &clock);
+        assert_eq!(waiting.turns(), (State::Restoring, Some(Offset(2)), 0));
+        clock.advance(hours * HOUR);
+        first.abort(Duration::ZERO).unwrap();
+        assert_eq!(waiting.turns(), (State::Restoring, Some(Offset(start)), 0), "{hours} h");
+    }
+}
+
+#[test]
+fn a_restore_may_outlast_the_tombstones_again_and_again() {
+    let (world, clock) = (World::new(1), ManualClock::default());
+    killed(&world, &clock);
+    let transactions: Vec<_> = ["first", "second", "third"].map(|id| open_transaction(&world.log, id, CHANGELOG)).into();
+    let mut waiting = Waiting::new(&world, &clock);
+    for mut transaction in transactions {
+        assert_eq!(waiting.turns().0, State::Restoring);
+        clock.advance(25 * HOUR);
+        // Its record comes too late.
+        transaction.commit(Duration::ZERO).unwrap();
+    }
+    assert_eq!(waiting.turns().0, State::Running);
 }
 
 #[test]

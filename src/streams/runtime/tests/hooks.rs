@@ -155,7 +155,9 @@ fn how_far_a_changelog_reaches_is_noted_though_the_input_of_its_task_stands_stil
     driver.advance(Duration::from_secs(1)).unwrap();
     assert_eq!(heard(&told), ["committed", "committed"], "of two tasks, once each");
     let admin = world.log.admin();
-    for (input, committed) in admin.group_offsets("app").unwrap() {
+    let offsets = admin.group_offsets("app").unwrap();
+    assert_eq!(offsets.len(), 2);
+    for (input, committed) in offsets {
         let changelog = TopicPartition { topic: "app-counts-changelog".into(), ..input };
         let (_, end) = admin.watermarks(&changelog, Isolation::ReadUncommitted).unwrap();
         // One slot is the marker.

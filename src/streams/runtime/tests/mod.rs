@@ -127,9 +127,9 @@ impl World {
 }
 
 /// Somebody's transaction, with one record at the end of a partition 0: nobody reads past it until it ends.
-fn open_transaction(log: &Arc<LocalLog>, topic: &str) -> Box<dyn Producer> {
+fn open_transaction(log: &Arc<LocalLog>, id: &str, topic: &str) -> Box<dyn Producer> {
     let transaction_timeout = Duration::from_secs(365 * 24 * 3600);
-    let options = ProducerOptions { transactional_id: "somebody".into(), topics: vec![topic.into()], transaction_timeout };
+    let options = ProducerOptions { transactional_id: id.into(), topics: vec![topic.into()], transaction_timeout };
     let mut somebody = log.producer(options).unwrap();
     somebody.init_transactions(Duration::ZERO).unwrap();
     somebody.begin().unwrap();

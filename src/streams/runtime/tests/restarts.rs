@@ -271,7 +271,7 @@ fn a_changelog_that_is_made_anew_while_it_is_restored_ends_the_restore() {
     driver.close().unwrap();
     // Somebody's open transaction holds the restore up.
     let changelog: Arc<str> = "app-counts-changelog".into();
-    let _somebody = open_transaction(&world.log, &changelog);
+    let _somebody = open_transaction(&world.log, "somebody", &changelog);
     let clock = ManualClock::default();
     let (log, backend): (Arc<dyn Log>, Arc<dyn StateBackend>) = (Arc::<LocalLog>::clone(&world.log), Arc::<MemoryBackend>::default());
     let options = Options::new("app", "instance");

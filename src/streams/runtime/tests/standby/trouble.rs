@@ -141,7 +141,7 @@ fn it_stands_before_an_open_transaction_and_writes_nothing_of_it() {
     let (mut worker, mut follower) = worker_and_follower(&mut sea);
     settle(&sea, &mut [&mut worker, &mut follower]);
     let before = follower.disk(&last(), task(0));
-    let mut somebody = open_transaction(&sea.log, CHANGELOG);
+    let mut somebody = open_transaction(&sea.log, "somebody", CHANGELOG);
     sea.fill(1, 5);
     settle(&sea, &mut [&mut worker, &mut follower]);
     assert_eq!(follower.disk(&last(), task(0)), before);
@@ -159,7 +159,7 @@ fn who_stands_still_until_the_tombstones_have_gone_reads_anew() {
         let mut sea = Sea::new(1);
         let (mut worker, mut follower) = worker_and_follower(&mut sea);
         settle(&sea, &mut [&mut worker, &mut follower]);
-        let mut somebody = open_transaction(&sea.log, CHANGELOG);
+        let mut somebody = open_transaction(&sea.log, "somebody", CHANGELOG);
         for key in ["k1", "k2"] {
             sea.write(0, key, None);
             settle(&sea, &mut [&mut worker, &mut follower]);
@@ -168,11 +168,35 @@ fn who_stands_still_until_the_tombstones_have_gone_reads_anew() {
         sea.clock.advance(Duration::from_secs(hours * 3_600));
         somebody.abort(SECOND).unwrap();
         // Longer than it is left alone.
-        for _ in 0..6 {
+        for _ in 0..7 {
             settle(&sea, &mut [&mut worker, &mut follower]);
         }
         let more = follower.status().standby_records_total - before;
         assert_eq!(more > 2, read_anew, "{hours} h: {more} records");
+        assert_follows(&sea, &mut follower);
+    }
+}
+
+/// The rows of one that began with nothing lie in memory only until an end is reached.
+#[test]
+fn who_began_with_nothing_and_stands_still_reads_anew_too() {
+    for (hours, read_anew) in [(23, false), (25, true)] {
+        let mut sea = Sea::new(1);
+        let mut worker = Machine::started("worker", &sea);
+        settle(&sea, &mut [&mut worker]);
+        sea.fill(1, 20);
+        settle(&sea, &mut [&mut worker]);
+        let mut somebody = open_transaction(&sea.log, "somebody", CHANGELOG);
+        let mut follower = Machine::started("zfollower", &sea);
+        settle(&sea, &mut [&mut worker, &mut follower]);
+        let before = follower.status().standby_records_total;
+        assert_eq!((before, follower.disk(&last(), task(0)).0), (20, None), "read, and nothing written");
+        sea.clock.advance(Duration::from_secs(hours * 3_600));
+        somebody.abort(SECOND).unwrap();
+        for _ in 0..7 {
+            settle(&sea, &mut [&mut worker, &mut follower]);
+        }
+        assert_eq!(follower.status().standby_records_total > before, read_anew, "{hours} h");
         assert_follows(&sea, &mut follower);
     }
 }
