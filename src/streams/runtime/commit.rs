@@ -80,7 +80,8 @@ fn positions(tasks: &BTreeMap<TaskId, StreamTask>, consumer: &dyn Consumer) -> V
     running.filter_map(|task| Some((task.id(), task.source().clone(), consumer.position(task.source())?))).collect()
 }
 
-/// Adds tasks whose input stands still and whose stores were written to all the same, by a punctuation or when they were given up: how far a changelog reaches goes with the offset.
+/// Adds tasks whose input stands still and whose stores were written to all the same, by a punctuation or when they were given up: how far a changelog
+/// reaches goes with the offset.
 fn add_writers(scope: &Scope<'_>, complete_up_to: &Ends, advanced: &mut Vec<(TaskId, TopicPartition, Offset)>) {
     let is_new = |id: &TaskId| advanced.binary_search_by_key(id, |(known, ..)| *known).is_err();
     let writers: BTreeSet<_> = complete_up_to.iter().filter(|(id, ends)| !ends.is_empty() && is_new(id)).map(|(id, _)| *id).collect();
