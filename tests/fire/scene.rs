@@ -1,5 +1,6 @@
 //! One application on the cluster, under load, with a reader that looks on: what happens to it, and the judgement at its end.
 
+use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
@@ -19,7 +20,7 @@ use crate::proxy::Proxy;
 use crate::real::packages::Package;
 use crate::real::process::Process;
 use crate::real::registry::Registry;
-use crate::real::unique;
+use crate::real::{unique, verifier};
 use crate::results::{Results, Row};
 use crate::time::{nap, wait_for};
 
@@ -353,19 +354,9 @@ impl<'s> Scene<'s> {
         }
     }
 
-    fn verifier(&self) -> Result<Vec<std::ffi::OsString>, String> {
+    fn verifier(&self) -> Result<Vec<OsString>, String> {
         let python = Package::Python.folder()?.join("bin/python");
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fire/verifier/verify.py");
-        let spec = self.folder.path().join("spec.json");
-        Ok(vec![
-            python.into(),
-            "-B".into(),
-            script.into(),
-            "--bootstrap".into(),
-            self.stage.direct.clone().into(),
-            "--spec".into(),
-            spec.into(),
-        ])
+        Ok(verifier::command(&python, &self.stage.direct, &self.folder.path().join("spec.json")))
     }
 
     fn follow(&mut self) -> Result<(), String> {
@@ -390,34 +381,12 @@ impl<'s> Scene<'s> {
     }
 
     fn write_spec(&self, exports: &[PathBuf]) {
-        let rule = |name: &str| {
-            let title = format!("{}{}", name[..1].to_uppercase(), &name[1..]);
-            let text = format!("{title} changed: {{previous.{name}}} => {{current.{name}}}. {{current.title}}");
-            json!({ "name": name, "kind": "differs", "field": name, "chat_id": CHAT, "text": text })
-        };
-        let mut views = rule("views");
-        views["kind"] = "milestone".into();
-        views["every"] = 200.into();
-        views["store"] = "views".into();
-        views["changelog"] = self.changelog("views").into();
-        let topic = |name| self.topic(name);
-        let mut spec = json!({
-            "application": self.id,
-            "group": self.id,
-            "registry": self.stage.registry.url(),
-            "topics": {
-                "input": topic("youtube_videos"), "changes": topic("youtube_changes"), "outbox": topic("telegram_outbox"),
-                "dead_letters": format!("{}-dead-letters", self.id),
-            },
-            "latest": { "store": "changes", "changelog": self.changelog("changes"), "watch": ["title", "views", "likes", "comments"] },
-            "rules": [rule("likes"), rule("comments"), views],
-            "follow": self.settings.follow.then(|| self.folder.path().join("seen.jsonl")),
-            "exports": exports,
-            "faults": {
-                "planned": self.ledger.planned, "log": self.ledger.path(), "open_at_kills_percent": self.settings.open_percent,
-            },
-            "quiet_seconds": 60,
-        });
+        let mut spec = verifier::shipped(&self.id, |name| self.topic(name), &self.stage.registry.url(), [CHAT; 3]);
+        spec["follow"] = json!(self.settings.follow.then(|| self.folder.path().join("seen.jsonl")));
+        spec["exports"] = json!(exports);
+        let open_percent = self.settings.open_percent;
+        spec["faults"] = json!({ "planned": self.ledger.planned, "log": self.ledger.path(), "open_at_kills_percent": open_percent });
+        spec["quiet_seconds"] = 60.into();
         for (key, value) in self.settings.spec.as_object().into_iter().flatten() {
             spec[key] = value.clone();
         }

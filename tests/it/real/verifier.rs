@@ -68,7 +68,8 @@ impl Verdict {
     }
 }
 
-fn command(python: &Path, bootstrap: &str, specification: &Path) -> Vec<OsString> {
+/// The command that verifies what a specification says.
+pub(crate) fn command(python: &Path, bootstrap: &str, specification: &Path) -> Vec<OsString> {
     // No compiled files beside the sources.
     let mut command: Vec<OsString> = vec![python.into(), "-B".into(), sources().join("verify.py").into(), "--bootstrap".into()];
     command.extend([bootstrap.into(), "--spec".into(), specification.into()]);
