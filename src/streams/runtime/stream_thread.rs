@@ -284,6 +284,7 @@ impl StreamThread {
         }
         let wall_clock = self.parts.clock.now();
         let (shared, index) = (&*self.parts.shared, self.index);
+        let (inputs, _) = self.transaction.inputs();
         let outcome = commit::commit(&mut commit::Scope {
             tasks: &mut self.tasks,
             consumer: &mut *self.consumer,
@@ -300,7 +301,7 @@ impl StreamThread {
                 self.last_commit = self.parts.clock.monotonic();
                 self.failures = 0;
                 self.tasks.values_mut().for_each(StreamTask::tell_committed);
-                self.narrow.committed(self.tasks.values());
+                self.narrow.committed(inputs, self.tasks.values());
                 // The group took it, so all tasks were this member's then: nobody else has written to their changelogs. A flush alone proves nothing.
                 self.tasks.values_mut().for_each(|task| task.stores.tell_time(wall_clock));
                 for (source, _) in &offsets {
