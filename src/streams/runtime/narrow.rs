@@ -84,11 +84,11 @@ impl Narrow {
     /// A transaction of `inputs` records, the last one given, was refused. Whether the search goes on.
     fn refuse(&mut self, inputs: u64, last: Option<(TaskId, Offset)>, cause: &str) -> bool {
         let Some((task, offset)) = last else { return false };
-        (self.most, self.patience) = match self.limit {
-            None => (inputs, PATIENCE),
-            Some(_) if self.is_widened => (self.most, self.patience.saturating_mul(4).min(PATIENCE_MOST)),
-            Some(_) => (self.most, self.patience),
-        };
+        if self.limit.is_none() {
+            (self.most, self.patience) = (inputs, PATIENCE);
+        } else if self.is_widened {
+            self.patience = self.patience.saturating_mul(4).min(PATIENCE_MOST);
+        }
         (self.passed, self.is_widened) = (0, false);
         if inputs > 1 && self.limit != Some(1) {
             self.limit = Some((inputs.min(self.limit.unwrap_or(u64::MAX)) / 2).max(1));
@@ -116,7 +116,7 @@ impl StreamThread {
 mod tests {
     use super::*;
 
-    /// Transactions of which those with more than `most` records are refused: how many were, and what the last ones were limited to.
+    /// Makes transactions of which those with more than `most` records are refused; how many were.
     fn refusals(narrow: &mut Narrow, most: u64, transactions: u32) -> u32 {
         let last = Some((TaskId { subtopology: 0, partition: 0 }, Offset(1)));
         let mut refused = 0;
