@@ -74,7 +74,7 @@ pub struct GroupMetadata {
     /// The generation in which the member got its partitions.
     pub generation: i32,
     /// The client's own form of it, where it has one.
-    pub native: Option<Box<dyn Any + Send + Sync>>,
+    pub native: Option<Arc<dyn Any + Send + Sync>>,
 }
 
 /// What happens to old records.

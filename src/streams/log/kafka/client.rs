@@ -1,4 +1,4 @@
-//! A client of librdkafka, whose destruction is waited for, but not without end.
+//! A client of librdkafka, whose calls and whose destruction are waited for, but not without end.
 
 use std::ops::Deref;
 use std::sync::Arc;
@@ -38,6 +38,33 @@ impl<C: Send + Sync + 'static> Client<C> {
 
     fn ending_within(timeout: Duration, what: &'static str, client: C) -> Self {
         Self { inner: Arc::new(client), end: None, what, timeout }
+    }
+
+    /// Makes a `call` that librdkafka may never bring to an end, on a thread with a share of the client; none where it is not over within `limit`. The
+    /// thread is left behind then and has the client for as long as the call lasts.
+    ///
+    /// A thread for each call: that costs tens of microseconds, and a transaction, which makes one such call, some milliseconds.
+    pub(super) fn call<T: Send + 'static>(
+        &self,
+        name: &'static str,
+        limit: Duration,
+        call: impl FnOnce(&C) -> T + Send + 'static,
+    ) -> Option<T> {
+        let (tell, over) = channel();
+        let share = self.share();
+        let work = move || {
+            let outcome = call(&share);
+            // Order: its owner may destroy the client as soon as it knows.
+            drop(share);
+            tell.send(outcome).unwrap_or_default();
+        };
+        let spawned = thread::Builder::new().name(name.to_owned()).spawn(work);
+        let outcome = over.recv_timeout(limit).ok();
+        if outcome.is_none() {
+            let error = spawned.err();
+            tracing::warn!(target: "librdkafka", client = self.what, call = name, ?limit, ?error, "a call is not over in time and is left behind");
+        }
+        outcome
     }
 
     /// A share, for another thread. It is not destroyed before all have let go of theirs.
@@ -112,6 +139,24 @@ mod tests {
         let_go.send(()).unwrap();
         drop(client);
         assert!(has_ended.load(Ordering::SeqCst));
+    }
+
+    #[test]
+    fn a_call_that_is_not_over_in_time_is_left_behind_with_the_client() {
+        let (client, let_go, has_ended) = slow(Duration::from_secs(60));
+        let_go.send(()).unwrap();
+        assert_eq!(client.call("quick", Duration::from_secs(60), |_| 7), Some(7));
+        let (go_on, wait) = channel::<()>();
+        let (tell, over) = channel();
+        let outcome = client.call("slow", Duration::from_millis(20), move |_| {
+            let _told_when_dropped: Sender<()> = tell;
+            wait.recv().unwrap_or_default();
+        });
+        assert_eq!(outcome, None);
+        drop(client);
+        assert!(!has_ended.load(Ordering::SeqCst), "the call still has it");
+        go_on.send(()).unwrap();
+        over.recv().unwrap_err();
     }
 
     #[test]

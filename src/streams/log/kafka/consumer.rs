@@ -461,7 +461,7 @@ impl Consumer for KafkaConsumer {
     }
 
     fn group_metadata(&self) -> GroupMetadata {
-        let native = self.consumer.group_metadata().map(|native| Box::new(native) as Box<dyn std::any::Any + Send + Sync>);
+        let native = self.consumer.group_metadata().map(|native| Arc::new(native) as Arc<dyn std::any::Any + Send + Sync>);
         // The client keeps member and generation to itself.
         GroupMetadata { group: self.group.clone().unwrap_or_else(|| Arc::from("")), member_id: Arc::from(""), generation: -1, native }
     }

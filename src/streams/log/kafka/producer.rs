@@ -29,6 +29,10 @@ const REST: Duration = Duration::from_micros(200);
 /// How long the reports of a transaction that has failed are waited for.
 const REPORTS_TIMEOUT: Duration = Duration::from_secs(1);
 
+/// How much longer than its time-out the sending of offsets may take before it is given up. Where the coordinator of the group cannot be reached once the
+/// transaction knows of the group, librdkafka 2.12 goes on trying without end: `creq_ts_timeout` in its `rdkafka_coord.c` is set and never looked at.
+const OFFSETS_GRACE: Duration = Duration::from_millis(500);
+
 /// Events that are served at a time; each is the answer to one request.
 const EVENTS_MAX: usize = 16;
 
@@ -176,12 +180,21 @@ impl Producer for KafkaProducer {
     }
 
     fn send_offsets(&mut self, offsets: &[(TopicPartition, Committed)], group: &GroupMetadata, timeout: Duration) -> Result<()> {
-        let failed = |cause| self.failure(Call::SendOffsets, format!("sending the offsets of {}", group.group), cause);
-        let Some(member) = group.native.as_ref().and_then(|native| native.downcast_ref::<ConsumerGroupMetadata>()) else {
-            return Err(Error::new(Class::Fatal, "sending offsets", "the group metadata is not of a consumer of this cluster"));
+        let operation = format!("sending the offsets of {}", group.group);
+        let member = group.native.clone().and_then(|native| native.downcast::<ConsumerGroupMetadata>().ok());
+        let Some(member) = member else {
+            return Err(Error::new(Class::Fatal, operation, "the group metadata is not of a consumer of this cluster"));
         };
-        let list = native::offsets(offsets).map_err(failed)?;
-        self.producer.send_offsets_to_transaction(&list, member, timeout).map_err(failed)
+        let sent = native::offsets(offsets).map(|list| {
+            let send = move |producer: &BaseProducer<Ear>| producer.send_offsets_to_transaction(&list, &member, timeout);
+            self.producer.call("send_offsets", timeout.saturating_add(OFFSETS_GRACE), send)
+        });
+        match sent {
+            Ok(Some(sent)) => sent.map_err(|cause| self.failure(Call::SendOffsets, operation, cause)),
+            // The producer lets no other call in while this one lasts, not even an abort.
+            Ok(None) => Err(Error::new(Class::Unknown, operation, "the coordinator of the group did not answer in time")),
+            Err(cause) => Err(self.failure(Call::SendOffsets, operation, cause)),
+        }
     }
 
     fn commit(&mut self, timeout: Duration) -> Result<()> {
@@ -212,5 +225,58 @@ impl Producer for KafkaProducer {
             aborted
         });
         aborted.map_err(|cause| self.failure(Call::Produce, "aborting", cause))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rdkafka::mocking::{MockCluster, MockCoordinator};
+
+    use super::*;
+    use crate::streams::clock::Timestamp;
+    use crate::streams::log::kafka::KafkaLog;
+    use crate::streams::log::{ConsumerOptions, Headers, Isolation, Log as _, Offset};
+
+    const TIMEOUT: Duration = Duration::from_secs(20);
+
+    fn write(producer: &mut dyn Producer) {
+        producer.begin().unwrap();
+        let (key, value) = (Some(&b"k"[..]), Some(&b"v"[..]));
+        let record = ProducerRecord { topic: 0, partition: None, key, value, headers: Headers::EMPTY, timestamp: Timestamp(1) };
+        producer.send(&record).unwrap();
+        producer.flush(TIMEOUT).unwrap();
+    }
+
+    #[test]
+    fn offsets_are_given_up_where_the_coordinator_of_the_group_is_away() {
+        const OF_TRANSACTIONS: i32 = 1;
+        const OF_GROUPS: i32 = 2;
+        let cluster = MockCluster::new(2).unwrap();
+        cluster.create_topic("t", 1, 1).unwrap();
+        cluster.partition_leader("t", 0, Some(OF_TRANSACTIONS)).unwrap();
+        cluster.coordinator(MockCoordinator::Transaction("p".to_owned()), OF_TRANSACTIONS).unwrap();
+        cluster.coordinator(MockCoordinator::Group("g".to_owned()), OF_GROUPS).unwrap();
+        let log = KafkaLog::new(Options::new([cluster.bootstrap_servers()])).unwrap();
+        let reads = ConsumerOptions { group: Some("g".into()), instance_id: None, isolation: Isolation::ReadCommitted };
+        let group = log.consumer(reads).unwrap().group_metadata();
+        let offsets = [(TopicPartition::new("t", 0), Committed { offset: Offset(1), metadata: "".into() })];
+        let producer = || {
+            let writes = ProducerOptions { transactional_id: "p".into(), topics: vec!["t".into()], transaction_timeout: TIMEOUT };
+            let mut producer = log.producer(writes).unwrap();
+            producer.init_transactions(TIMEOUT).unwrap();
+            write(&mut *producer);
+            producer
+        };
+        let mut former = producer();
+        cluster.broker_down(OF_GROUPS).unwrap();
+        let error = former.send_offsets(&offsets, &group, Duration::from_secs(1)).unwrap_err();
+        assert_eq!(error.class, Class::Unknown, "{error}");
+        assert!(former.abort(TIMEOUT).is_err(), "no other call is let in");
+        // Its successor needs nothing of it, and does not wait for its end.
+        let mut next = producer();
+        drop(former);
+        cluster.broker_up(OF_GROUPS).unwrap();
+        next.send_offsets(&offsets, &group, TIMEOUT).unwrap();
+        next.commit(TIMEOUT).unwrap();
     }
 }
