@@ -37,6 +37,9 @@ pub enum Error {
     /// The values of its defaults cannot all be made.
     #[error("the defaults of the schema expand to more than {} values, or hold themselves", expansion::VALUES_MAX)]
     Defaults,
+    /// One name stands for two types: which of them a reference means is not known.
+    #[error("the schema defines {0} twice")]
+    Twice(String),
 }
 
 /// Why a field is not selectable that a row could hold.
@@ -103,7 +106,7 @@ impl Schema {
         }
         let root = Node::parse(&value).map_err(|error| Error::Avro(Box::new(error)))?;
         let mut names = HashMap::new();
-        collect_names(&root, &mut names);
+        collect_names(&root, &mut names, &mut HashSet::new())?;
         let (text, shape) = (text::normal(&value), Shape::default());
         let mut parsed = Parsed { text, root, names, empty: HashSet::new(), shape, unsupported: Vec::new() };
         parsed.empty = parsed.empty_records();
@@ -351,22 +354,25 @@ impl Parsed {
 }
 
 /// Notes every named type under its name and its aliases.
-fn collect_names(node: &Node, names: &mut HashMap<Name, Node>) {
+fn collect_names(node: &Node, names: &mut HashMap<Name, Node>, defined: &mut HashSet<Name>) -> Result<(), Error> {
     if let Node::Ref { .. } = node {
-        return;
+        return Ok(());
     }
     if let Some(name) = node.name() {
+        if !defined.insert(name.clone()) {
+            return Err(Error::Twice(name.fullname(None)));
+        }
         for alias in node.aliases().into_iter().flatten() {
             names.insert(alias.fully_qualified_name(name.namespace()).into_owned(), node.clone());
         }
         names.insert(name.clone(), node.clone());
     }
     match node {
-        Node::Record(record) => record.fields.iter().for_each(|field| collect_names(&field.schema, names)),
-        Node::Array(array) => collect_names(&array.items, names),
-        Node::Map(map) => collect_names(&map.types, names),
-        Node::Union(union) => union.variants().iter().for_each(|branch| collect_names(branch, names)),
-        _ => {}
+        Node::Record(record) => record.fields.iter().try_for_each(|field| collect_names(&field.schema, names, defined)),
+        Node::Array(array) => collect_names(&array.items, names, defined),
+        Node::Map(map) => collect_names(&map.types, names, defined),
+        Node::Union(union) => union.variants().iter().try_for_each(|branch| collect_names(branch, names, defined)),
+        _ => Ok(()),
     }
 }
 
@@ -457,6 +463,16 @@ pub(super) mod tests {
     #[test]
     fn what_is_no_record_has_no_fields() {
         assert_eq!(flat("\"long\""), (vec![], vec![": not a record".to_owned()]));
+    }
+
+    #[test]
+    fn a_name_that_is_defined_twice_is_refused() {
+        let field = |ty: &str| {
+            format!(r#"{{"name":"r","namespace":"n","type":"record","fields":[{{"name":"a","type":{ty}}},{{"name":"b","type":{ty}}}]}}"#)
+        };
+        let error = Schema::parse(&field(r#"{"type":"fixed","name":"f","size":8}"#)).unwrap_err();
+        assert_eq!(error.to_string(), "the schema defines n.f twice");
+        Schema::parse(&field("[\"null\", \"long\"]")).unwrap();
     }
 
     #[test]

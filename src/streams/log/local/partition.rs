@@ -50,8 +50,13 @@ impl Bounds {
     fn read(bytes: &[u8]) -> Option<Self> {
         let (numbers, []) = bytes.as_chunks::<8>() else { return None };
         let [low, high, cleaned, merged, clean_bytes, dirty_bytes, tail_chunks, tail_bytes] = *numbers else { return None };
+        // Room for all that may ever be appended: what is said to be beyond is damage.
+        const MAX: u64 = 1 << 62;
         let offset = |bytes| Offset(i64::from_le_bytes(bytes));
         let count = u64::from_le_bytes;
+        if [low, high, cleaned, merged, clean_bytes, dirty_bytes, tail_chunks, tail_bytes].into_iter().any(|number| count(number) > MAX) {
+            return None;
+        }
         Some(Self {
             low: offset(low),
             high: offset(high),
