@@ -108,14 +108,15 @@ struct Ignored {
 /// A test: its name, and what is wrong.
 type Test = (&'static str, fn(&Arguments) -> Vec<String>);
 
-const TESTS: [Test; 8] = [
+const TESTS: [Test; 9] = [
     ("every_promise_holds_whatever_fails", every_promise_holds),
     ("every_kind_of_fault_happens", every_kind_happens),
     ("one_seed_gives_one_trace", one_trace),
     ("the_patches_of_the_mutants_fit", |_| mutants::faults()),
     ("without_the_guard_a_commit_that_is_sent_twice_does_damage", guard_is_needed),
     ("the_sender_loses_nothing_and_repeats_only_what_is_unknown", |arguments| edges::sender_keeps_its_promises(arguments.jobs())),
-    ("one_seed_gives_one_trace_of_the_sender", |_| edges::one_trace()),
+    ("one_seed_gives_one_trace_of_the_sender", |_| edges::one_trace(edges::sender, edges::SEEDS_TWICE)),
+    ("one_seed_gives_one_trace_of_the_poller", |_| edges::one_trace(edges::poller, edges::WEEKS_TWICE)),
     ("the_poller_keeps_within_its_quota_and_writes_what_was_there", |arguments| edges::poller_keeps_its_promises(arguments.jobs())),
 ];
 
@@ -135,14 +136,14 @@ impl Arguments {
 
     fn at_the_edges(&self) -> ExitCode {
         let limit = self.seconds.map(Duration::from_secs);
-        let (run, count): (edges::Run, _) = if let Some(weeks) = self.weeks {
-            (edges::poller, weeks)
+        let (run, flag, count): (edges::Run, _, _) = if let Some(weeks) = self.weeks {
+            (edges::poller, "--weeks 1", weeks)
         } else {
-            (edges::sender, self.seeds.unwrap_or(if limit.is_some() { u64::MAX } else { SEEDS }))
+            (edges::sender, "--edges", self.seeds.unwrap_or(if limit.is_some() { u64::MAX } else { SEEDS }))
         };
         match self.seed {
             Some(seed) => edges::one(run, seed),
-            None => edges::many(run, self.from, count, self.jobs(), limit),
+            None => edges::many(run, flag, self.from, count, self.jobs(), limit),
         }
     }
 

@@ -9,7 +9,7 @@ use tidewatch::streams::testing::StoreRows;
 
 use crate::clock::START;
 use crate::disk::Rows;
-use crate::plan::{Batch, Given};
+use crate::input::{Batch, Given};
 use crate::readers::{Id, difference};
 use crate::topology::{APPLICATION, STORES};
 use crate::world::{Slot, World};

@@ -68,6 +68,18 @@ pub(crate) const KINDS: &[&str] = &[
     "Truncated",
     "Deleted",
     "MadeAnew",
+    "rows not flushed were lost",
+    "said: the restore is broken off",
+    "input: a tombstone",
+    "input: bytes that are no value",
+    "input: an unknown schema",
+    "input: its processing fails",
+    "input: its processing panics",
+    "input: a result too large",
+    "input: a result that the log refuses",
+    "input: no key",
+    "input: out of order",
+    "input: twice",
 ];
 
 /// The rows of the failure policy and of the restore, each with what shows that it was met: any of these counts.
@@ -79,7 +91,7 @@ pub(crate) const POLICY: &[(&str, &[&str])] = &[
     ("a rebalance overtook the commit: the tasks are rewound", &["action Rewind"]),
     ("a request fails retriably and is made again", &["class Flush Retriable", "class SendOffsets Retriable", "class Commit Retriable"]),
     ("an error before the commit call: abort, new producer, restore", &["action Restart"]),
-    ("the outcome of the commit is unknown: nothing is aborted, the committed offsets decide", &["action RestartUnknown"]),
+    ("the outcome of the commit is unknown: nothing is aborted, the committed offsets decide", &["class Commit Unknown"]),
     ("fenced: tasks are closed, the group is joined anew", &["action Rejoin"]),
     ("fenced again and again: the instance ends", &["exit Fenced"]),
     ("failures without a commit between them: the instance ends", &["exit TooManyFailures"]),

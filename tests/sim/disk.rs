@@ -11,6 +11,7 @@ use tidewatch::streams::runtime::StateBackend;
 use tidewatch::streams::task::TaskId;
 
 use crate::random::Random;
+use crate::trace::Counts;
 
 pub(crate) type Rows = BTreeMap<Vec<u8>, Vec<u8>>;
 
@@ -73,10 +74,13 @@ impl Disk {
     }
 
     /// The process dies: of what was not flushed a first part has reached the disk by itself, whole batches in their order; the rest is gone.
-    pub(crate) fn crash(&self, random: &mut Random) -> Vec<Snapshot> {
+    pub(crate) fn crash(&self, random: &mut Random, counts: &mut Counts) -> Vec<Snapshot> {
         let mut snapshots = Vec::new();
         for (task, stored) in self.stores.lock().iter_mut() {
             let kept = random.index(stored.unflushed.len() + 1);
+            if kept < stored.unflushed.len() {
+                counts.add("rows not flushed were lost");
+            }
             for batch in stored.unflushed.drain(..).take(kept) {
                 stored.durable.apply(&batch);
             }

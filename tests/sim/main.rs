@@ -12,6 +12,7 @@ mod coverage;
 mod disk;
 mod edges;
 mod events;
+mod input;
 mod mutants;
 mod nemesis;
 mod oracle;

@@ -8,7 +8,7 @@ use tidewatch::streams::log::Class;
 use tidewatch::streams::runtime::Options;
 use tidewatch::streams::topology::{ErrorPolicy, OnError};
 
-use crate::clock::START;
+use crate::input::{Batch, batches};
 use crate::random::Random;
 use crate::topology::{APPLICATION, RESULT_BYTES_MAX};
 
@@ -212,22 +212,6 @@ pub(crate) struct Event {
     pub(crate) fault: Fault,
 }
 
-#[derive(Clone, Debug)]
-pub(crate) struct Given {
-    pub(crate) partition: i32,
-    pub(crate) key: Option<Vec<u8>>,
-    pub(crate) value: Option<Vec<u8>>,
-    pub(crate) timestamp: i64,
-}
-
-/// A transaction of whoever fills the input.
-#[derive(Clone, Debug)]
-pub(crate) struct Batch {
-    pub(crate) at: u64,
-    pub(crate) records: Vec<Given>,
-    pub(crate) aborts: bool,
-}
-
 /// A whole simulation.
 #[derive(Clone, Debug)]
 pub(crate) struct Plan {
@@ -314,47 +298,6 @@ impl Plan {
         self.guard_ms = 3_600_000;
         self
     }
-}
-
-fn batches(random: &mut Random, partitions: i32, horizon: u64) -> Vec<Batch> {
-    let keys = random.range(1, 5);
-    let count = random.range(20, 90);
-    let mut batches: Vec<Batch> = (0..count)
-        .map(|_| Batch {
-            at: random.range(0, horizon),
-            records: (0..random.range(1, 6)).map(|_| given(random, partitions, keys)).collect(),
-            aborts: random.one_in(8),
-        })
-        .collect();
-    batches.sort_by_key(|batch| batch.at);
-    batches
-}
-
-fn given(random: &mut Random, partitions: i32, keys: u64) -> Given {
-    let partition = i32::try_from(random.range(0, u64::try_from(partitions).unwrap())).unwrap();
-    let key = format!("k{partition}-{}", random.range(0, keys)).into_bytes();
-    let timestamp = START + i64::try_from(random.range(0, 20_000)).unwrap();
-    let number = |random: &mut Random, below: u64| if random.one_in(5) { String::new() } else { random.range(0, below).to_string() };
-    let value = match random.range(0, 40) {
-        0 | 1 => None,
-        2 => Some("garbage".to_owned()),
-        3 => Some("unknown;;1;1;".to_owned()),
-        draw => {
-            let schema = if random.one_in(3) { "asked" } else { "known" };
-            let title = if random.one_in(3) { String::new() } else { format!("T{}", random.range(0, 3)) };
-            let (views, likes) = (number(random, 1000), number(random, 4));
-            let command = match draw {
-                4 => "fail",
-                5 => "panic",
-                6 => "big",
-                7 if random.one_in(2) => "refused",
-                _ => "",
-            };
-            Some(format!("{schema};{title};{views};{likes};{command}"))
-        }
-    };
-    let key = if random.one_in(60) { None } else { Some(key) };
-    Given { partition, key, value: value.map(String::into_bytes), timestamp }
 }
 
 const CALLS: [(Site, &[Class]); 8] = [

@@ -8,6 +8,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tidewatch::streams::clock::{Clock, SystemClock};
 
+use crate::input;
 use crate::plan::Plan;
 use crate::told;
 use crate::trace::{Counts, Violation};
@@ -33,7 +34,8 @@ pub(crate) fn run(plan: Plan, readable: bool) -> Outcome {
         let text = panic.downcast_ref::<String>().cloned().or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
         world.violated("nothing panics", text.unwrap_or_default());
     }
-    let (violation, counts) = (world.violation.lock().clone(), world.counts.lock().clone());
+    let (violation, mut counts) = (world.violation.lock().clone(), world.counts.lock().clone());
+    input::count(&world.plan.batches, &mut counts);
     let (hash, lines) = {
         let mut trace = world.trace.lock();
         (trace.hash(), trace.take_lines())

@@ -14,8 +14,9 @@ use tidewatch::streams::topology::Blueprint;
 
 use crate::clock::{InstanceClock, Time};
 use crate::disk::Disk;
+use crate::input::Batch;
 use crate::nemesis::Armed;
-use crate::plan::{Batch, Fault, Plan};
+use crate::plan::{Fault, Plan};
 use crate::random::Random;
 use crate::readers::Readers;
 use crate::topology::{APPLICATION, DEAD_LETTERS, OUTPUTS, Registry, STORES, build};
@@ -248,7 +249,7 @@ impl World {
         }
         self.say(|| format!("[{index}] DEAD"));
         let disk = Arc::clone(&slot.disk.lock());
-        let snapshots = disk.crash(&mut self.random.lock());
+        let snapshots = disk.crash(&mut self.random.lock(), &mut self.counts.lock());
         self.readers.lock().left_behind(snapshots, &*self.log.admin());
         let down = { self.random.lock().range(50, 3_000) };
         slot.start_at.store(self.time.now() + down, Ordering::Relaxed);

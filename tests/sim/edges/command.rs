@@ -20,8 +20,9 @@ const WEEKS: u64 = 24;
 /// Seeds in which each fault of the sender happens.
 const SEEDS_FOR_ALL: u64 = 1_000;
 
-/// Seeds that are run twice.
-const REPEATED: u64 = 10;
+/// Seeds that are run twice: of the sender, and weeks of the poller.
+pub(crate) const SEEDS_TWICE: u64 = 10;
+pub(crate) const WEEKS_TWICE: u64 = 2;
 
 const FAILURES_MAX: usize = 10;
 
@@ -150,19 +151,19 @@ fn all(run: Run, from: u64, count: u64, jobs: usize, limit: Option<Duration>) ->
 }
 
 fn faults(total: &Total, flag: &str) -> Vec<String> {
-    total.failed.iter().map(|(seed, what)| format!("{what}\nagain: ./dev sim {flag} --seed {seed}")).collect()
+    total.failed.iter().map(|(seed, what)| format!("seed {seed}: {what}\nagain: ./dev sim {flag} --seed {seed}")).collect()
 }
 
 /// Runs many, and says how often each fault was there.
-pub(crate) fn many(run: Run, from: u64, count: u64, jobs: usize, limit: Option<Duration>) -> ExitCode {
+pub(crate) fn many(run: Run, flag: &str, from: u64, count: u64, jobs: usize, limit: Option<Duration>) -> ExitCode {
     let clock = SystemClock::new();
     let total = all(run, from, count, jobs, limit);
     for (name, count) in &total.counts {
         println!("{count:>9}  {name}");
     }
     println!("{} seeds in {:.1} s, {} failed", total.seeds, clock.monotonic().as_secs_f64(), total.failed.len());
-    for (seed, what) in &total.failed {
-        println!("seed {seed}: {what}");
+    for line in faults(&total, flag) {
+        println!("{line}");
     }
     if total.failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
@@ -211,8 +212,8 @@ fn missing(total: &Total, wanted: &[&str]) -> Vec<String> {
 }
 
 /// The same seeds, each twice, in threads of their own.
-pub(crate) fn one_trace() -> Vec<String> {
-    let hashes = || (0..REPEATED).map(|seed| hash(&sender(seed))).collect::<Vec<_>>();
+pub(crate) fn one_trace(run: Run, seeds: u64) -> Vec<String> {
+    let hashes = || (0..seeds).map(|seed| hash(&run(seed))).collect::<Vec<_>>();
     let (first, second) = std::thread::scope(|scope| {
         let (first, second) = (scope.spawn(hashes), scope.spawn(hashes));
         (first.join().unwrap(), second.join().unwrap())
