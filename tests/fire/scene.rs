@@ -291,7 +291,7 @@ impl<'s> Scene<'s> {
         let name = self.stage.mutant.as_deref().unwrap_or(self.name);
         for (fault, count) in &self.ledger.counts {
             let slowest = recoveries.iter().filter(|recovery| recovery.fault == *fault).map(|recovery| recovery.took).max();
-            let mut row = Row::new(*fault, name, count, slowest, &verdict, self.stage.seed);
+            let mut row = Row::new(*fault, name, count, slowest, &verdict, (self.stage.seed, self.stage.long));
             row.breaks = breaks;
             row.broken.extend(regressions.iter().cloned());
             green &= row.is_green();

@@ -1,4 +1,4 @@
-//! Fault 8: every error that a broker can answer with, on every call of a transaction. The proxy puts it into a real answer, or answers itself.
+//! Fault 8: the errors that a broker can answer with, on each call of a transaction. The proxy puts it into a real answer, or answers itself.
 
 use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
@@ -16,17 +16,27 @@ struct Call {
 }
 
 const CALLS: &[Call] = &[
-    Call { name: "InitProducerId", api: api::INIT_PRODUCER_ID, short: &[51, 47], long: &[-1, 7, 14, 15, 16, 90, 120] },
-    Call { name: "AddPartitionsToTxn", api: api::ADD_PARTITIONS, short: &[51, 90], long: &[-1, 3, 14, 15, 16, 47, 48, 49, 55, 120] },
-    Call { name: "Produce", api: api::PRODUCE, short: &[6, 47], long: &[-1, 2, 3, 5, 7, 19, 20, 45, 46, 48, 49, 56, 59, 87, 90, 120] },
-    Call { name: "AddOffsetsToTxn", api: api::ADD_OFFSETS, short: &[16, 120], long: &[-1, 14, 15, 47, 48, 49, 51, 90] },
+    Call { name: "InitProducerId", api: api::INIT_PRODUCER_ID, short: &[51, 47], long: &[-1, 7, 14, 15, 16, 53, 90, 120] },
+    Call {
+        name: "AddPartitionsToTxn",
+        api: api::ADD_PARTITIONS,
+        short: &[51, 90],
+        long: &[-1, 3, 14, 15, 16, 29, 47, 48, 49, 53, 55, 120],
+    },
+    Call {
+        name: "Produce",
+        api: api::PRODUCE,
+        short: &[6, 47],
+        long: &[-1, 2, 3, 5, 7, 19, 20, 29, 45, 46, 48, 49, 53, 56, 59, 87, 90, 120],
+    },
+    Call { name: "AddOffsetsToTxn", api: api::ADD_OFFSETS, short: &[16, 120], long: &[-1, 14, 15, 30, 47, 48, 49, 51, 53, 90] },
     Call {
         name: "TxnOffsetCommit",
         api: api::TXN_OFFSET_COMMIT,
         short: &[22, 25, 27],
-        long: &[-1, 3, 7, 12, 14, 15, 16, 28, 47, 82, 90, 120],
+        long: &[-1, 3, 7, 12, 14, 15, 16, 28, 29, 30, 47, 53, 82, 90, 120],
     },
-    Call { name: "EndTxn", api: api::END_TXN, short: &[15, 48, 7], long: &[-1, 14, 16, 47, 49, 51, 59, 90, 120] },
+    Call { name: "EndTxn", api: api::END_TXN, short: &[15, 48, 7], long: &[-1, 14, 16, 47, 49, 51, 53, 59, 90, 120] },
 ];
 
 /// Nobody may stand still for longer.

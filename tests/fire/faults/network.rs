@@ -13,6 +13,9 @@ const CUTS: [usize; 2] = [1, 4];
 const LATE: [usize; 2] = [3, 20];
 const JOINS: [u64; 2] = [3, 36];
 
+/// An outage that the watchdog (30 s) must not take for a call that hangs.
+const LONGER_THAN_THE_WATCHDOG: Duration = Duration::from_secs(45);
+
 /// So long may it take after a cut until it works again, or has ended.
 const BACK: Duration = Duration::from_secs(30);
 
@@ -36,6 +39,9 @@ pub(crate) fn play(stage: &Stage, wanted: &[u8]) -> Result<(), String> {
                 for (way, seconds) in [(Way::Held, 14), (Way::RequestsHeld, 14), (Way::AnswersHeld, 14), (Way::Refused, 14), (Way::Held, 4)]
                 {
                     cut(scene, number % 2, way, Duration::from_secs(seconds))?;
+                }
+                if stage.long {
+                    cut(scene, number % 2, [Way::Refused, Way::Held][number / 2 % 2], LONGER_THAN_THE_WATCHDOG)?;
                 }
                 delayed(scene, number % 2)?;
             }
@@ -102,7 +108,8 @@ fn restart_while(scene: &mut Scene<'_>, fault: u8, place: usize, within: Duratio
         for ended in scene.tend() {
             let said = scene.instances[ended.instance].last_said();
             // What nobody did anything to has no reason to end, and who ends says so in good order.
-            if ended.instance != place || !matches!(ended.status.code(), Some(1 | 2)) {
+            let hung = said.contains("has been in `");
+            if ended.instance != place || !matches!(ended.status.code(), Some(1 | 2)) || hung {
                 scene.ledger.broken(fault, format!("{} ended ({})\n{said}", scene.instances[ended.instance].name, ended.status));
             }
             ended_with = Some(format!("ended with {}", ended.status));

@@ -292,7 +292,7 @@ impl<'s> Scene<'s> {
             let slowest = (*fault == 22).then_some(self.slowest);
             let verdict = if *fault == 24 { json!({ "ok": true, "input": verdict["input"] }) } else { verdict.clone() };
             let name = self.stage.mutant.as_deref().unwrap_or("sender");
-            let mut row = Row::new(*fault, name, count, slowest, &verdict, self.stage.seed);
+            let mut row = Row::new(*fault, name, count, slowest, &verdict, (self.stage.seed, self.stage.long));
             row.breaks = self.stage.mutant.is_some() && *fault != 24;
             green &= row.is_green();
             println!("  {}", row.line());

@@ -17,7 +17,8 @@ const BESIDE: Duration = Duration::from_secs(30);
 pub(crate) fn play(stage: &Stage, wanted: &[u8]) -> Result<(), String> {
     let column = usize::from(stage.long);
     let mut random = Random::seeded(stage.seed + 12);
-    Scene::play(stage, "storm", Settings { instances: 4, ..Settings::default() }, |scene| {
+    let settings = Settings { instances: 4, engine: "standby = true".to_owned(), ..Settings::default() };
+    Scene::play(stage, "storm", settings, |scene| {
         scene.start_all()?;
         if wanted.contains(&12) {
             for _ in 0..EVENTS[column] {
