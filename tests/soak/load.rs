@@ -1,4 +1,4 @@
-//! The load: twice a second some observations of a fixed set of videos, evenly for as long as it takes. Much changes, little is worth a message.
+//! The load: twice a second some observations of a fixed set of videos, evenly after a rush at the beginning. Much changes, little is worth a message.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -16,6 +16,10 @@ use crate::real::PATIENCE;
 
 /// How many observations come at once, and how often.
 const BURST: u64 = 50;
+
+/// How many at first: what is bounded, as caches and write buffers, has to be full when the warm-up is over, or it would be taken for growth.
+const RUSH: u64 = 400;
+
 const EVERY: Duration = Duration::from_millis(500);
 
 /// So many videos there are.
@@ -57,7 +61,8 @@ pub(crate) struct Load {
 }
 
 impl Load {
-    pub(crate) fn start(client: &ClientConfig, topic: &str, schema: u32, seed: u64) -> Self {
+    /// Begins, and is in a rush for so long.
+    pub(crate) fn start(client: &ClientConfig, topic: &str, schema: u32, seed: u64, rush: Duration) -> Self {
         let (stop, reports) = (Arc::new(AtomicBool::new(false)), Arc::new(Reports::default()));
         let mut config = client.clone();
         config
@@ -66,7 +71,7 @@ impl Load {
             .set_log_level(rdkafka::config::RDKafkaLogLevel::Emerg);
         let producer: BaseProducer<Counting> = config.create_with_context(Counting(Arc::clone(&reports))).unwrap();
         let (told, topic) = (Arc::clone(&stop), topic.to_owned());
-        let thread = std::thread::spawn(move || write(&producer, &topic, Videos::new(SchemaId(schema), seed), &told));
+        let thread = std::thread::spawn(move || write(&producer, &topic, Videos::new(SchemaId(schema), seed), &told, rush));
         Self { stop, reports, thread: Some(thread) }
     }
 
@@ -87,15 +92,16 @@ impl Load {
     }
 }
 
-fn write(producer: &BaseProducer<Counting>, topic: &str, mut videos: Videos, stop: &AtomicBool) -> KafkaResult<()> {
-    let mut due = Instant::now();
+fn write(producer: &BaseProducer<Counting>, topic: &str, mut videos: Videos, stop: &AtomicBool, rush: Duration) -> KafkaResult<()> {
+    let began = Instant::now();
+    let mut due = began;
     while !stop.load(Ordering::Acquire) {
         if Instant::now() < due {
             producer.poll(Duration::from_millis(20));
             continue;
         }
         due += EVERY;
-        for _ in 0..BURST {
+        for _ in 0..if began.elapsed() < rush { RUSH } else { BURST } {
             videos.observe();
             let mut record = BaseRecord::to(topic).key(&videos.key).payload(&videos.value).timestamp(videos.at);
             while let Err((_, back)) = producer.send(record) {

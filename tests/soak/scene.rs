@@ -97,7 +97,8 @@ pub(crate) fn play(arguments: &Arguments) -> Result<bool, String> {
     let mut scene = Scene::open(arguments)?;
     let schema = tidewatch::avro::shipped("youtube_video").ok_or("there is no schema youtube_video")?;
     let id = scene.registry.register("youtube_videos-value", schema);
-    let load = Load::start(&scene.broker.client(), "youtube_videos", id, arguments.seed);
+    // Most of the warm-up; after it the caches have time to settle.
+    let load = Load::start(&scene.broker.client(), "youtube_videos", id, arguments.seed, arguments.time / 8);
     scene.see_all_partitions()?;
     scene.instances.iter_mut().for_each(Instance::start);
     scene.run(arguments);
