@@ -76,10 +76,10 @@ fn millis(count: i64) -> Duration {
     Duration::from_millis(count.unsigned_abs())
 }
 
-/// A call to the brokers takes up to the transaction timeout and may be made once more: that is no standstill.
+/// A call to the brokers takes up to the transaction timeout and may be made once more, and a client may take a few seconds to end: that is no standstill.
 fn watchdog(table: &mut Reader<'_, '_>, transaction_timeout: Duration, default: Duration) -> Duration {
-    let longest_step = transaction_timeout * 2;
-    let default = default.max(longest_step + transaction_timeout);
+    let longest_step = transaction_timeout * 2 + Duration::from_secs(5);
+    let default = default.max(transaction_timeout * 3);
     table.duration("watchdog", &format!("{}s", default.as_secs()), &(longest_step..=WATCHDOG_MAX)).unwrap_or(default)
 }
 

@@ -253,7 +253,7 @@ fn a_watchdog_lets_a_call_take_its_time() {
         :            ^^|^^
         :              `-- here
         `----
-      help: 2m to 3650d, as in `watchdog = "180s"`
+      help: 125s to 3650d, as in `watchdog = "180s"`
 
     t.toml: 1 error
     "#);

@@ -130,7 +130,7 @@ pub struct Delivered {
     pub last: Offset,
 }
 
-/// A transactional producer. All calls happen on the thread that polls.
+/// A transactional producer. Its owner calls it from one thread, the one that polls.
 pub trait Producer: Debug + Send {
     /// Fences earlier holders of the transactional id and ends what they left open.
     fn init_transactions(&mut self, timeout: Duration) -> Result<()>;
@@ -142,7 +142,8 @@ pub trait Producer: Debug + Send {
     fn flush(&mut self, timeout: Duration) -> Result<()>;
     /// What was delivered to this partition in this transaction; only after [`flush`](Self::flush). None where the end is not known.
     fn delivered(&self, topic: usize, partition: Partition) -> Option<Delivered>;
-    /// Adds the group's next offsets to the transaction; checks the member's generation.
+    /// Adds the group's next offsets to the transaction; checks the member's generation. After a [`Class::Unknown`] error the call may still be under way:
+    /// nothing but another producer can go on.
     fn send_offsets(&mut self, offsets: &[(TopicPartition, Committed)], group: &GroupMetadata, timeout: Duration) -> Result<()>;
     /// Commits: the point of no return. A [`Class::Unknown`] error leaves the outcome open.
     fn commit(&mut self, timeout: Duration) -> Result<()>;

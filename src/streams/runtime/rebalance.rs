@@ -99,9 +99,11 @@ impl StreamThread {
 
     /// Ends the restore of a task, if there is one, and closes the task.
     fn close_restoring(&mut self, id: TaskId) -> Result<()> {
-        if self.restoring.remove(&id).is_some()
-            && let Some(task) = self.restorer.cancel(id)?
-        {
+        if self.restoring.remove(&id).is_none() {
+            return Ok(());
+        }
+        tracing::info!(task = %id, "the restore is broken off");
+        if let Some(task) = self.restorer.cancel(id)? {
             close_task(task);
         }
         Ok(())
@@ -165,6 +167,8 @@ impl StreamThread {
                 let restoring: Vec<_> = self.restoring.keys().copied().collect();
                 restoring.into_iter().try_for_each(|id| self.close_restoring(id))?;
                 self.replace_producer()?;
+                // A step of its own: the former consumer ends with it.
+                self.beat("join");
                 self.consumer = join_group(self.index, &self.parts)?;
                 Ok(())
             }

@@ -1,8 +1,9 @@
 //! A client of librdkafka, whose calls and whose destruction are waited for, but not without end.
 
+use std::io;
 use std::ops::Deref;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread;
 use std::time::Duration;
 
@@ -40,16 +41,19 @@ impl<C: Send + Sync + 'static> Client<C> {
         Self { inner: Arc::new(client), end: None, what, timeout }
     }
 
-    /// Makes a `call` that librdkafka may never bring to an end, on a thread with a share of the client; none where it is not over within `limit`. The
-    /// thread is left behind then and has the client for as long as the call lasts.
+    /// Makes a `call` that librdkafka may never bring to an end, on a thread with a share of the client.
     ///
     /// A thread for each call: that costs tens of microseconds, and a transaction, which makes one such call, some milliseconds.
+    ///
+    /// # Errors
+    /// Where there is no thread to be had; and `TimedOut` where the call is not over within `limit`: the thread is left behind then, and has the client for as
+    /// long as the call lasts.
     pub(super) fn call<T: Send + 'static>(
         &self,
         name: &'static str,
         limit: Duration,
         call: impl FnOnce(&C) -> T + Send + 'static,
-    ) -> Option<T> {
+    ) -> io::Result<T> {
         let (tell, over) = channel();
         let share = self.share();
         let work = move || {
@@ -58,13 +62,14 @@ impl<C: Send + Sync + 'static> Client<C> {
             drop(share);
             tell.send(outcome).unwrap_or_default();
         };
-        let spawned = thread::Builder::new().name(name.to_owned()).spawn(work);
-        let outcome = over.recv_timeout(limit).ok();
-        if outcome.is_none() {
-            let error = spawned.err();
-            tracing::warn!(target: "librdkafka", client = self.what, call = name, ?limit, ?error, "a call is not over in time and is left behind");
-        }
-        outcome
+        thread::Builder::new().name(name.to_owned()).spawn(work)?;
+        over.recv_timeout(limit).map_err(|error| match error {
+            RecvTimeoutError::Timeout => {
+                tracing::warn!(target: "librdkafka", client = self.what, call = name, ?limit, "a call is not over in time and is left behind");
+                io::Error::new(io::ErrorKind::TimedOut, format!("no answer within {limit:?}"))
+            }
+            RecvTimeoutError::Disconnected => io::Error::other("the call broke off"),
+        })
     }
 
     /// A share, for another thread. It is not destroyed before all have let go of theirs.
@@ -145,14 +150,14 @@ mod tests {
     fn a_call_that_is_not_over_in_time_is_left_behind_with_the_client() {
         let (client, let_go, has_ended) = slow(Duration::from_secs(60));
         let_go.send(()).unwrap();
-        assert_eq!(client.call("quick", Duration::from_secs(60), |_| 7), Some(7));
+        assert_eq!(client.call("quick", Duration::from_secs(60), |_| 7).unwrap(), 7);
         let (go_on, wait) = channel::<()>();
         let (tell, over) = channel();
         let outcome = client.call("slow", Duration::from_millis(20), move |_| {
             let _told_when_dropped: Sender<()> = tell;
             wait.recv().unwrap_or_default();
         });
-        assert_eq!(outcome, None);
+        assert_eq!(outcome.unwrap_err().kind(), io::ErrorKind::TimedOut);
         drop(client);
         assert!(!has_ended.load(Ordering::SeqCst), "the call still has it");
         go_on.send(()).unwrap();

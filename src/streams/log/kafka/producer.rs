@@ -63,13 +63,18 @@ impl KafkaProducer {
         self.producer.client().context()
     }
 
-    fn failure(&self, call: Call, operation: impl Into<String>, cause: KafkaError) -> Error {
+    /// What was done, with the name of who did it.
+    fn named(&self, operation: &str) -> String {
+        format!("{operation} as {}", self.options.transactional_id)
+    }
+
+    fn failure(&self, call: Call, operation: &str, cause: KafkaError) -> Error {
         // After a fatal error every call says just that; what it was is asked for.
         let cause = match cause.rdkafka_error_code() {
             Some(RDKafkaErrorCode::Fatal) => self.producer.client().fatal_error().map_or(cause, |(code, _)| KafkaError::Global(code)),
             _ => cause,
         };
-        error::of(call, format!("{} as {}", operation.into(), self.options.transactional_id), cause, self.ear().reason())
+        error::of(call, self.named(operation), cause, self.ear().reason())
     }
 
     fn topic(&self, topic: usize) -> &str {
@@ -99,7 +104,7 @@ impl KafkaProducer {
     /// Why a record was not taken; for one that is too large, what is to be changed.
     fn refusal(&self, by_broker: bool, topic: &str, bytes: usize, cause: KafkaError) -> Error {
         let code = cause.rdkafka_error_code();
-        let mut failure = self.failure(Call::Produce, format!("producing to {topic}"), cause);
+        let mut failure = self.failure(Call::Produce, &format!("producing to {topic}"), cause);
         if matches!(code, Some(RDKafkaErrorCode::MessageSizeTooLarge | RDKafkaErrorCode::MessageBatchTooLarge)) {
             let limit = self.admin.setting(topic, "max.message.bytes").unwrap_or_else(|| "(unknown)".to_owned());
             let remedy = if by_broker { "raise its max.message.bytes" } else { "raise message.max.bytes in [kafka]" };
@@ -170,7 +175,7 @@ impl Producer for KafkaProducer {
         if !self.drain(timeout) {
             self.undelivered()?;
             let message = "not all records were taken in time";
-            return Err(Error::new(Class::Retriable, format!("flushing as {}", self.options.transactional_id), message));
+            return Err(Error::new(Class::Retriable, self.named("flushing"), message));
         }
         self.undelivered()
     }
@@ -181,19 +186,17 @@ impl Producer for KafkaProducer {
 
     fn send_offsets(&mut self, offsets: &[(TopicPartition, Committed)], group: &GroupMetadata, timeout: Duration) -> Result<()> {
         let operation = format!("sending the offsets of {}", group.group);
+        let failed = |cause| self.failure(Call::SendOffsets, &operation, cause);
         let member = group.native.clone().and_then(|native| native.downcast::<ConsumerGroupMetadata>().ok());
         let Some(member) = member else {
-            return Err(Error::new(Class::Fatal, operation, "the group metadata is not of a consumer of this cluster"));
+            return Err(Error::new(Class::Fatal, &operation, "the group metadata is not of a consumer of this cluster"));
         };
-        let sent = native::offsets(offsets).map(|list| {
-            let send = move |producer: &BaseProducer<Ear>| producer.send_offsets_to_transaction(&list, &member, timeout);
-            self.producer.call("send_offsets", timeout.saturating_add(OFFSETS_GRACE), send)
-        });
-        match sent {
-            Ok(Some(sent)) => sent.map_err(|cause| self.failure(Call::SendOffsets, operation, cause)),
+        let list = native::offsets(offsets).map_err(failed)?;
+        let send = move |producer: &BaseProducer<Ear>| producer.send_offsets_to_transaction(&list, &member, timeout);
+        match self.producer.call("send_offsets", timeout.saturating_add(OFFSETS_GRACE), send) {
+            Ok(sent) => sent.map_err(failed),
             // The producer lets no other call in while this one lasts, not even an abort.
-            Ok(None) => Err(Error::new(Class::Unknown, operation, "the coordinator of the group did not answer in time")),
-            Err(cause) => Err(self.failure(Call::SendOffsets, operation, cause)),
+            Err(cause) => Err(Error::caused(Class::Unknown, self.named(&operation), "the call was given up", cause)),
         }
     }
 
