@@ -26,6 +26,9 @@ pub(crate) const WEEKS_TWICE: u64 = 2;
 
 const FAILURES_MAX: usize = 10;
 
+/// Lines of a failed seed's trace that are shown unasked.
+const LINES_SHOWN: usize = 60;
+
 /// Runs a seed.
 pub(crate) type Run = fn(u64) -> Report;
 
@@ -150,8 +153,11 @@ fn all(run: Run, from: u64, count: u64, jobs: usize, limit: Option<Duration>) ->
     total
 }
 
-fn faults(total: &Total, flag: &str) -> Vec<String> {
-    total.failed.iter().map(|(seed, what)| format!("seed {seed}: {what}\nagain: ./dev sim {flag} --seed {seed}")).collect()
+/// What failed; of the first, what happened just before.
+fn faults(run: Run, total: &Total, flag: &str) -> Vec<String> {
+    let first = total.failed.first().map(|(seed, _)| run(*seed).trace).unwrap_or_default();
+    let before = first.into_iter().rev().take(LINES_SHOWN).rev();
+    before.chain(total.failed.iter().map(|(seed, what)| format!("seed {seed}: {what}\nagain: ./dev sim {flag} --seed {seed}"))).collect()
 }
 
 /// Runs many, and says how often each fault was there.
@@ -162,7 +168,7 @@ pub(crate) fn many(run: Run, flag: &str, from: u64, count: u64, jobs: usize, lim
         println!("{count:>9}  {name}");
     }
     println!("{} seeds in {:.1} s, {} failed", total.seeds, clock.monotonic().as_secs_f64(), total.failed.len());
-    for line in faults(&total, flag) {
+    for line in faults(run, &total, flag) {
         println!("{line}");
     }
     if total.failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
@@ -189,17 +195,17 @@ fn hash(report: &Report) -> u64 {
 
 pub(crate) fn sender_keeps_its_promises(jobs: usize) -> Vec<String> {
     let total = all(sender, 0, SEEDS_FOR_ALL, jobs, None);
-    let mut found = faults(&total, "--edges");
+    let mut found = faults(sender, &total, "--edges");
     if found.is_empty() {
         found.extend(missing(&total, &FAULTS));
-        found.extend(faults(&all(sender, SEEDS_FOR_ALL, SEEDS - SEEDS_FOR_ALL, jobs, None), "--edges"));
+        found.extend(faults(sender, &all(sender, SEEDS_FOR_ALL, SEEDS - SEEDS_FOR_ALL, jobs, None), "--edges"));
     }
     found
 }
 
 pub(crate) fn poller_keeps_its_promises(jobs: usize) -> Vec<String> {
     let total = all(poller, 0, WEEKS, jobs, None);
-    let mut found = faults(&total, "--weeks 1");
+    let mut found = faults(poller, &total, "--weeks 1");
     if found.is_empty() {
         found.extend(missing(&total, &POLLER_FAULTS));
     }
