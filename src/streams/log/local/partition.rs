@@ -39,6 +39,9 @@ pub(super) struct Bounds {
     pub(super) tail_bytes: u64,
 }
 
+/// Beyond what may ever be appended: a number above it is damage.
+const BOUND_MAX: u64 = 1 << 62;
+
 impl Bounds {
     pub(super) fn put(&self, place: Place, batch: &mut Batch) {
         let Self { low, high, cleaned, clean_bytes, dirty_bytes, merged, tail_chunks, tail_bytes } = *self;
@@ -50,11 +53,12 @@ impl Bounds {
     fn read(bytes: &[u8]) -> Option<Self> {
         let (numbers, []) = bytes.as_chunks::<8>() else { return None };
         let [low, high, cleaned, merged, clean_bytes, dirty_bytes, tail_chunks, tail_bytes] = *numbers else { return None };
-        // Room for all that may ever be appended: what is said to be beyond is damage.
-        const MAX: u64 = 1 << 62;
         let offset = |bytes| Offset(i64::from_le_bytes(bytes));
         let count = u64::from_le_bytes;
-        if [low, high, cleaned, merged, clean_bytes, dirty_bytes, tail_chunks, tail_bytes].into_iter().any(|number| count(number) > MAX) {
+        if [low, high, cleaned, merged, clean_bytes, dirty_bytes, tail_chunks, tail_bytes]
+            .into_iter()
+            .any(|number| count(number) > BOUND_MAX)
+        {
             return None;
         }
         Some(Self {
