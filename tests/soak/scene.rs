@@ -54,7 +54,8 @@ impl Outside {
         Ok(Self { youtube, telegram })
     }
 
-    /// The shipped topology with both ends. What was sent is remembered as shortly as can be.
+    /// The shipped topology with both ends. What was sent is remembered as shortly as can be, and rows are kept in as little memory: both are full before anything is
+    /// judged.
     fn topology(&self) -> String {
         let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("topology.toml");
         let mut text = fs::read_to_string(shipped).unwrap();
@@ -64,6 +65,7 @@ impl Outside {
         }
         format!(
             "{text}\n\
+             [engine]\ncache_mib = 1\n\n\
              [youtube]\napi_key = {{ env = \"YOUTUBE_API_KEY\" }}\nplaylists = [\"{PLAYLIST}\"]\nbase_url = \"{}\"\nevery = \"5s\"\n\
              quota_per_day = 10000000\n\n\
              [telegram]\ntoken = {{ env = \"TELEGRAM_BOT_TOKEN\" }}\nbase_url = \"{}\"\nremember = \"1h\"\n\
