@@ -78,9 +78,13 @@ fn oracle(writer: &Schema, reader: &Schema, body: &[u8], (json, row): (&Result<J
         let value = reader.ok()?.read_value(&mut rest).ok()?;
         rest.is_empty().then_some(value)
     };
-    // Where a body ends too early, the library takes some values for null.
-    let ends = |error: &DecodeError| matches!(error.reason, Reason::End | Reason::Length { .. });
-    if json.as_ref().is_err_and(ends) || row.as_ref().is_some_and(|row| row.as_ref().is_err_and(ends)) {
+    // Where a body ends too early, the library takes some values for null; of a varint that nobody writes it drops the bits beyond the 64th.
+    let is_stricter = |error: &DecodeError| match error.reason {
+        Reason::End | Reason::Length { .. } => true,
+        Reason::Varint => has_overlong_varint(body),
+        _ => false,
+    };
+    if json.as_ref().is_err_and(is_stricter) || row.as_ref().is_some_and(|row| row.as_ref().is_err_and(is_stricter)) {
         return;
     }
     if let Some(theirs) = read(None) {
@@ -97,6 +101,11 @@ fn oracle(writer: &Schema, reader: &Schema, body: &[u8], (json, row): (&Result<J
             assert_eq!(ours.get(&*field.path), Some(&theirs), "{}", field.path);
         }
     }
+}
+
+/// Ten bytes that could be a varint with more than 64 bits.
+fn has_overlong_varint(body: &[u8]) -> bool {
+    body.windows(10).any(|bytes| bytes.iter().position(|&byte| byte < 0x80) == Some(9) && bytes.last() > Some(&1))
 }
 
 /// The value at a path, as JSON; times in milliseconds, as rows have them.
