@@ -152,27 +152,29 @@ impl Ty {
 
     /// A type that may or may not read this one: some part is another.
     pub(crate) fn changed(&self, random: &mut Random) -> Self {
+        // Far from the names that are there.
+        self.changed_with(random, &mut 1000)
+    }
+
+    fn changed_with(&self, random: &mut Random, names: &mut usize) -> Self {
         if random.below(8) == 0 {
-            return scalar(random, &mut 1000);
+            return scalar(random, names);
         }
         match self {
             Self::Int if random.below(2) == 0 => Self::Long,
             Self::Float if random.below(2) == 0 => Self::Double,
             Self::String if random.below(2) == 0 => Self::Bytes,
             Self::Enum(name, symbols) => Self::Enum(name.clone(), 1 + (symbols + random.below(2)) % 3),
-            Self::Array(items) => Self::Array(Box::new(items.changed(random))),
-            Self::Map(values) => Self::Map(Box::new(values.changed(random))),
+            Self::Array(items) => Self::Array(Box::new(items.changed_with(random, names))),
+            Self::Map(values) => Self::Map(Box::new(values.changed_with(random, names))),
             Self::Union(branches) if random.below(2) == 0 => branches[random.below(branches.len())].clone(),
             Self::Record(name, fields) => {
                 let start = random.below(2).min(fields.len() - 1);
-                Self::Record(name.clone(), fields[start..].iter().map(|(name, ty)| (name.clone(), ty.changed_little(random))).collect())
+                let mut changed = |ty: &Self| if random.below(3) == 0 { ty.changed_with(random, names) } else { ty.clone() };
+                Self::Record(name.clone(), fields[start..].iter().map(|(name, ty)| (name.clone(), changed(ty))).collect())
             }
             same => same.clone(),
         }
-    }
-
-    fn changed_little(&self, random: &mut Random) -> Self {
-        if random.below(3) == 0 { self.changed(random) } else { self.clone() }
     }
 
     pub(crate) fn schema(&self) -> Schema {

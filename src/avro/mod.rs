@@ -12,6 +12,7 @@ mod encoder;
 mod expansion;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
+mod integers;
 mod json;
 mod json_reader;
 mod json_writer;

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use apache_avro::schema::{EnumSchema, InnerDecimalSchema, Name, RecordField, RecordSchema, UuidSchema};
 
 use super::row::{Field, Shape, Type};
-use super::{expansion, text};
+use super::{expansion, integers, text};
 
 /// What the Avro library calls a schema; here a node within a [`Schema`].
 pub(crate) type Node = apache_avro::Schema;
@@ -37,6 +37,9 @@ pub enum Error {
     /// The values of its defaults cannot all be made.
     #[error("the defaults of the schema expand to more than {} values, or hold themselves", expansion::VALUES_MAX)]
     Defaults,
+    /// An attribute has to be a whole number of 64 bits.
+    #[error("the schema's {0} is {1}, no whole number")]
+    Integer(String, serde_json::Value),
     /// One name stands for two types: which of them a reference means is not known.
     #[error("the schema defines {0} twice")]
     Twice(String),
@@ -103,6 +106,9 @@ impl Schema {
         let value: serde_json::Value = serde_json::from_str(json).map_err(Error::Json)?;
         if !expansion::is_bounded(&value) {
             return Err(Error::Defaults);
+        }
+        if let Some((attribute, value)) = integers::unfit(&value) {
+            return Err(Error::Integer(attribute.to_owned(), value.clone()));
         }
         let root = Node::parse(&value).map_err(|error| Error::Avro(Box::new(error)))?;
         let mut names = HashMap::new();
