@@ -48,6 +48,9 @@ impl Budget {
     }
 }
 
+/// Disk that is taken at a time for the list of a database's tables, in bytes.
+const MANIFEST_BYTES: usize = 64 << 10;
+
 /// A volatile batch of rows from this size on goes to a table at once, by a thread of RocksDB's: rows that stay in a write buffer are searched for in
 /// its skip list by every read that the cache does not answer. Where the table before it is still being written, that is waited for.
 const TABLE_BYTES: usize = 256 << 10;
@@ -88,6 +91,8 @@ impl Options {
         options.set_keep_log_file_num(2);
         options.set_max_log_file_size(1 << 20);
         options.set_stats_dump_period_sec(0);
+        // By default 4 MiB of disk are taken for the list of tables of each database, of which a few hundred bytes are used; a process that is killed leaves them taken.
+        options.set_manifest_preallocation_size(MANIFEST_BYTES);
         options.set_max_open_files(512);
         options.set_max_background_jobs(2);
         match self.profile {

@@ -244,3 +244,23 @@ fn what_is_large_goes_to_a_table_at_once_and_what_is_small_when_told() {
     write(&vec![0; TABLE_BYTES]);
     assert_eq!(in_memory(), 0);
 }
+
+/// The disk that a database takes, what is taken and not written counted too.
+fn disk_bytes(path: &Path) -> u64 {
+    use std::os::unix::fs::MetadataExt as _;
+    std::fs::read_dir(path).unwrap().flatten().map(|entry| 512 * entry.metadata().unwrap().blocks()).sum()
+}
+
+#[test]
+fn a_small_database_takes_little_of_the_disk_while_it_is_open() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("db");
+    // The list of tables that the first opening writes is not the one of the second.
+    for _ in 0..2 {
+        let rocks = Rocks::open(&path, &options(Profile::State)).unwrap();
+        put(&rocks, b"a", Durability::Volatile);
+        rocks.flush().unwrap();
+        let taken = disk_bytes(&path);
+        assert!(taken < 1 << 20, "{taken} bytes");
+    }
+}
