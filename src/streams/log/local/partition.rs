@@ -52,25 +52,13 @@ impl Bounds {
 
     fn read(bytes: &[u8]) -> Option<Self> {
         let (numbers, []) = bytes.as_chunks::<8>() else { return None };
-        let [low, high, cleaned, merged, clean_bytes, dirty_bytes, tail_chunks, tail_bytes] = *numbers else { return None };
-        let offset = |bytes| Offset(i64::from_le_bytes(bytes));
-        let count = u64::from_le_bytes;
-        if [low, high, cleaned, merged, clean_bytes, dirty_bytes, tail_chunks, tail_bytes]
-            .into_iter()
-            .any(|number| count(number) > BOUND_MAX)
-        {
+        let numbers = <[[u8; 8]; 8]>::try_from(numbers).ok()?.map(u64::from_le_bytes);
+        if numbers.iter().any(|number| *number > BOUND_MAX) {
             return None;
         }
-        Some(Self {
-            low: offset(low),
-            high: offset(high),
-            cleaned: offset(cleaned),
-            clean_bytes: count(clean_bytes),
-            dirty_bytes: count(dirty_bytes),
-            merged: offset(merged),
-            tail_chunks: count(tail_chunks),
-            tail_bytes: count(tail_bytes),
-        })
+        let [low, high, cleaned, merged, clean_bytes, dirty_bytes, tail_chunks, tail_bytes] = numbers;
+        let [low, high, cleaned, merged] = [low, high, cleaned, merged].map(|offset| Offset(offset.cast_signed()));
+        Some(Self { low, high, cleaned, clean_bytes, dirty_bytes, merged, tail_chunks, tail_bytes })
     }
 
     /// Notes that a chunk of so many offsets and bytes was appended.
