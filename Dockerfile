@@ -13,7 +13,7 @@ RUN --mount=type=cache,target=/var/cache/apt,sharing=locked --mount=type=cache,t
 WORKDIR /build
 COPY . .
 
-# RocksDB is compiled from source, 12 to 15 minutes on two cores, once: the target directory is a cache and not a layer, so the
+# RocksDB is compiled from source, 12 to 20 minutes on two cores, once: the target directory is a cache and not a layer, so the
 # binary is copied out of it.
 ENV CC=clang CXX=clang++
 RUN --mount=type=cache,target=/usr/local/cargo/registry --mount=type=cache,target=/build/target \

@@ -4,14 +4,21 @@ use std::fs;
 use std::time::{Duration, Instant};
 
 use crate::cluster::NODES;
-use crate::scene::{CAUGHT_UP, Scene, Settings, Stage};
-use crate::time::nap;
+use crate::instance::Instance;
+use crate::scene::{CAUGHT_UP, PARTITIONS, Scene, Settings, Stage};
+use crate::time::{nap, wait_for};
 
 /// Restarts of a broker, in good order and by a kill in turn.
 const RESTARTS: [usize; 2] = [4, 30];
 
 /// How long all are away.
 const AWAY: [Duration; 2] = [Duration::from_secs(25), Duration::from_secs(180)];
+
+/// So long may that be felt: the stall, and then what any fault has.
+const HALF_WAY_OVER: Duration = Duration::from_secs(66 + 60);
+
+/// How often all are away in the middle of a hand-over.
+const HALF_WAY: [usize; 2] = [1, 3];
 
 /// How much of a processor a process may use that can do nothing, and how much its memory may grow.
 const CPU_SHARE_MAX: f64 = 0.2;
@@ -20,8 +27,12 @@ const GROWTH_KIB_MAX: u64 = 40 << 10;
 pub(crate) fn play(stage: &Stage, wanted: &[u8]) -> Result<(), String> {
     let column = usize::from(stage.long);
     // A broker tells of an offset before the others have it; when all die at once it may not be true for a moment.
-    let settings = Settings { positions_flicker: true, ..Settings::default() };
-    Scene::play(stage, "brokers", settings, |scene| {
+    let settings = || Settings { positions_flicker: true, ..Settings::default() };
+    if wanted.contains(&10) {
+        let settings = Settings { instances: 2, engine: "watchdog = \"1h\"".to_owned(), ..settings() };
+        Scene::play(stage, "half-way", settings, |scene| (0..HALF_WAY[column]).try_for_each(|_| away_half_way(scene)))?;
+    }
+    Scene::play(stage, "brokers", settings(), |scene| {
         scene.start_all()?;
         if wanted.contains(&9) {
             for number in 0..RESTARTS[column] {
@@ -104,6 +115,39 @@ fn away_at_start(scene: &mut Scene<'_>) -> Result<(), String> {
     supervise_until_recovered(scene, 10, CAUGHT_UP)?;
     supervise(scene, 10, Duration::from_secs(2));
     Ok(())
+}
+
+/// All brokers go when the first of two has just been asked for partitions that the second is to have, and the first stands still until it has dropped out of the
+/// group, but comes back before a broker misses it. It is given its former place, without what it was giving up; nobody has that then, and no broker will ask
+/// for another rebalance.
+fn away_half_way(scene: &mut Scene<'_>) -> Result<(), String> {
+    for instance in &mut scene.instances {
+        instance.stop("TERM");
+    }
+    drop(scene.tend());
+    scene.order(0, 10, "half-way");
+    // Past the time that a group waits for a poll, and not past that and a session.
+    scene.instances[0].start("stall=K11@1:66s");
+    // When the session is over that the other may have left.
+    wait_for("the first with everything", CAUGHT_UP, || (tasks(&scene.instances[0]) >= PARTITIONS).then_some(()))?;
+    let mut cluster = scene.stage.cluster.lock().unwrap();
+    scene.instances[1].start("");
+    let fired = |scene: &mut Scene<'_>| {
+        drop(scene.tend());
+        scene.ordered[0].as_ref().is_some_and(|ordered| ordered.fired)
+    };
+    wait_for("a hand-over", CAUGHT_UP, || fired(scene).then_some(()))?;
+    cluster.stop_all();
+    supervise(scene, 10, Duration::from_secs(12));
+    cluster.start_again()?;
+    drop(cluster);
+    scene.ordered[0] = None;
+    supervise_until_recovered(scene, 10, HALF_WAY_OVER)
+}
+
+/// How many tasks have come to process in the present run.
+fn tasks(instance: &Instance) -> i32 {
+    instance.said().iter().map(|line| i32::from(line["message"] == "running")).sum()
 }
 
 /// Who ends says why in good order, and is started again a second later, as a supervisor does.

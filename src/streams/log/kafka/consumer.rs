@@ -16,7 +16,7 @@ use super::closing::{close_in_time, give_up};
 use super::context::{Ear, Rebalance};
 use super::error::{self, Call};
 use super::native::{one, push};
-use super::orphans::any_left;
+use super::orphans::{Standing, Watch};
 use super::wait::patiently;
 use super::{Options, settings, successor};
 use crate::streams::log::{
@@ -76,17 +76,6 @@ impl std::fmt::Debug for KafkaConsumer {
     }
 }
 
-/// How well the group knows a member.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Standing {
-    /// It may take up the place of a dead one unseen.
-    New,
-    /// It leaves, to join again.
-    Leaving,
-    /// The group has reckoned with it.
-    Known,
-}
-
 /// How a batch came to its end.
 enum Filled {
     /// The queue is empty for now, or the batch is full.
@@ -106,7 +95,7 @@ impl KafkaConsumer {
             instance_id: wanted.instance_id.clone(),
             session_timeout: options.session_timeout,
             topics: Vec::new(),
-            standing: if wanted.instance_id.is_some() { Standing::New } else { Standing::Known },
+            standing: Standing::default(),
             assigned: Vec::new(),
             revoked: BTreeSet::new(),
             kept: BTreeSet::new(),
@@ -147,33 +136,46 @@ impl KafkaConsumer {
     }
 
     /// What the group asks for next.
-    fn news(&mut self) -> Result<Option<Polled>> {
-        loop {
-            let Some(news) = self.ear().rebalances.lock().pop_front() else { return Ok(None) };
-            return Ok(Some(match news {
-                Rebalance::Assign(_) if self.standing == Standing::New && any_left(&self.consumer, self.group.as_deref(), &self.topics) => {
-                    self.standing = Standing::Leaving;
-                    self.consumer.unsubscribe();
-                    self.enter()?;
-                    continue;
+    fn news(&mut self) -> Option<Polled> {
+        let news = self.ear().rebalances.lock().pop_front()?;
+        Some(match news {
+            // None at all is news as well: a member without work.
+            Rebalance::Assign(partitions) => {
+                self.take_place();
+                Polled::Assigned(partitions)
+            }
+            Rebalance::Revoke { partitions, lost } => {
+                self.revoked.extend(partitions.iter().cloned());
+                self.kept.extend(partitions.iter().cloned());
+                if lost {
+                    self.standing = Standing::DroppedOut;
+                    Polled::Lost(partitions)
+                } else {
+                    Polled::Revoked(partitions)
                 }
-                // None at all is news as well: a member without work.
-                Rebalance::Assign(partitions) => {
-                    self.standing = Standing::Known;
-                    Polled::Assigned(partitions)
-                }
-                // Nobody was told of these.
-                Rebalance::Revoke { partitions, .. } if self.standing == Standing::Leaving => {
-                    give_up(&self.consumer, &partitions).map_err(|cause| self.failure("leaving the group", cause))?;
-                    continue;
-                }
-                Rebalance::Revoke { partitions, lost } => {
-                    self.revoked.extend(partitions.iter().cloned());
-                    self.kept.extend(partitions.iter().cloned());
-                    if lost { Polled::Lost(partitions) } else { Polled::Revoked(partitions) }
-                }
-            }));
+            }
+        })
+    }
+
+    /// The group has given it a place.
+    fn take_place(&mut self) {
+        // Who had no partitions is not told that they are lost.
+        if self.ear().dropped_out.swap(false, Ordering::AcqRel) {
+            self.standing = Standing::DroppedOut;
         }
+        // Without a static id every joining is a rebalance.
+        let group = self.group.as_ref().filter(|_| self.instance_id.is_some());
+        self.standing.take_place(|| group.and_then(|group| Watch::begin(&self.consumer, group, &self.topics)));
+    }
+
+    /// Leaves, to join again, where the group has left partitions to nobody: that is a rebalance.
+    fn make_whole(&mut self) -> Result<()> {
+        if !self.standing.finds_orphans() {
+            return Ok(());
+        }
+        tracing::info!(group = self.group.as_deref(), "joining anew");
+        self.consumer.unsubscribe();
+        self.enter()
     }
 
     fn enter(&self) -> Result<()> {
@@ -317,6 +319,7 @@ impl Consumer for KafkaConsumer {
     fn unsubscribe(&mut self) -> Result<()> {
         // What the group asks for from now on is granted inside the callback.
         self.ear().closing.store(true, Ordering::Release);
+        self.standing = Standing::Known;
         self.consumer.unsubscribe();
         self.assigned.clear();
         // A static member leaves only when its partitions are given up, and that happens in polls.
@@ -410,7 +413,8 @@ impl Consumer for KafkaConsumer {
         if let Some(error) = self.failed.take() {
             return Err(error);
         }
-        if let Some(news) = self.news()? {
+        self.make_whole()?;
+        if let Some(news) = self.news() {
             return Ok(news);
         }
         if !self.held.is_empty() {
@@ -425,7 +429,7 @@ impl Consumer for KafkaConsumer {
             self.advance(batch);
             return Ok(Polled::Records);
         }
-        if let Some(news) = self.news()? {
+        if let Some(news) = self.news() {
             return Ok(news);
         }
         if matches!(filled, Filled::Enough) {

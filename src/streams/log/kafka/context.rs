@@ -80,6 +80,10 @@ pub(super) struct Reason {
     pub(super) refusal: Option<RDKafkaErrorCode>,
 }
 
+/// What librdkafka calls its lines about a session that timed out and about an owner that did not poll (`rdkafka_cgrp.c` of 2.12): it forgets who it was
+/// in the group then, and joins again.
+const DROPPED_OUT: [&str; 2] = ["SESSTMOUT", "MAXPOLL"];
+
 /// The ear of one client.
 #[derive(Debug, Default)]
 pub(super) struct Ear {
@@ -87,6 +91,8 @@ pub(super) struct Ear {
     pub(super) rebalances: Mutex<VecDeque<Rebalance>>,
     /// Set before a consumer is closed: what is asked for then is granted at once, or closing would wait for ever.
     pub(super) closing: AtomicBool,
+    /// Set where a member has given up its place by itself, since its brokers or its owner were silent for too long.
+    pub(super) dropped_out: AtomicBool,
     /// What was delivered in the open transaction.
     pub(super) deliveries: Mutex<Deliveries>,
     /// Whether an error of a broker was reported since it was last cleared.
@@ -133,6 +139,9 @@ impl ClientContext for Ear {
     fn log(&self, level: RDKafkaLogLevel, fac: &str, message: &str) {
         if fac == "FAIL" && matches!(level, RDKafkaLogLevel::Error | RDKafkaLogLevel::Critical) {
             self.note(message, None);
+        }
+        if DROPPED_OUT.contains(&fac) {
+            self.dropped_out.store(true, Ordering::Release);
         }
         match level {
             RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert | RDKafkaLogLevel::Critical | RDKafkaLogLevel::Error => {

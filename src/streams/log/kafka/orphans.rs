@@ -1,11 +1,14 @@
 //! Partitions that no member of a group has, although the group is at rest.
 //!
 //! A cooperative rebalance moves a partition in two rounds: in the first its owner is told to give it up, and the owner's joining again
-//! begins the second. An owner that dies in between and comes back under its static id is given its former place without any rebalance: the
-//! second round never comes, and nobody reads the partition. So who comes back looks whether something was left over.
+//! begins the second. An owner that drops out in between and joins under its static id again is given its former place without any rebalance
+//! (KIP-345): the second round never comes, and nobody reads the partition. Dropped out has whoever died and was started again, and whoever heard nothing
+//! of its brokers for longer than its session lasts while they were all away, so that no broker counted. So who was given a place in this way looks for a
+//! while whether something was left over.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock, Weak};
+use std::thread;
 use std::time::Duration;
 
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
@@ -13,59 +16,119 @@ use rdkafka::error::KafkaError;
 use rdkafka::groups::GroupInfo;
 use rdkafka::metadata::MetadataTopic;
 
+use super::client::Client;
 use super::context::Ear;
 use crate::streams::log::TopicPartition;
 
-/// How long a question to the brokers may take; one without an answer is let be.
+/// How long a question to the brokers may take; one without an answer is asked again.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The group is looked at so often: an owner that lives may be just about to join again.
-const LOOKS: u32 = 5;
-const LOOK_AGAIN: Duration = Duration::from_millis(200);
+/// Between two looks.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
+
+/// In so many looks in a row partitions must be left over: an owner that lives may take seconds to let go of them before it joins again.
+const LOOKS_IN_A_ROW: u32 = 9;
+
+/// The most looks, where the group does not come to rest or nobody answers.
+const LOOKS_MAX: u32 = 120;
 
 /// A group that is at rest; in any other state a rebalance is on its way.
 const AT_REST: &str = "Stable";
 
-/// Whether somebody who took up the place of a dead member has to ask for another rebalance.
-pub(super) fn any_left(consumer: &BaseConsumer<Ear>, group: Option<&str>, topics: &[Arc<str>]) -> bool {
-    let Some(group) = group else { return false };
-    match orphans(consumer, group, topics) {
-        Ok(orphans) if orphans.is_empty() => false,
-        Ok(orphans) => {
-            let orphans: Vec<_> = orphans.iter().map(ToString::to_string).collect();
-            tracing::info!(group, partitions = orphans.join(" "), "joining anew: nobody has these partitions");
-            true
+/// How a member came to its place in the group.
+#[derive(Debug, Default)]
+pub(super) enum Standing {
+    /// Its next place may be one that it had before it dropped out.
+    #[default]
+    DroppedOut,
+    /// It has such a place, and it is looked whether the group is whole.
+    Watching(Watch),
+    /// The group has reckoned with it.
+    Known,
+}
+
+impl Standing {
+    /// A member was given its place; `watch` begins to look, where there is need.
+    pub(super) fn take_place(&mut self, watch: impl FnOnce() -> Option<Watch>) {
+        if matches!(self, Self::DroppedOut) {
+            *self = watch().map_or(Self::Known, Self::Watching);
         }
-        Err(cause) => {
-            tracing::debug!(target: "librdkafka", error = %cause, "who has which partition is not known");
-            false
-        }
+    }
+
+    /// Whether the group has to be asked for another rebalance; it is said once.
+    pub(super) fn finds_orphans(&mut self) -> bool {
+        let Self::Watching(watch) = self else { return false };
+        let Some(&found) = watch.outcome.get() else { return false };
+        *self = Self::Known;
+        found
     }
 }
 
-/// Partitions of `topics` that the group has given to nobody, and will not without being asked.
-fn orphans(consumer: &BaseConsumer<Ear>, group: &str, topics: &[Arc<str>]) -> Result<BTreeSet<TopicPartition>, KafkaError> {
+/// Looks for what is left over, on a thread of its own: brokers that have just come back may take seconds to answer. It ends with its owner.
+#[derive(Debug)]
+pub(super) struct Watch {
+    outcome: Arc<OnceLock<bool>>,
+}
+
+impl Watch {
+    /// Begins to look; none where there is no thread to be had.
+    pub(super) fn begin(consumer: &Client<BaseConsumer<Ear>>, group: &Arc<str>, topics: &[Arc<str>]) -> Option<Self> {
+        let outcome = Arc::<OnceLock<bool>>::default();
+        let (owner, consumer) = (Arc::downgrade(&outcome), Arc::downgrade(&consumer.share()));
+        let (group, topics) = (Arc::clone(group), topics.to_vec());
+        let work = move || watch(&owner, &consumer, &group, &topics);
+        thread::Builder::new().name("orphans".to_owned()).spawn(work).ok()?;
+        Some(Self { outcome })
+    }
+}
+
+fn watch(owner: &Weak<OnceLock<bool>>, consumer: &Weak<BaseConsumer<Ear>>, group: &str, topics: &[Arc<str>]) {
+    let mut in_a_row = 0;
+    for _ in 0..LOOKS_MAX {
+        let Some(share) = consumer.upgrade() else { return };
+        let found = orphans(&share, group, topics);
+        drop(share);
+        match found {
+            Ok(Some(orphans)) if orphans.is_empty() => break,
+            Ok(Some(orphans)) => {
+                in_a_row += 1;
+                if in_a_row == LOOKS_IN_A_ROW {
+                    let orphans: Vec<_> = orphans.iter().map(ToString::to_string).collect();
+                    tracing::info!(group, partitions = orphans.join(" "), "nobody has these partitions");
+                    break;
+                }
+            }
+            unknown => {
+                tracing::debug!(target: "librdkafka", group, ?unknown, "who has which partition is not known");
+                in_a_row = 0;
+            }
+        }
+        if owner.strong_count() == 0 {
+            return;
+        }
+        thread::park_timeout(LOOK_AGAIN);
+    }
+    if let Some(outcome) = owner.upgrade() {
+        outcome.get_or_init(|| in_a_row == LOOKS_IN_A_ROW);
+    }
+}
+
+/// Partitions of `topics` that the group has given to nobody, and will not without being asked; none while it is not at rest.
+fn orphans(consumer: &BaseConsumer<Ear>, group: &str, topics: &[Arc<str>]) -> Result<Option<BTreeSet<TopicPartition>>, KafkaError> {
     let mut all = BTreeSet::new();
     for topic in topics {
         let metadata = consumer.fetch_metadata(Some(topic), TIMEOUT)?;
+        let known = all.len();
         let partitions = metadata.topics().iter().flat_map(MetadataTopic::partitions);
         all.extend(partitions.map(|partition| TopicPartition::new(Arc::clone(topic), partition.id())));
-    }
-    let mut left = BTreeSet::new();
-    for look in 0..LOOKS {
-        if look > 0 {
-            std::thread::park_timeout(LOOK_AGAIN);
-        }
-        let list = consumer.fetch_group_list(Some(group), TIMEOUT)?;
-        let Some(found) = list.groups().iter().find(|found| found.name() == group && found.state() == AT_REST) else {
-            return Ok(BTreeSet::new());
-        };
-        left = left_over(&all, found);
-        if left.is_empty() {
-            break;
+        // A broker that has just come back may not know the topic yet.
+        if all.len() == known {
+            return Ok(None);
         }
     }
-    Ok(left)
+    let list = consumer.fetch_group_list(Some(group), TIMEOUT)?;
+    let found = list.groups().iter().find(|found| found.name() == group && found.state() == AT_REST);
+    Ok(found.map(|found| left_over(&all, found)))
 }
 
 fn left_over(all: &BTreeSet<TopicPartition>, group: &GroupInfo) -> BTreeSet<TopicPartition> {
@@ -108,7 +171,64 @@ fn take<const N: usize>(bytes: &mut &[u8]) -> Option<[u8; N]> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::Ordering;
+
+    use rdkafka::config::FromClientConfigAndContext;
+    use rdkafka::mocking::MockCluster;
+
     use super::*;
+    use crate::streams::log::kafka::closing::close_in_time;
+    use crate::streams::log::kafka::{Options, settings};
+    use crate::streams::log::{ConsumerOptions, Isolation};
+
+    #[test]
+    fn librdkafka_says_when_a_member_has_dropped_out() {
+        let cluster = MockCluster::new(1).unwrap();
+        cluster.create_topic("t", 1, 1).unwrap();
+        let options = Options { session_timeout: Duration::from_secs(2), ..Options::new([cluster.bootstrap_servers()]) };
+        let wanted = ConsumerOptions { group: Some("g".into()), instance_id: None, isolation: Isolation::ReadCommitted };
+        let consumer = BaseConsumer::from_config_and_context(&settings::consumer(&options, &wanted), Ear::default()).unwrap();
+        let consumer = Arc::new(consumer);
+        consumer.subscribe(&["t"]).unwrap();
+        let until = |what: &str, holds: &dyn Fn(&Ear) -> bool| {
+            for _ in 0..600 {
+                if holds(consumer.context()) {
+                    return;
+                }
+                drop(consumer.poll(Duration::from_millis(50)));
+            }
+            panic!("{what}: not within half a minute");
+        };
+        until("a place", &|ear| !ear.rebalances.lock().is_empty());
+        assert!(!consumer.context().dropped_out.load(Ordering::Acquire));
+        cluster.broker_down(1).unwrap();
+        until("the session's end", &|ear| ear.dropped_out.load(Ordering::Acquire));
+        consumer.context().closing.store(true, Ordering::Release);
+        if !close_in_time(&consumer) {
+            // Or its drop would hang.
+            std::mem::forget(consumer);
+        }
+    }
+
+    #[test]
+    fn only_a_place_after_dropping_out_is_watched_and_what_is_found_is_told_once() {
+        let watch = |outcome: Option<bool>| {
+            let watch = Watch { outcome: Arc::default() };
+            outcome.map(|found| watch.outcome.set(found));
+            Some(watch)
+        };
+        let mut standing = Standing::default();
+        standing.take_place(|| watch(None));
+        assert!(!standing.finds_orphans(), "it still looks");
+        standing.take_place(|| panic!("it looks already"));
+        for found in [true, false] {
+            standing = Standing::DroppedOut;
+            standing.take_place(|| watch(Some(found)));
+            assert_eq!(standing.finds_orphans(), found);
+            assert!(!standing.finds_orphans());
+            standing.take_place(|| panic!("the group has reckoned with it"));
+        }
+    }
 
     #[test]
     fn an_assignment_is_read_as_brokers_keep_it() {
