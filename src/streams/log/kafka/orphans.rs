@@ -185,7 +185,8 @@ mod tests {
     fn librdkafka_says_when_a_member_has_dropped_out() {
         let cluster = MockCluster::new(1).unwrap();
         cluster.create_topic("t", 1, 1).unwrap();
-        let options = Options { session_timeout: Duration::from_secs(2), ..Options::new([cluster.bootstrap_servers()]) };
+        // Longer than the three seconds that this cluster waits for more members.
+        let options = Options { session_timeout: Duration::from_secs(5), ..Options::new([cluster.bootstrap_servers()]) };
         let wanted = ConsumerOptions { group: Some("g".into()), instance_id: None, isolation: Isolation::ReadCommitted };
         let consumer = BaseConsumer::from_config_and_context(&settings::consumer(&options, &wanted), Ear::default()).unwrap();
         let consumer = Arc::new(consumer);
