@@ -14,11 +14,9 @@ const RESTARTS: [usize; 2] = [4, 30];
 /// How long all are away.
 const AWAY: [Duration; 2] = [Duration::from_secs(25), Duration::from_secs(180)];
 
-/// So long may that be felt: the stall, and then what any fault has.
-const HALF_WAY_OVER: Duration = Duration::from_secs(66 + 60);
-
-/// How often all are away in the middle of a hand-over.
+/// How often all are away in the middle of a hand-over, and how long that may be felt: the stall, and then what any fault has.
 const HALF_WAY: [usize; 2] = [1, 3];
+const HALF_WAY_OVER: Duration = Duration::from_secs(66 + 60);
 
 /// How much of a processor a process may use that can do nothing, and how much its memory may grow.
 const CPU_SHARE_MAX: f64 = 0.2;

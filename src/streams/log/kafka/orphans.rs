@@ -2,9 +2,9 @@
 //!
 //! A cooperative rebalance moves a partition in two rounds: in the first its owner is told to give it up, and the owner's joining again
 //! begins the second. An owner that drops out in between and joins under its static id again is given its former place without any rebalance
-//! (KIP-345): the second round never comes, and nobody reads the partition. Dropped out has whoever died and was started again, and whoever heard nothing
-//! of its brokers for longer than its session lasts while they were all away, so that no broker counted. So who was given a place in this way looks for a
-//! while whether something was left over.
+//! (KIP-345): the second round never comes, and nobody reads the partition. Dropped out has whoever died and was started again, whoever did not poll for too
+//! long (the engine does not while it can make no producer), and whoever heard nothing of its brokers for longer than its session lasts while they were all
+//! away, so that no broker counted. So who was given a place in this way looks for a while whether something was left over.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, OnceLock, Weak};
