@@ -115,6 +115,7 @@ impl Instance {
         let environment = [
             ("TELEGRAM_CHAT_ID", crate::scene::CHAT),
             ("TELEGRAM_BOT_TOKEN", crate::scene::TOKEN),
+            ("REGISTRY_PASSWORD", crate::scene::PASSWORD),
             ("INSTANCE", &self.name),
             ("TIDEWATCH_FAULTS", faults),
             ("TIDEWATCH_FAULTS_LOG", &diary),
@@ -131,7 +132,7 @@ impl Instance {
         words.extend(self.arguments(arguments));
         let mut command = Command::new(&words[0]);
         command.args(&words[1..]).env("TELEGRAM_CHAT_ID", crate::scene::CHAT).env("INSTANCE", &self.name);
-        command.env("TELEGRAM_BOT_TOKEN", crate::scene::TOKEN);
+        command.env("TELEGRAM_BOT_TOKEN", crate::scene::TOKEN).env("REGISTRY_PASSWORD", crate::scene::PASSWORD);
         command.stdin(Stdio::null()).output().unwrap()
     }
 

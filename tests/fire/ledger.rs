@@ -12,7 +12,8 @@ use serde_json::json;
 pub(crate) struct Count {
     pub(crate) tried: u64,
     pub(crate) fired: u64,
-    pub(crate) open: u64,
+    /// How often in an open transaction, where that is known.
+    pub(crate) open: Option<u64>,
     /// How often at which point.
     pub(crate) points: BTreeMap<String, u64>,
     /// What did not go as it must, in words.
@@ -51,15 +52,17 @@ impl Ledger {
         id
     }
 
-    /// It has fired, in an open transaction or not; `input_end` is how far the input was.
-    pub(crate) fn fired(&mut self, fault: u8, id: &str, kind: &str, open: bool, input_end: i64) {
-        let transaction = if open { "open" } else { "none" };
+    /// It has fired, in an open transaction or not, or nobody knows; `input_end` is how far the input was.
+    pub(crate) fn fired(&mut self, fault: u8, id: &str, kind: &str, open: Option<bool>, input_end: i64) {
+        let transaction = open.map_or("unknown", |open| if open { "open" } else { "none" });
         let line = json!({ "id": id, "kind": kind, "transaction": transaction, "input_end": input_end });
         writeln!(self.file, "{line}").unwrap();
         let point = id.split('-').nth(1).unwrap_or_default().to_owned();
         let count = self.count(fault);
         count.fired += 1;
-        count.open += u64::from(open);
+        if let Some(open) = open {
+            *count.open.get_or_insert(0) += u64::from(open);
+        }
         *count.points.entry(point).or_default() += 1;
     }
 

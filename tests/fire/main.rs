@@ -35,6 +35,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
 
 use cluster::Cluster;
 use faults::Play;
@@ -117,6 +118,7 @@ fn run(arguments: &Arguments) -> Result<bool, String> {
         println!("{}", results::table(&rows));
         return Ok(true);
     }
+    let began = Instant::now();
     println!("seed {}, {} run", arguments.seed, if arguments.long { "long" } else { "short" });
     let cluster = Cluster::start()?;
     let registry = Registry::start().ok_or("there is no registry")?;
@@ -160,7 +162,7 @@ fn run(arguments: &Arguments) -> Result<bool, String> {
     let complete = in_lanes + faults::ALONE.iter().map(play).filter(|done| !done).count() == 0;
     let rows = stage.results.rows();
     let red = rows.iter().filter(|row| !row.is_green()).count();
-    println!("{} rows, {red} red", rows.len());
+    println!("{} rows, {red} red, after {:.0} s", rows.len(), began.elapsed().as_secs_f64());
     Ok(complete && red == 0 && !rows.is_empty())
 }
 

@@ -37,7 +37,7 @@ pub(crate) const TITLES: [&str; 24] = [
     "Telegram answers 429, 5xx, slowly, with half an answer, or not at all",
     "`kill -9` of a sender at S1 to S4, and at any call with another there",
     "YouTube's quota used up, 403, 5xx, half a document, deleted videos",
-    "secrets: every byte of logs, state and topics searched for the bot's token",
+    "secrets: every byte of logs, state and topics searched for the bot's token and the registry's password",
 ];
 
 /// What is counted of a verdict beside what is lost and what is there twice: none of it may be.
@@ -67,7 +67,8 @@ pub(crate) struct Row {
     pub(crate) scene: String,
     pub(crate) tried: u64,
     pub(crate) fired: u64,
-    pub(crate) in_open_transaction: u64,
+    /// None where it is not known of any.
+    pub(crate) in_open_transaction: Option<u64>,
     pub(crate) lost: u64,
     pub(crate) duplicated: u64,
     /// What else the verifier found, by kind.
@@ -77,6 +78,7 @@ pub(crate) struct Row {
     pub(crate) bound: f64,
     pub(crate) seed: u64,
     /// Whether it is of a long run.
+    #[serde(default)]
     pub(crate) long: bool,
     pub(crate) points: BTreeMap<String, u64>,
     pub(crate) broken: Vec<String>,
@@ -140,9 +142,12 @@ impl Row {
 
     pub(crate) fn line(&self) -> String {
         let mut text = format!(
-            "fault {:>2} {:<10} tried {:>4}, fired {:>4}, in an open transaction {:>4}, lost {}, duplicated {}",
-            self.fault, self.scene, self.tried, self.fired, self.in_open_transaction, self.lost, self.duplicated
+            "fault {:>2} {:<10} tried {:>4}, fired {:>4}, lost {}, duplicated {}",
+            self.fault, self.scene, self.tried, self.fired, self.lost, self.duplicated
         );
+        if let Some(open) = self.in_open_transaction {
+            write!(text, ", in an open transaction {open}").unwrap();
+        }
         if let Some(slowest) = self.slowest_recovery_ms {
             write!(text, ", slowest recovery {slowest} ms").unwrap();
         }
@@ -233,7 +238,8 @@ pub(crate) fn table(rows: &[Row]) -> String {
         let slowest = slowest.map(|ms| format!("{}.{} s", ms / 1000, ms % 1000 / 100)).unwrap_or_default();
         let red = if of_it.iter().all(|row| row.is_green()) { "" } else { " **red**" };
         let (tried, lost, duplicated) = (sum(|row| row.fired), sum(|row| row.lost), sum(|row| row.duplicated));
-        let open = sum(|row| row.in_open_transaction);
+        let open: Option<u64> = of_it.iter().filter_map(|row| row.in_open_transaction).reduce(u64::wrapping_add);
+        let open = open.map(|open| open.to_string()).unwrap_or_default();
         let bound = if tried > 3 { format!("3/{tried}") } else { "1".to_owned() };
         let again = of_it.last().map(|row| again(row)).unwrap_or_default();
         writeln!(text, "| {fault} | {title}{red} | {tried} | {open} | {lost} | {duplicated} | {slowest} | {bound} | `{again}` |").unwrap();

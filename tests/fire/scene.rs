@@ -22,6 +22,7 @@ use crate::real::process::Process;
 use crate::real::registry::Registry;
 use crate::real::{unique, verifier};
 use crate::results::{Results, Row};
+use crate::secrets;
 use crate::time::{nap, wait_for};
 
 /// Whom the messages are for.
@@ -30,14 +31,23 @@ pub(crate) const CHAT: &str = "4711";
 /// What nobody may ever read.
 pub(crate) const TOKEN: &str = "7000000001:AAfireTokenFireTokenFireTokenFireTokenFi";
 
+/// What the registry is told by all who ask it, and nobody else; its Java client and it take no notice.
+pub(crate) const PASSWORD: &str = "fireRegistryPasswordFireRegistryPassword";
+
 /// Partitions of every topic.
 pub(crate) const PARTITIONS: i32 = 4;
+
+/// The address is given with each command.
+const LOGIN: &str = "[kafka]\nregistry = { url = \"http://localhost\", username = \"fire\", password = { env = \"REGISTRY_PASSWORD\" } }\n";
 
 /// So long may it take until everything is caught up again after the last fault.
 pub(crate) const CAUGHT_UP: Duration = Duration::from_secs(60);
 
 /// So long may an instance take that is asked to stop.
 pub(crate) const STOPPED: Duration = Duration::from_secs(10);
+
+/// The fault that is no fault: secrets that are shown.
+pub(crate) const SECRETS: u8 = 24;
 
 /// What all scenes share.
 #[derive(Debug)]
@@ -137,7 +147,7 @@ impl<'s> Scene<'s> {
         let registry = settings.registry.clone().unwrap_or_else(|| stage.registry.url());
         let surroundings = Surroundings {
             application: id.clone(),
-            topology: topology(&id, &settings.engine),
+            topology: topology(&id, &settings.engine) + LOGIN,
             bootstrap: stage.through_proxy.clone(),
             registry,
             binary: stage.binary.clone(),
@@ -230,12 +240,12 @@ impl<'s> Scene<'s> {
 
     fn note(&mut self, place: usize, fired: &Fired) {
         if self.ordered[place].is_some() {
-            self.fired(place, &fired.deed, fired.open);
+            self.fired(place, &fired.deed, Some(fired.open));
         }
     }
 
     /// What was ordered for an instance has happened.
-    pub(crate) fn fired(&mut self, place: usize, kind: &str, open: bool) {
+    pub(crate) fn fired(&mut self, place: usize, kind: &str, open: Option<bool>) {
         let Some(ordered) = &mut self.ordered[place] else { return };
         if ordered.fired {
             return;
@@ -245,8 +255,8 @@ impl<'s> Scene<'s> {
         self.happened(fault, &id, kind, open);
     }
 
-    /// A planned fault has happened.
-    pub(crate) fn happened(&mut self, fault: u8, id: &str, kind: &str, open: bool) {
+    /// A planned fault has happened; `open` says whether a transaction was open, where that is known.
+    pub(crate) fn happened(&mut self, fault: u8, id: &str, kind: &str, open: Option<bool>) {
         self.ledger.fired(fault, id, kind, open, self.load.ends.sum());
         self.monitor.watch(fault, id, self.load.ends.of_each());
     }
@@ -286,13 +296,19 @@ impl<'s> Scene<'s> {
             Ok(verdict) => verdict.clone(),
             Err(error) => json!({ "ok": false, "error": error }),
         };
+        if outcome.is_ok() {
+            self.search();
+        }
         let breaks = self.settings.breaks || self.stage.mutant.is_some();
         let mut green = verdict["ok"] == !breaks && (breaks || regressions.is_empty());
         let name = self.stage.mutant.as_deref().unwrap_or(self.name);
         for (fault, count) in &self.ledger.counts {
             let slowest = recoveries.iter().filter(|recovery| recovery.fault == *fault).map(|recovery| recovery.took).max();
-            let mut row = Row::new(*fault, name, count, slowest, &verdict, (self.stage.seed, self.stage.long));
-            row.breaks = breaks;
+            let harmless = json!({ "ok": true, "input": verdict["input"] });
+            let of_secrets = *fault == SECRETS;
+            let verdict = if of_secrets { &harmless } else { &verdict };
+            let mut row = Row::new(*fault, name, count, slowest, verdict, (self.stage.seed, self.stage.long));
+            row.breaks = breaks && !of_secrets;
             row.broken.extend(regressions.iter().cloned());
             green &= row.is_green();
             println!("  {}", row.line());
@@ -344,6 +360,18 @@ impl<'s> Scene<'s> {
         let mut verdict = self.verify()?;
         verdict["written"] = written.into();
         Ok(verdict)
+    }
+
+    /// Looks for secrets in what the instances said and left, in the messages and in the dead letters.
+    fn search(&mut self) {
+        let id = self.ledger.plan(SECRETS, "search");
+        self.ledger.fired(SECRETS, &id, "search", None, self.load.ends.sum());
+        let mut seen: secrets::Seen = self.instances.iter().flat_map(|instance| secrets::bytes_below(instance.folder())).collect();
+        seen.extend(secrets::bytes_of_topics(&self.stage.client, &format!("{}-dead-letters", self.id), &[&self.topic("telegram_outbox")]));
+        match secrets::search(&seen, &["telegram_outbox"], &[TOKEN, PASSWORD]) {
+            Ok(searched) => self.ledger.remark(SECRETS, searched),
+            Err(found) => self.ledger.broken(SECRETS, found),
+        }
     }
 
     /// Something went wrong that concerns all faults of the scene.

@@ -1,15 +1,16 @@
 //! What only a real broker can do to the log on a cluster: refuse who asks, refuse a record, and answer late.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
 
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use tidewatch::streams::clock::Timestamp;
 use tidewatch::streams::log::kafka::{KafkaLog, Options};
 use tidewatch::streams::log::{
-    Class, ConsumerOptions, Headers, Isolation, Log, Offset, Partition, Polled, Producer, ProducerOptions, ProducerRecord, RecordBatch,
-    TopicPartition,
+    Class, Consumer, ConsumerOptions, Headers, Isolation, Log, Offset, Partition, Polled, Producer, ProducerOptions, ProducerRecord,
+    RecordBatch, TopicPartition,
 };
 
 use crate::real::broker::Broker;
@@ -17,6 +18,12 @@ use crate::real::security::{Listener, USER};
 use crate::real::unique;
 
 const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Between two polls of a member.
+const MOMENT: Duration = Duration::from_millis(20);
+
+/// So long after its last poll a member is no member any more: the minute that the engine asks for, and some.
+const DROPPED_OUT: Duration = Duration::from_secs(62);
 
 fn log(broker: &Broker) -> Arc<KafkaLog> {
     KafkaLog::new(Options::new(broker.bootstrap_servers().split(',').map(str::trim))).unwrap()
@@ -176,4 +183,97 @@ fn a_consumer_that_was_asked_for_its_partitions_can_be_dropped() {
         done.send(()).unwrap();
     });
     dropped.recv_timeout(Duration::from_secs(20)).expect("the consumer hangs in its drop");
+}
+
+/// A partition moves in two rounds: its owner gives it up, and joins again. Who drops out in between has its former place again under its static id, without any
+/// round, also where it still has partitions and others began the group: it has to leave, or nobody ever has the rest.
+#[test]
+fn a_member_that_dropped_out_in_a_hand_over_has_its_group_share_anew() {
+    let Some(broker) = Broker::shared() else { return };
+    let topic = unique("dropped-out");
+    broker.create_topic(&topic, 4, &[]);
+    let log = log(broker);
+    let mut leader = Member::join(&log, &topic, "1");
+    let wait = |what: &str, so: &mut dyn FnMut() -> bool| {
+        let deadline = Instant::now() + PATIENCE * 2;
+        while !so() {
+            assert!(Instant::now() < deadline, "{what}");
+        }
+    };
+    wait("the first has all", &mut || leader.poll() == 4);
+    let mut follower = Member::join(&log, &topic, "2");
+    wait("two share", &mut || (leader.poll(), follower.poll()) == (2, 2));
+    // As newcomers they look for what is left over, once a second, and find nothing.
+    let began = Instant::now();
+    wait("nobody looks any more", &mut || (leader.poll(), follower.poll()) == (2, 2) && began.elapsed() > PATIENCE / 20);
+    // Two of others, who do not look for what is left over.
+    let others = ["3", "4"].map(|instance| {
+        let mut config = broker.client();
+        config.set("group.id", &topic).set("group.instance.id", format!("{topic}-{instance}"));
+        let config = config.set("partition.assignment.strategy", "cooperative-sticky").set("session.timeout.ms", "10000");
+        let other: BaseConsumer = config.create().unwrap();
+        other.subscribe(&[&topic]).unwrap();
+        other
+    });
+    let others = || {
+        others.each_ref().map(|other| {
+            drop(other.poll(Duration::from_millis(20)));
+            other.assignment().unwrap().count()
+        })
+    };
+    let mut asked = Vec::new();
+    wait("both are asked for a partition", &mut || {
+        others();
+        leader.poll();
+        if let Polled::Revoked(partitions) = follower.consumer.poll(MOMENT, &mut RecordBatch::default()).unwrap() {
+            asked = partitions;
+        }
+        !asked.is_empty()
+    });
+    // It stands still, until the group has taken it for dead and the others are at rest.
+    let began = Instant::now();
+    wait("it drops out", &mut || {
+        let rest = (leader.poll(), others().iter().sum::<usize>());
+        began.elapsed() > DROPPED_OUT && rest == (1, 1)
+    });
+    follower.give_up(&asked);
+    wait("everybody has one", &mut || (leader.poll(), follower.poll(), others()) == (1, 1, [1, 1]));
+}
+
+/// Takes up what it is given, gives up what it is asked for.
+struct Member {
+    consumer: Box<dyn Consumer>,
+    owned: BTreeSet<TopicPartition>,
+}
+
+impl Member {
+    fn join(log: &KafkaLog, group: &str, instance: &str) -> Self {
+        let instance_id = Some(format!("{group}-{instance}").into());
+        let options = ConsumerOptions { group: Some(group.into()), instance_id, isolation: Isolation::ReadCommitted };
+        let mut consumer = log.consumer(options).unwrap();
+        consumer.subscribe(&[group.into()]).unwrap();
+        Self { consumer, owned: BTreeSet::new() }
+    }
+
+    /// How many it has after a poll.
+    fn poll(&mut self) -> usize {
+        match self.consumer.poll(MOMENT, &mut RecordBatch::default()).unwrap() {
+            Polled::Assigned(more) => {
+                for at in more {
+                    self.consumer.assign(&at, Offset(0)).unwrap();
+                    self.owned.insert(at);
+                }
+            }
+            Polled::Revoked(less) | Polled::Lost(less) => self.give_up(&less),
+            Polled::Nothing | Polled::Records => {}
+        }
+        self.owned.len()
+    }
+
+    fn give_up(&mut self, partitions: &[TopicPartition]) {
+        for at in partitions {
+            self.owned.remove(at);
+            self.consumer.unassign(at).unwrap();
+        }
+    }
 }

@@ -11,6 +11,7 @@ use crate::clock::START;
 use crate::disk::Rows;
 use crate::input::{Batch, Given};
 use crate::readers::{Id, difference};
+use crate::rows::meanings;
 use crate::topology::{APPLICATION, STORES};
 use crate::world::{Slot, World};
 
@@ -225,16 +226,13 @@ impl World {
                 let empty = crate::oracle::Task::default();
                 let task = readers.tasks.get(&id).unwrap_or(&empty);
                 let expected = match store {
-                    "chain" | "total" => task.chains.clone(),
-                    "latest" | "marks" => {
-                        let keys = task.keys(store).into_iter();
-                        keys.map(|key| (key.clone(), found.get(&key).cloned().unwrap_or_default())).collect()
-                    }
-                    _ => {
+                    "ticker" => {
                         let ticks = readers.ticks.get(&partition).filter(|ticks| **ticks > 0);
                         ticks.into_iter().map(|ticks| (format!("t{partition}").into_bytes(), ticks.to_string().into_bytes())).collect()
                     }
+                    _ => task.meanings(store),
                 };
+                let found = meanings(store, found);
                 if let Some(text) = difference(&found, &expected) {
                     self.violated(
                         "stores are the fold of the input",

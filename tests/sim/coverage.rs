@@ -1,5 +1,6 @@
 //! What the simulations have met: each kind of fault, and each row of the failure policy. Something that never happens proves nothing.
 
+use crate::plan::CALLS;
 use crate::trace::Counts;
 
 /// Every kind of fault, as it is counted.
@@ -100,6 +101,7 @@ pub(crate) const POLICY: &[(&str, &[&str])] = &[
     ("a damaged store is rebuilt", &["action Rebuild", "rebuilt: the disk is damaged"]),
     ("a store of another life is rebuilt", &["rebuilt: it belongs to another life"]),
     ("a checkpoint older than the tombstones is not believed", &["rebuilt: the checkpoint is too old"]),
+    ("a checkpoint of a time to come is not believed", &["rebuilt: the clock was set back"]),
     ("a record that the log refuses is looked for", &["action Narrow"]),
     ("a foreign transaction, or a broker, is waited for", &["said: waiting for a foreign transaction, or for a broker"]),
     ("no producer can be made: tried again later", &["said: no producer can be made now; it will be tried again"]),
@@ -116,8 +118,10 @@ pub(crate) const POLICY: &[(&str, &[&str])] = &[
 pub(crate) fn missing(counts: &Counts) -> Vec<String> {
     let happened = |name: &str| counts.0.get(name).is_some_and(|count| *count > 0);
     let kinds = KINDS.iter().filter(|kind| !happened(kind)).map(|kind| format!("fault: {kind}"));
+    let pairs = CALLS.iter().flat_map(|(site, classes)| classes.iter().map(move |class| format!("class {site:?} {class:?}")));
+    let pairs = pairs.filter(|pair| !happened(pair)).map(|pair| format!("fault: {pair}"));
     let rows = POLICY.iter().filter(|(_, signs)| !signs.iter().any(|sign| happened(sign))).map(|(row, _)| format!("policy: {row}"));
-    kinds.chain(rows).collect()
+    kinds.chain(pairs).chain(rows).collect()
 }
 
 /// A table for people.

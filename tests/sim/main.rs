@@ -20,6 +20,7 @@ mod plan;
 mod processes;
 mod random;
 mod readers;
+mod rows;
 mod run;
 mod shrink;
 mod told;

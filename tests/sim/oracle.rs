@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use tidewatch::streams::log::Offset;
 use tidewatch::streams::topology::{ErrorPolicy, OnError};
 
+use crate::disk::Rows;
 use crate::topology::{Input, MILESTONE, link, parse};
 
 /// A record as it lies in a topic.
@@ -25,12 +26,22 @@ pub(crate) struct Out {
     pub(crate) exception: &'static str,
 }
 
+/// What is known of a video.
 #[derive(Clone, Debug, Default)]
-struct Video {
-    observed_at: i64,
-    title: Option<String>,
-    views: Option<i64>,
-    likes: Option<i64>,
+pub(crate) struct Video {
+    /// Where and when it was last observed.
+    pub(crate) offset: i64,
+    pub(crate) observed_at: i64,
+    pub(crate) title: Option<String>,
+    pub(crate) views: Option<i64>,
+    pub(crate) likes: Option<i64>,
+}
+
+impl std::fmt::Display for Video {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (title, views, likes) = (text(self.title.as_ref()), text(self.views.as_ref()), text(self.likes.as_ref()));
+        write!(f, "{title}, {views} views, {likes} likes at {} of offset {}", self.observed_at, self.offset)
+    }
 }
 
 /// A topic and a key.
@@ -41,7 +52,7 @@ pub(crate) type ResultsOf = (&'static str, Option<String>);
 pub(crate) struct Task {
     videos: BTreeMap<Vec<u8>, Video>,
     marks: BTreeMap<Vec<u8>, i64>,
-    pub(crate) chains: BTreeMap<Vec<u8>, Vec<u8>>,
+    chains: Rows,
     /// By topic and key: a key's results lie in one partition, in their order.
     pub(crate) results: BTreeMap<ResultsOf, Vec<(Offset, Out)>>,
 }
@@ -125,6 +136,7 @@ impl Task {
         let former = self.videos.get(&key).cloned();
         let before = former.clone().unwrap_or_default();
         let after = Video {
+            offset: record.offset.0,
             observed_at: now,
             title: input.title.clone().or_else(|| before.title.clone()),
             views: input.views.or(before.views),
@@ -180,12 +192,12 @@ impl Task {
         self.put("outbox", record, format!("chat|{said}||0|false|false"));
     }
 
-    /// The keys of which a node of type `latest` knows something, and those with a mark.
-    pub(crate) fn keys(&self, store: &str) -> Vec<Vec<u8>> {
+    /// What a store of the first sub-topology means, in the words of [`crate::rows::meanings`].
+    pub(crate) fn meanings(&self, store: &str) -> Rows {
         match store {
-            "latest" => self.videos.keys().cloned().collect(),
-            "marks" => self.marks.keys().cloned().collect(),
-            _ => self.chains.keys().cloned().collect(),
+            "latest" => self.videos.iter().map(|(key, video)| (key.clone(), video.to_string().into_bytes())).collect(),
+            "marks" => self.marks.iter().map(|(key, mark)| (key.clone(), mark.to_string().into_bytes())).collect(),
+            _ => self.chains.clone(),
         }
     }
 }

@@ -114,24 +114,36 @@ impl World {
 
     fn may_exit(&self, error: &Error) -> bool {
         match error {
-            Error::Fenced { .. } | Error::TooManyFailures { .. } => true,
-            Error::RebuiltTwice { .. } => {
-                self.plan.events.iter().any(|event| {
-                    matches!(event.fault, Fault::DiskDamaged | Fault::DiskMistaken | Fault::DiskFromBackup | Fault::DamagedInUse)
-                })
+            // Others took its place, or it was told so, or it stood still for so long that they did.
+            Error::Fenced { .. } => {
+                self.has_planned(Class::Fenced)
+                    || self.has_in_plan(|fault| {
+                        matches!(
+                            fault,
+                            Fault::Twin { .. } | Fault::Evict | Fault::Zombie { .. } | Fault::Stall { .. } | Fault::Forgotten { .. }
+                        )
+                    })
             }
+            Error::TooManyFailures { .. } => self.has_in_plan(|fault| matches!(fault, Fault::Fail { .. })),
+            Error::RebuiltTwice { .. } => self.has_in_plan(|fault| {
+                matches!(fault, Fault::DiskDamaged | Fault::DiskMistaken | Fault::DiskFromBackup | Fault::DamagedInUse)
+            }),
             // A broker that is not reached at the start, and what the plan made of it.
             Error::Log(error) => error.class == Class::Retriable || self.has_planned(error.class),
-            Error::Task(_) | Error::Stores { .. } => self.plan.events.iter().any(|event| {
-                matches!(event.fault, Fault::Fail { site: Site::Begin | Site::Send, .. } | Fault::DiskFull { .. } | Fault::DamagedInUse)
+            Error::Task(_) | Error::Stores { .. } => self.has_in_plan(|fault| {
+                matches!(fault, Fault::Fail { site: Site::Begin | Site::Send, .. } | Fault::DiskFull { .. } | Fault::DamagedInUse)
             }),
             _ => false,
         }
     }
 
+    fn has_in_plan(&self, is: impl Fn(&Fault) -> bool) -> bool {
+        self.plan.events.iter().any(|event| is(&event.fault))
+    }
+
     /// Whether the plan has calls fail in this way.
     fn has_planned(&self, wanted: Class) -> bool {
-        self.plan.events.iter().any(|event| matches!(&event.fault, Fault::Fail { class, .. } if *class == wanted))
+        self.has_in_plan(|fault| matches!(fault, Fault::Fail { class, .. } if *class == wanted))
     }
 
     /// Stops a process in good order.

@@ -109,6 +109,7 @@ fn cause(fields: &str) -> &'static str {
         ("checksum", "the disk is damaged"),
         ("outside its log", "the checkpoint is outside the changelog"),
         ("tombstones", "the checkpoint is too old"),
+        ("set back", "the clock was set back"),
         ("earlier life", "it belongs to another life"),
     ];
     known.into_iter().find(|(part, _)| fields.contains(part)).map_or("another reason", |(_, name)| name)

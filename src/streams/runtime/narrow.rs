@@ -77,17 +77,21 @@ impl Narrow {
     /// A task goes to another member, which will find the culprit by itself.
     pub(super) fn forget(&mut self, task: TaskId) {
         if self.refused.remove(&task).is_some() && self.refused.is_empty() {
-            self.limit = None;
+            (self.limit, self.is_widened) = (None, false);
         }
     }
 
     /// A transaction of `inputs` records, the last one given, was refused. Whether the search goes on.
     fn refuse(&mut self, inputs: u64, last: Option<(TaskId, Offset)>, cause: &str) -> bool {
         let Some((task, offset)) = last else { return false };
-        if self.limit.is_none() {
-            (self.most, self.patience) = (inputs, PATIENCE);
-        } else if self.is_widened {
+        // Also where there was no limit any more: others may have had full transactions enough while the culprit's task was restored.
+        if self.is_widened {
             self.patience = self.patience.saturating_mul(4).min(PATIENCE_MOST);
+        } else if self.limit.is_none() {
+            self.patience = PATIENCE;
+        }
+        if self.limit.is_none() {
+            self.most = inputs;
         }
         (self.passed, self.is_widened) = (0, false);
         if inputs > 1 && self.limit != Some(1) {
@@ -142,6 +146,23 @@ mod tests {
         // And it begins anew the next time.
         assert_eq!(refusals(&mut narrow, 0, 1), 1);
         assert_eq!(narrow.room(0), 500);
+    }
+
+    #[test]
+    fn a_culprit_that_comes_back_after_the_search_ended_is_searched_for_longer() {
+        let mut narrow = Narrow::default();
+        let transactions: Vec<_> = [8, 32, 128]
+            .map(|patience| {
+                assert_eq!(refusals(&mut narrow, 0, 1), 1);
+                let mut passed = 0;
+                while narrow.room(0) != usize::MAX {
+                    assert_eq!(refusals(&mut narrow, 1000, 1), 0);
+                    passed += 1;
+                }
+                (patience, passed)
+            })
+            .into();
+        assert!(transactions.iter().all(|(patience, passed)| passed == &(2 * patience)), "{transactions:?}");
     }
 
     #[test]

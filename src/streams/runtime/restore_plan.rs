@@ -92,7 +92,8 @@ pub(super) fn start_of(
     }
 }
 
-/// The shortest time that a restore is given, however soon its changelog lets tombstones go: with less than it takes it would begin anew for ever.
+/// The shortest time that a restore is given, however soon its changelog lets tombstones go: with less than it takes it would begin anew for ever. And so far
+/// may a clock be set back without a doubt about the age of rows.
 const GRACE: Duration = Duration::from_secs(60);
 
 /// How long rows on the disk may be read on from. Tombstones that were written after them are kept for that long, later ones may be missing.
@@ -128,8 +129,18 @@ impl Lifetime {
     /// Asked again before what was read is applied, and at the end: on the way, too, tombstones may go. So whatever was read up to a checkpoint was read in
     /// time, and only what lies after it counts when the restore goes on another time.
     pub(super) fn check(self, changelog: &TopicPartition, now: Timestamp) -> Result<(), Outcome> {
-        let age = Duration::from_millis(u64::try_from(now.0.saturating_sub(self.as_of.0)).unwrap_or(0));
-        let Some(kept) = self.kept.filter(|&kept| age > kept) else { return Ok(()) };
+        let Some(kept) = self.kept else { return Ok(()) };
+        let age_ms = now.0.saturating_sub(self.as_of.0);
+        let ahead = Duration::from_millis(age_ms.min(0).unsigned_abs());
+        if ahead > GRACE {
+            return Err(Outcome::Outlived(format!(
+                "its rows were complete at a time that is {ahead:?} ahead of the clock, which was set back: how old they are is not known"
+            )));
+        }
+        let age = Duration::from_millis(age_ms.max(0).unsigned_abs());
+        if age <= kept {
+            return Ok(());
+        }
         let kept = kept.as_millis();
         Err(Outcome::Outlived(format!(
             "its rows were complete {age:?} ago, tombstones in {changelog} since then may be gone (delete.retention.ms is {kept})"
@@ -147,5 +158,28 @@ pub(super) fn store_failed(id: TaskId, source: impl std::error::Error + Send + S
     match failure::of_store(&source) {
         Action::Rebuild => Outcome::Rebuild(task::chain(&source)),
         _ => Outcome::Failed(Error::Stores { task: id, source: Box::new(source) }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_may_be_read_on_from_while_their_age_is_known_and_tombstones_last() {
+        let changelog = TopicPartition::new("app-counts-changelog", 0);
+        let hour = 3_600_000;
+        let lifetime = Lifetime { as_of: Timestamp(10 * hour), kept: Some(Duration::from_secs(3600)) };
+        let check = |lifetime: Lifetime, now| match lifetime.check(&changelog, Timestamp(now)) {
+            Ok(()) => String::new(),
+            Err(Outcome::Outlived(cause)) => cause,
+            Err(other) => panic!("{other:?}"),
+        };
+        assert_eq!(check(lifetime, 11 * hour), "");
+        assert!(check(lifetime, 11 * hour + 1).contains("delete.retention.ms is 3600000"));
+        // A clock is put right by seconds all the time; one that was set back says nothing of an age.
+        assert_eq!(check(lifetime, 10 * hour - 60_000), "");
+        assert!(check(lifetime, 10 * hour - 60_001).contains("60.001s ahead of the clock"));
+        assert_eq!(check(Lifetime { kept: None, ..lifetime }, 0), "");
     }
 }

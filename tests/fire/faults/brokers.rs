@@ -52,7 +52,7 @@ fn restart(scene: &mut Scene<'_>, node: usize, signal: &str) -> Result<(), Strin
     let mut cluster = scene.stage.cluster.lock().unwrap();
     cluster.wait_until_in_step(&topics)?;
     let id = scene.ledger.plan(9, if signal == "TERM" { "clean" } else { "hard" });
-    scene.happened(9, &id, "broker", false);
+    scene.happened(9, &id, "broker", None);
     cluster.stop(node, signal);
     supervise(scene, 9, Duration::from_secs(2));
     cluster.start_again()?;
@@ -65,7 +65,7 @@ fn away(scene: &mut Scene<'_>, time: Duration) -> Result<(), String> {
     let id = scene.ledger.plan(10, "away");
     let before: Vec<Option<Use>> = scene.instances.iter().map(|instance| instance.process_id().and_then(Use::of)).collect();
     let mut cluster = scene.stage.cluster.lock().unwrap();
-    scene.happened(10, &id, "broker", false);
+    scene.happened(10, &id, "broker", None);
     cluster.stop_all();
     supervise(scene, 10, time);
     let mut measured = 0;
@@ -104,7 +104,7 @@ fn away_at_start(scene: &mut Scene<'_>) -> Result<(), String> {
     scene.instances[0].stop("TERM");
     drop(scene.tend());
     let mut cluster = scene.stage.cluster.lock().unwrap();
-    scene.happened(10, &id, "broker", false);
+    scene.happened(10, &id, "broker", None);
     cluster.stop_all();
     scene.instances[0].start("");
     supervise(scene, 10, Duration::from_secs(15));
@@ -140,7 +140,11 @@ fn away_half_way(scene: &mut Scene<'_>) -> Result<(), String> {
     cluster.start_again()?;
     drop(cluster);
     scene.ordered[0] = None;
-    supervise_until_recovered(scene, 10, HALF_WAY_OVER)
+    supervise_until_recovered(scene, 10, HALF_WAY_OVER)?;
+    let anew = scene.instances.iter().filter(|instance| instance.has_said("joining anew")).map(|instance| instance.name.as_str());
+    let anew = anew.collect::<Vec<_>>().join(" and ");
+    scene.ledger.remark(10, format!("joined anew, since partitions were left over: {anew}"));
+    Ok(())
 }
 
 /// How many tasks have come to process in the present run.

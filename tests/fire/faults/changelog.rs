@@ -47,7 +47,7 @@ fn forget_disk(scene: &Scene<'_>) -> Result<(), String> {
 /// Starts it, and expects that it goes on.
 fn goes_on(scene: &mut Scene<'_>, kind: &str) -> Result<(), String> {
     let id = scene.ledger.plan(18, kind);
-    scene.happened(18, &id, "changelog", false);
+    scene.happened(18, &id, "changelog", None);
     scene.instances[0].start("");
     scene.monitor.wait_for_recovery(CAUGHT_UP)
 }
@@ -69,7 +69,7 @@ fn is_refused(scene: &mut Scene<'_>, kind: &str, says: &str) {
     };
     let said = scene.instances[0].last_said();
     stop(scene);
-    scene.ledger.fired(18, &id, "changelog", false, scene.load.ends.sum());
+    scene.ledger.fired(18, &id, "changelog", None, scene.load.ends.sum());
     let refused = status.is_some_and(|status| matches!(status.code(), Some(1 | 2)));
     if !refused || !said.contains(says) || scene.monitor.committed() != before {
         scene.ledger.broken(18, format!("{kind}: it was not refused ({status:?}), or {says:?} was not said:\n{said}"));

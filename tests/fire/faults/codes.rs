@@ -85,7 +85,7 @@ fn answered(scene: &mut Scene<'_>, place: usize, call: &Call, deed: Deed) -> Res
         }
         scene.watch_for(Duration::from_millis(5), 8);
     }
-    scene.happened(8, &id, "answer", true);
+    scene.happened(8, &id, "answer", Some(call.api != api::INIT_PRODUCER_ID));
     let began = Instant::now();
     while scene.monitor.wait_for_recovery(Duration::from_millis(20)).is_err() {
         for ended in scene.tend() {

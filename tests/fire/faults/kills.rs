@@ -152,7 +152,7 @@ fn killed(scene: &mut Scene<'_>, random: &mut Random, rounds: usize) {
         for (place, job) in jobs.iter_mut().enumerate() {
             let Some(waiting) = job else { continue };
             if waiting.told.as_ref().is_some_and(|told| told.try_recv() == Ok(Told::Met)) {
-                scene.fired(place, "kill", true);
+                scene.fired(place, "kill", Some(true));
                 scene.instances[place].signal("KILL");
             }
             if waiting.stop_at.is_some_and(|at| Instant::now() >= at) {
@@ -257,7 +257,7 @@ fn all_at_once(scene: &mut Scene<'_>, random: &mut Random) -> Result<(), String>
 fn stopped(scene: &mut Scene<'_>, place: usize) -> Result<(), String> {
     scene.watch_for(Duration::from_millis(700), 3);
     let id = scene.ledger.plan(3, "TERM");
-    scene.happened(3, &id, "stop", false);
+    scene.happened(3, &id, "stop", None);
     let Some((status, took)) = scene.instances[place].stop("TERM") else { return Err("it did not run".to_owned()) };
     if status.code() != Some(0) || took > STOPPED {
         let said = scene.instances[place].last_said();

@@ -73,7 +73,7 @@ fn lost_answer(scene: &mut Scene<'_>, place: usize, deed: Deed, skip: u64) -> Re
     let (tell, told) = channel();
     scene.stage.proxy.order(&scene.instances[place].client(), api::END_TXN, skip, deed, tell);
     let met = wait_told(scene, &told, 7, CAUGHT_UP)?;
-    scene.happened(7, &id, "network", true);
+    scene.happened(7, &id, "network", Some(true));
     let answered = if met == Told::Met { wait_told(scene, &told, 7, CAUGHT_UP)? } else { met };
     if answered != Told::Answered(Some(0)) {
         scene.ledger.broken(7, format!("the broker did not commit: {answered:?}"));
@@ -92,7 +92,7 @@ fn lost_metadata(scene: &mut Scene<'_>, place: usize, skip: u64) -> Result<(), S
     scene.stage.proxy.order(&scene.instances[place].client(), api::METADATA, skip, Deed::LoseAnswer, tell);
     scene.instances[place].start("");
     wait_told(scene, &told, 11, CAUGHT_UP)?;
-    scene.happened(11, &id, "network", false);
+    scene.happened(11, &id, "network", None);
     restart_while(scene, 11, place, CAUGHT_UP);
     if let Err(error) = scene.wait_until_running() {
         scene.ledger.broken(11, error);
@@ -124,7 +124,7 @@ fn cut(scene: &mut Scene<'_>, place: usize, way: Way, time: Duration) -> Result<
     let id = scene.ledger.plan(11, &format!("{way:?}{}s", time.as_secs()));
     let client = scene.instances[place].client();
     scene.stage.proxy.set_way(&client, way);
-    scene.happened(11, &id, "network", false);
+    scene.happened(11, &id, "network", None);
     let began = Instant::now();
     let mut ended_with = None;
     while began.elapsed() < time {
@@ -171,7 +171,7 @@ fn delayed(scene: &mut Scene<'_>, place: usize) -> Result<(), String> {
     let id = scene.ledger.plan(11, "delay");
     let client = scene.instances[place].client();
     scene.stage.proxy.set_delay(&client, Duration::from_millis(150));
-    scene.happened(11, &id, "network", false);
+    scene.happened(11, &id, "network", None);
     scene.watch_for(Duration::from_secs(6), 11);
     scene.stage.proxy.set_delay(&client, Duration::ZERO);
     scene.monitor.wait_for_recovery(CAUGHT_UP)
@@ -200,7 +200,7 @@ fn late_requests(stage: &Stage, name: &'static str, guard: &str, breaks: bool) -
             let (tell, told) = channel();
             let order = stage.proxy.order(&client, api::END_TXN, random.below(2), Deed::Late, tell);
             wait_told(scene, &told, 6, CAUGHT_UP)?;
-            scene.happened(6, &id, "network", true);
+            scene.happened(6, &id, "network", Some(true));
             // The client sends it again by itself; then a new transaction begins.
             let before = stage.proxy.count(&client, api::ADD_PARTITIONS);
             let began = Instant::now();

@@ -9,6 +9,7 @@ use rdkafka::message::ToBytes;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 use serde_json::json;
 
+use crate::instance::Instance;
 use crate::load::Look;
 use crate::random::Random;
 use crate::real::block_on;
@@ -21,6 +22,9 @@ use crate::time::{nap, now_ms};
 const BAD: [u64; 2] = [4, 60];
 const OUTAGES: [usize; 2] = [2, 10];
 const KILLS: [usize; 2] = [4, 40];
+
+/// Longer than the minute that a group waits for a poll.
+const LONG_OUTAGE: Duration = Duration::from_secs(75);
 
 /// A key whose processing panics.
 const PANICS: &str = "video-panic";
@@ -122,7 +126,7 @@ pub(crate) fn poison(stage: &Stage, wanted: &[u8]) -> Result<(), String> {
                 // Seen before, so that it makes a change.
                 write(scene, Some("video-large"), &value(id, "short", count * 1000, REST))?;
                 write(scene, Some("video-large"), &value(id, &title, count * 1000 + 500, REST))?;
-                scene.happened(15, &planned, "record", false);
+                scene.happened(15, &planned, "record", None);
                 scene.watch_for(Duration::from_millis(500), 15);
             }
             scene.monitor.wait_for_recovery(CAUGHT_UP)?;
@@ -145,7 +149,7 @@ fn bad_records(scene: &mut Scene<'_>, id: u32, number: u64, random: &mut Random)
     for (kind, key, bytes) in kinds {
         let planned = scene.ledger.plan(13, kind);
         write(scene, key, &bytes)?;
-        scene.happened(13, &planned, "record", false);
+        scene.happened(13, &planned, "record", None);
     }
     Ok(())
 }
@@ -169,16 +173,7 @@ pub(crate) fn registry(stage: &Stage, _: &[u8]) -> Result<(), String> {
         let kinds = [("error", Fault::Status(500)), ("gone", Fault::Close), ("slow", Fault::Delay(Duration::from_secs(20)))];
         for number in 0..OUTAGES[usize::from(stage.long)] * kinds.len() {
             let (kind, fault) = &kinds[number % kinds.len()];
-            let planned = scene.ledger.plan(14, kind);
-            let schema = another_schema(u64::try_from(number).unwrap());
-            let subject = format!("{}-other-{number}", scene.id);
-            let id = stage.registry.register(&subject, &schema);
-            gate.always(Some(fault.clone()));
-            for place in 0..6_u32 {
-                let count = 1000 * i64::from(place) + i64::try_from(number).unwrap();
-                write(scene, Some(&format!("video-{:05}", place * 7)), &value(id, "of another schema", count, REST + 1))?;
-            }
-            scene.happened(14, &planned, "registry", false);
+            unregistered(scene, &gate, u64::try_from(number).unwrap(), (kind, fault))?;
             if number % 2 == 1 {
                 // Who starts meanwhile knows no schema at all.
                 scene.instances[0].stop("KILL");
@@ -194,8 +189,42 @@ pub(crate) fn registry(stage: &Stage, _: &[u8]) -> Result<(), String> {
             }
             scene.monitor.wait_for_recovery(Duration::ZERO)?;
         }
-        Ok(())
+        stays_in_the_group(scene, &gate)
     })
+}
+
+/// The registry fails, and there are records of a schema that only it knows.
+fn unregistered(scene: &mut Scene<'_>, gate: &Gate, number: u64, (kind, fault): (&str, &Fault)) -> Result<(), String> {
+    let planned = scene.ledger.plan(14, kind);
+    let registry = &scene.stage.registry;
+    let id = registry.register(&format!("{}-other-{number}", scene.id), &another_schema(number));
+    gate.always(Some(fault.clone()));
+    for place in 0..6_u32 {
+        let count = 1000 * i64::from(place) + i64::try_from(number).unwrap();
+        write(scene, Some(&format!("video-{:05}", place * 7)), &value(id, "of another schema", count, REST + 1))?;
+    }
+    scene.happened(14, &planned, "registry", None);
+    Ok(())
+}
+
+/// An outage that is longer than the group waits for a poll: nobody who waits for the registry leaves.
+fn stays_in_the_group(scene: &mut Scene<'_>, gate: &Gate) -> Result<(), String> {
+    scene.start_all()?;
+    scene.catch_up()?;
+    let moves = |scene: &Scene<'_>| {
+        let moves = |instance: &Instance| instance.said().iter().filter(|line| line.to_string().contains("partitions ")).count();
+        scene.instances.iter().map(moves).collect::<Vec<_>>()
+    };
+    let before = moves(scene);
+    unregistered(scene, gate, 1_000, ("long", &Fault::Status(500)))?;
+    scene.watch_for(LONG_OUTAGE, 14);
+    gate.always(None);
+    scene.monitor.wait_for_recovery(CAUGHT_UP)?;
+    if before.contains(&0) || moves(scene) != before {
+        let said = scene.last_said();
+        scene.ledger.broken(14, format!("partitions moved for want of a registry: {before:?}, {:?}\n{said}", moves(scene)));
+    }
+    Ok(())
 }
 
 /// Who starts without the registry ends and says so; a supervisor starts it again. Who was there before goes on.
@@ -218,12 +247,14 @@ fn restarting(scene: &mut Scene<'_>, time: Duration) {
 pub(crate) fn disorder(stage: &Stage, _: &[u8]) -> Result<(), String> {
     let mut random = Random::seeded(stage.seed + 19);
     let look = Look { rate: 400, keys: 120, tombstones: 60, out_of_order: 150, twice: 150, padding: 0 };
-    Scene::play(stage, "disorder", Settings { instances: 2, look, ..Settings::default() }, |scene| {
+    // Two stream threads each, which share a state directory.
+    let engine = "threads = 2".to_owned();
+    Scene::play(stage, "disorder", Settings { instances: 2, look, engine, ..Settings::default() }, |scene| {
         scene.start_all()?;
         for number in 0..KILLS[usize::from(stage.long)] {
             let planned = scene.ledger.plan(19, "disorder");
             scene.watch_for(Duration::from_millis(1500 + random.below(1500)), 19);
-            scene.happened(19, &planned, "disorder", false);
+            scene.happened(19, &planned, "disorder", None);
             scene.instances[number % 2].stop("KILL");
             drop(scene.tend());
             scene.instances[number % 2].start("");

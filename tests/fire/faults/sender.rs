@@ -23,7 +23,7 @@ use crate::outbox::{self, Outbox};
 use crate::random::Random;
 use crate::real::{PATIENCE, records, unique};
 use crate::results::Row;
-use crate::scene::{CAUGHT_UP, STOPPED, Stage, TOKEN, topology};
+use crate::scene::{CAUGHT_UP, SECRETS, STOPPED, Stage, TOKEN, topology};
 use crate::secrets;
 use crate::time::{nap, wait_for};
 
@@ -204,7 +204,7 @@ impl<'s> Scene<'s> {
         if status.code() != Some(KILLED) || !announced {
             return Err(self.said(format!("it was to be killed, and ended with {status}")));
         }
-        self.ledger.fired(22, id, "kill", false, 0);
+        self.ledger.fired(22, id, "kill", None, 0);
         Ok(())
     }
 
@@ -279,21 +279,21 @@ impl<'s> Scene<'s> {
         self.stop(0)?;
         self.count_faults();
         let verdict = self.judge(&texts);
-        let id = self.ledger.plan(24, "search");
-        self.ledger.fired(24, &id, "search", false, 0);
+        let id = self.ledger.plan(SECRETS, "search");
+        self.ledger.fired(SECRETS, &id, "search", None, 0);
         let mut seen: secrets::Seen = self.senders.iter().flat_map(|sender| secrets::bytes_below(sender.folder())).collect();
         seen.extend(secrets::bytes_of_topics(&self.stage.client, &self.id, &[DEAD_LETTERS]));
         match secrets::search(&seen, &["telegram_outbox", "changelog"], &[TOKEN]) {
-            Ok(searched) => self.ledger.remark(24, searched),
-            Err(found) => self.ledger.broken(24, found),
+            Ok(searched) => self.ledger.remark(SECRETS, searched),
+            Err(found) => self.ledger.broken(SECRETS, found),
         }
         let mut green = true;
         for (fault, count) in &self.ledger.counts {
             let slowest = (*fault == 22).then_some(self.slowest);
-            let verdict = if *fault == 24 { json!({ "ok": true, "input": verdict["input"] }) } else { verdict.clone() };
+            let verdict = if *fault == SECRETS { json!({ "ok": true, "input": verdict["input"] }) } else { verdict.clone() };
             let name = self.stage.mutant.as_deref().unwrap_or("sender");
             let mut row = Row::new(*fault, name, count, slowest, &verdict, (self.stage.seed, self.stage.long));
-            row.breaks = self.stage.mutant.is_some() && *fault != 24;
+            row.breaks = self.stage.mutant.is_some() && *fault != SECRETS;
             green &= row.is_green();
             println!("  {}", row.line());
             self.stage.results.add(row);
@@ -315,7 +315,7 @@ impl<'s> Scene<'s> {
             for _ in 0..times.max(1) {
                 let id = self.ledger.plan(21, &name(fault));
                 if times > 0 {
-                    self.ledger.fired(21, &id, "fault", false, 0);
+                    self.ledger.fired(21, &id, "fault", None, 0);
                 }
             }
         }

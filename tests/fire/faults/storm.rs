@@ -1,10 +1,13 @@
 //! Faults 12 and 20: instances that come and go, and two where there may be one.
 
+use std::collections::HashMap;
 use std::time::{Duration, Instant};
+
+use serde_json::Value;
 
 use crate::instance::Instance;
 use crate::random::Random;
-use crate::scene::{CAUGHT_UP, Scene, Settings, Stage};
+use crate::scene::{CAUGHT_UP, STOPPED, Scene, Settings, Stage};
 use crate::time::nap;
 
 /// How often somebody comes or goes.
@@ -21,9 +24,11 @@ pub(crate) fn play(stage: &Stage, wanted: &[u8]) -> Result<(), String> {
     Scene::play(stage, "storm", settings, |scene| {
         scene.start_all()?;
         if wanted.contains(&12) {
+            let mut checkpoints = Checkpoints::default();
             for _ in 0..EVENTS[column] {
-                come_or_go(scene, &mut random);
+                come_or_go(scene, &mut random, &mut checkpoints);
             }
+            scene.ledger.remark(12, format!("{} checkpoints looked at, of {} stores", checkpoints.looks, checkpoints.known.len()));
             for instance in &mut scene.instances {
                 instance.stop("TERM");
             }
@@ -41,9 +46,47 @@ pub(crate) fn play(stage: &Stage, wanted: &[u8]) -> Result<(), String> {
     })
 }
 
-fn come_or_go(scene: &mut Scene<'_>, random: &mut Random) {
+/// How far the stores on the disks of all instances are, by instance, store and partition, when last looked at.
+#[derive(Debug, Default)]
+struct Checkpoints {
+    known: HashMap<(usize, String, i64), i64>,
+    looks: u64,
+}
+
+impl Checkpoints {
+    /// Looks at the disk of an instance that does not run: it never goes back, whoever wrote there, a stream thread or a standby task, unless a store was begun
+    /// anew.
+    fn look(&mut self, scene: &mut Scene<'_>, place: usize) {
+        if scene.instances[place].has_said("the store is rebuilt") {
+            self.known.retain(|(of, ..), _| *of != place);
+        }
+        let output = scene.instances[place].command(&["state", "export"]);
+        if !output.status.success() {
+            scene.ledger.broken(12, format!("state export: {}", String::from_utf8_lossy(&output.stderr)));
+        }
+        for line in String::from_utf8_lossy(&output.stdout).lines().filter(|line| line.contains("\"checkpoint\"")) {
+            let row: Value = serde_json::from_str(line).unwrap();
+            let (Some(checkpoint), Some(partition)) = (row["checkpoint"].as_i64(), row["partition"].as_i64()) else { continue };
+            let store = row["store"].as_str().unwrap_or_default().to_owned();
+            self.looks += 1;
+            let known = self.known.entry((place, store, partition)).or_insert(checkpoint);
+            if checkpoint < *known {
+                let name = &scene.instances[place].name;
+                scene.ledger.broken(12, format!("{name}: the checkpoint of {row} was {known}\n{}", scene.instances[place].last_said()));
+            }
+            *known = checkpoint;
+        }
+    }
+}
+
+fn come_or_go(scene: &mut Scene<'_>, random: &mut Random, checkpoints: &mut Checkpoints) {
     scene.watch_for(Duration::from_millis(300 + random.below(1700)), 12);
-    let place = usize::try_from(random.below(4)).unwrap();
+    let mut place = usize::try_from(random.below(4)).unwrap();
+    let running = scene.instances.iter().filter(|instance| instance.runs()).count();
+    if scene.instances[place].runs() && running == 1 {
+        // One is always there, or nothing would be learnt of the hand-over: another one comes.
+        place = (place + 1) % 4;
+    }
     let (kind, signal) = match (scene.instances[place].runs(), random.below(3)) {
         (false, 0) => ("stays", None),
         (false, _) => ("leaves", None),
@@ -51,19 +94,22 @@ fn come_or_go(scene: &mut Scene<'_>, random: &mut Random) {
         (true, _) => ("stop", Some("TERM")),
     };
     let id = scene.ledger.plan(12, if signal.is_some() { kind } else { "start" });
-    let running = scene.instances.iter().filter(|instance| instance.runs()).count();
     match signal {
         None if kind == "leaves" => scene.instances[place].start_with("", &["--leave-on-stop"]),
         None => scene.instances[place].start(""),
-        // One is always there, or nothing would be learnt of the hand-over.
-        Some(_) if running == 1 => {
-            let other = (place + 1) % 4;
-            scene.instances[other].start("");
+        Some(signal) => {
+            let (status, took) = scene.instances[place].stop(signal).unwrap();
+            if signal == "TERM" && (status.code() != Some(0) || took > STOPPED) {
+                let said = scene.instances[place].last_said();
+                scene.ledger.broken(12, format!("asked to stop, it ended after {took:?} with {status}\n{said}"));
+            }
         }
-        Some(signal) => drop(scene.instances[place].stop(signal)),
     }
-    scene.happened(12, &id, "come-or-go", false);
+    scene.happened(12, &id, "come-or-go", None);
     drop(scene.tend());
+    if signal.is_some() {
+        checkpoints.look(scene, place);
+    }
 }
 
 /// A second process on a directory that somebody holds ends at once, and says who holds it.
@@ -72,7 +118,7 @@ fn same_directory(scene: &mut Scene<'_>, place: usize) {
     let began = Instant::now();
     let output = scene.instances[place].command(&["run", "--only", "topology"]);
     let took = began.elapsed();
-    scene.happened(20, &id, "twin", false);
+    scene.happened(20, &id, "twin", None);
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     let holder = scene.instances[place].process_id().map(|id| format!("process {id}")).unwrap_or_default();
     if output.status.success() || took > Duration::from_secs(5) || !said.contains(&holder) {
@@ -86,7 +132,7 @@ fn same_id(scene: &mut Scene<'_>, place: usize) -> Result<(), String> {
     let name = scene.instances[place].name.clone();
     let mut twin = Instance::new(&name, &scene.surroundings);
     twin.start("");
-    scene.happened(20, &id, "twin", false);
+    scene.happened(20, &id, "twin", None);
     let began = Instant::now();
     let survivor = loop {
         if let Some(ended) = scene.tend().into_iter().find(|ended| ended.instance == place) {

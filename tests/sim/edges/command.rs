@@ -87,7 +87,7 @@ const FAULTS: [&str; 50] = [
 ];
 
 /// What the poller has to meet in the weeks of a test run.
-const POLLER_FAULTS: [&str; 11] = [
+const POLLER_FAULTS: [&str; 14] = [
     "429 Retry-After",
     "500",
     "503 Retry-After",
@@ -99,6 +99,9 @@ const POLLER_FAULTS: [&str; 11] = [
     "poller killed",
     "quotaExceeded",
     "rateLimitExceeded",
+    "video deleted",
+    "video off the list or on it",
+    "video private or public",
 ];
 
 /// The sender in one seed.

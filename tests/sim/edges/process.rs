@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use parking_lot::Mutex;
+use parking_lot::{Condvar, Mutex};
 use tidewatch::avro::NoRegistry;
 use tidewatch::config::Rates;
 use tidewatch::streams::clock::Clock;
@@ -48,10 +48,16 @@ pub(crate) const POINTS: [Point; 7] = [
     Point::CommitLost,
 ];
 
+/// A process that is dead comes to its next call within this time.
+const NOTICED_WITHIN: Duration = Duration::from_secs(5);
+
 /// What stands between a process and its log and disk.
 #[derive(Debug, Default)]
 pub(crate) struct Hand {
     dead: AtomicBool,
+    /// Whether the process has come to a call since it is dead, and so does nothing more.
+    is_over: Mutex<bool>,
+    over: Condvar,
     /// What happens at the so-manieth call of its kind from now on.
     armed: Mutex<Option<(Point, u32)>>,
     fired: Mutex<Vec<Point>>,
@@ -68,6 +74,13 @@ impl Hand {
 
     pub(crate) fn kill(&self) {
         self.dead.store(true, Ordering::SeqCst);
+    }
+
+    /// Kills it from another thread, and waits until it does nothing more: how much it still does would be another each time.
+    pub(crate) fn kill_and_wait(&self) {
+        self.kill();
+        let mut is_over = self.is_over.lock();
+        while !*is_over && !self.over.wait_for(&mut is_over, NOTICED_WITHIN).timed_out() {}
     }
 
     pub(crate) fn is_dead(&self) -> bool {
@@ -107,6 +120,8 @@ impl Hand {
 
     fn die(&self) -> Result<(), Fault> {
         self.kill();
+        *self.is_over.lock() = true;
+        self.over.notify_all();
         Err(Fault::Log(Error::new(Class::Fatal, "living", "it was killed")))
     }
 }

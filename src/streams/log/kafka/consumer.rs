@@ -148,7 +148,7 @@ impl KafkaConsumer {
                 self.revoked.extend(partitions.iter().cloned());
                 self.kept.extend(partitions.iter().cloned());
                 if lost {
-                    self.standing = Standing::DroppedOut;
+                    self.standing.drop_out();
                     Polled::Lost(partitions)
                 } else {
                     Polled::Revoked(partitions)
@@ -161,21 +161,26 @@ impl KafkaConsumer {
     fn take_place(&mut self) {
         // Who had no partitions is not told that they are lost.
         if self.ear().dropped_out.swap(false, Ordering::AcqRel) {
-            self.standing = Standing::DroppedOut;
+            self.standing.drop_out();
         }
         // Without a static id every joining is a rebalance.
         let group = self.group.as_ref().filter(|_| self.instance_id.is_some());
         self.standing.take_place(|| group.and_then(|group| Watch::begin(&self.consumer, group, &self.topics)));
     }
 
-    /// Leaves, to join again, where the group has left partitions to nobody: that is a rebalance.
-    fn make_whole(&mut self) -> Result<()> {
-        if !self.standing.finds_orphans() {
-            return Ok(());
+    /// Leaves, to join anew, where the group has left partitions to nobody.
+    fn make_whole(&mut self) {
+        // Where there is news the group is on its way already.
+        if !self.has_news() && self.kept.is_empty() && self.standing.finds_orphans() {
+            tracing::info!(group = self.group.as_deref(), "joining anew");
+            self.consumer.unsubscribe();
         }
-        tracing::info!(group = self.group.as_deref(), "joining anew");
-        self.consumer.unsubscribe();
-        self.enter()
+    }
+
+    /// Joins anew when there is nothing more to let go of. A subscription before that would keep librdkafka from leaving: its joining again under the same
+    /// name, with the same to say, is no rebalance to a broker unless it comes from the leader of the group.
+    fn come_back(&mut self) -> Result<()> {
+        if self.kept.is_empty() && self.standing.has_left() { self.enter() } else { Ok(()) }
     }
 
     fn enter(&self) -> Result<()> {
@@ -357,6 +362,7 @@ impl Consumer for KafkaConsumer {
             let revoked: Vec<_> = self.revoked.iter().cloned().collect();
             give_up(&self.consumer, &revoked).map_err(|cause| self.failure("giving up partitions", cause))?;
             self.revoked.clear();
+            self.standing.has_let_go();
             return Ok(());
         }
         if self.assigned.len() == known {
@@ -413,7 +419,7 @@ impl Consumer for KafkaConsumer {
         if let Some(error) = self.failed.take() {
             return Err(error);
         }
-        self.make_whole()?;
+        self.make_whole();
         if let Some(news) = self.news() {
             return Ok(news);
         }
@@ -435,6 +441,8 @@ impl Consumer for KafkaConsumer {
         if matches!(filled, Filled::Enough) {
             self.burst = 0;
             self.refresh_positions();
+            // Whatever the group had to say has been heard.
+            self.come_back()?;
         }
         Ok(Polled::Nothing)
     }

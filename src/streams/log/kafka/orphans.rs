@@ -9,7 +9,7 @@
 use std::collections::BTreeSet;
 use std::sync::{Arc, OnceLock, Weak};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::KafkaError;
@@ -32,6 +32,9 @@ const LOOKS_IN_A_ROW: u32 = 9;
 /// The most looks, where the group does not come to rest or nobody answers.
 const LOOKS_MAX: u32 = 120;
 
+/// After it has let go of everything, a member's client sends word of that within milliseconds.
+const LEAVES_WITHIN: Duration = Duration::from_millis(500);
+
 /// A group that is at rest; in any other state a rebalance is on its way.
 const AT_REST: &str = "Stable";
 
@@ -43,24 +46,54 @@ pub(super) enum Standing {
     DroppedOut,
     /// It has such a place, and it is looked whether the group is whole.
     Watching(Watch),
+    /// It leaves, to join anew: that is a rebalance. Since when it has nothing more to let go of, as far as it knows.
+    Leaving(Instant),
     /// The group has reckoned with it.
     Known,
 }
 
 impl Standing {
-    /// A member was given its place; `watch` begins to look, where there is need.
+    /// Whoever leaves does so anyway.
+    pub(super) fn drop_out(&mut self) {
+        if !matches!(self, Self::Leaving(_)) {
+            *self = Self::DroppedOut;
+        }
+    }
+
+    /// A member was given its place; `watch` begins to look, where there is need. What was found before is of another place.
     pub(super) fn take_place(&mut self, watch: impl FnOnce() -> Option<Watch>) {
-        if matches!(self, Self::DroppedOut) {
+        let is_watched = match self {
+            Self::DroppedOut => true,
+            Self::Watching(watch) => watch.outcome.get().is_some(),
+            Self::Leaving(_) | Self::Known => false,
+        };
+        if is_watched {
             *self = watch().map_or(Self::Known, Self::Watching);
         }
     }
 
-    /// Whether the group has to be asked for another rebalance; it is said once.
+    /// Whether the group has to be asked for another rebalance: then the member has to leave.
     pub(super) fn finds_orphans(&mut self) -> bool {
         let Self::Watching(watch) = self else { return false };
         let Some(&found) = watch.outcome.get() else { return false };
-        *self = Self::Known;
+        *self = if found { Self::Leaving(Instant::now()) } else { Self::Known };
         found
+    }
+
+    /// All that the group wanted back is given back.
+    pub(super) fn has_let_go(&mut self) {
+        if let Self::Leaving(since) = self {
+            *since = Instant::now();
+        }
+    }
+
+    /// Whether it has left and may join, which is to be looked at like any other place: nobody says that it was in time to leave.
+    pub(super) fn has_left(&mut self) -> bool {
+        let has_left = matches!(self, Self::Leaving(since) if since.elapsed() >= LEAVES_WITHIN);
+        if has_left {
+            *self = Self::DroppedOut;
+        }
+        has_left
     }
 }
 
@@ -189,25 +222,32 @@ mod tests {
         let options = Options { session_timeout: Duration::from_secs(5), ..Options::new([cluster.bootstrap_servers()]) };
         let wanted = ConsumerOptions { group: Some("g".into()), instance_id: None, isolation: Isolation::ReadCommitted };
         let consumer = BaseConsumer::from_config_and_context(&settings::consumer(&options, &wanted), Ear::default()).unwrap();
-        let consumer = Arc::new(consumer);
-        consumer.subscribe(&["t"]).unwrap();
+        let consumer = Closed(Arc::new(consumer));
+        consumer.0.subscribe(&["t"]).unwrap();
         let until = |what: &str, holds: &dyn Fn(&Ear) -> bool| {
             for _ in 0..600 {
-                if holds(consumer.context()) {
+                if holds(consumer.0.context()) {
                     return;
                 }
-                drop(consumer.poll(Duration::from_millis(50)));
+                drop(consumer.0.poll(Duration::from_millis(50)));
             }
             panic!("{what}: not within half a minute");
         };
         until("a place", &|ear| !ear.rebalances.lock().is_empty());
-        assert!(!consumer.context().dropped_out.load(Ordering::Acquire));
+        assert!(!consumer.0.context().dropped_out.load(Ordering::Acquire));
         cluster.broker_down(1).unwrap();
         until("the session's end", &|ear| ear.dropped_out.load(Ordering::Acquire));
-        consumer.context().closing.store(true, Ordering::Release);
-        if !close_in_time(&consumer) {
-            // Or its drop would hang.
-            std::mem::forget(consumer);
+    }
+
+    /// A consumer that is closed also where a test fails: its own drop would wait for ever for a revocation that nobody grants.
+    struct Closed(Arc<BaseConsumer<Ear>>);
+
+    impl Drop for Closed {
+        fn drop(&mut self) {
+            self.0.context().closing.store(true, Ordering::Release);
+            if !close_in_time(&self.0) {
+                std::mem::forget(Arc::clone(&self.0));
+            }
         }
     }
 
@@ -227,8 +267,27 @@ mod tests {
             standing.take_place(|| watch(Some(found)));
             assert_eq!(standing.finds_orphans(), found);
             assert!(!standing.finds_orphans());
-            standing.take_place(|| panic!("the group has reckoned with it"));
+            standing.take_place(|| panic!("the group has reckoned with it, or it leaves"));
         }
+        standing.drop_out();
+        standing.take_place(|| watch(Some(true)));
+        // Another place, before anybody asked: what was found is of the former one.
+        standing.take_place(|| watch(None));
+        assert!(!standing.finds_orphans());
+    }
+
+    #[test]
+    fn whoever_leaves_comes_back_when_it_has_let_go_and_is_watched_again() {
+        let long_ago = Instant::now().checked_sub(LEAVES_WITHIN).unwrap();
+        let mut standing = Standing::Leaving(long_ago);
+        standing.has_let_go();
+        assert!(!standing.has_left(), "word of it may be on its way");
+        standing.drop_out();
+        standing.take_place(|| panic!("it leaves"));
+        standing = Standing::Leaving(long_ago);
+        assert!(standing.has_left() && !standing.has_left());
+        assert!(matches!(standing, Standing::DroppedOut), "{standing:?}");
+        assert!(!Standing::Known.has_left());
     }
 
     #[test]

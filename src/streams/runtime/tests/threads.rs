@@ -6,7 +6,7 @@ use super::*;
 use crate::streams::clock::{Clock, SystemClock};
 use crate::streams::kv;
 use crate::streams::log::{Headers, Isolation, Offset, Polled, ProducerOptions, ProducerRecord, RecordBatch, TopicPartition};
-use crate::streams::runtime::{ClientState, Status, Streams};
+use crate::streams::runtime::{ClientState, Error, Status, Streams};
 use crate::streams::task::TaskId;
 
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -109,19 +109,41 @@ fn a_failure_of_one_thread_stops_the_engine_with_its_error() {
     assert_eq!(streams.state(), ClientState::Error);
 }
 
-/// Stores that cannot be opened by a standby thread, which dies of it.
+/// Stores that cannot be opened by one of the threads, which dies of it.
 #[derive(Debug)]
-struct Deadly(MemoryBackend);
+struct Deadly {
+    stores: Arc<MemoryBackend>,
+    thread: &'static str,
+}
 
 impl StateBackend for Deadly {
     fn open(&self, task: TaskId) -> kv::Result<Arc<dyn kv::Kv>> {
-        assert_ne!(std::thread::current().name(), Some("standby"), "told to");
-        self.0.open(task)
+        assert_ne!(std::thread::current().name(), Some(self.thread), "told to");
+        self.stores.open(task)
     }
 
     fn destroy(&self, task: TaskId) -> kv::Result<()> {
-        self.0.destroy(task)
+        self.stores.destroy(task)
     }
+}
+
+#[test]
+fn a_stream_thread_that_panics_stops_the_engine_and_loses_nothing() {
+    let world = World::new(4);
+    fill(&world.log, 5_000);
+    let backend = Arc::new(Deadly { stores: Arc::clone(&world.backend), thread: "stream-1" });
+    let options = Options { threads: 2, ..Options::new("app", "instance") };
+    let (log, clock) = (Arc::<LocalLog>::clone(&world.log), Arc::new(SystemClock::new()));
+    let broken = Streams::new(counting(ErrorPolicy::default()), log, backend, clock, options).unwrap();
+    broken.start().unwrap();
+    let error = broken.join(|_| ()).unwrap_err();
+    assert!(matches!(&error, Error::Panicked { thread: 1, message } if message.contains("told to")), "{error}");
+    assert_eq!(broken.state(), ClientState::Error);
+    drop(broken);
+    let streams = streams(&world, 2, true);
+    streams.start().unwrap();
+    streams.join(|_| ()).unwrap();
+    assert_eq!(by_key(&world.log, 4), expected(5_000));
 }
 
 /// Two engines share the work, one stops when the other is as `ready` says, and that one takes over; its status before and in the end.
@@ -168,6 +190,6 @@ fn a_standby_thread_makes_a_takeover_short() {
 
 #[test]
 fn a_standby_thread_that_dies_takes_nothing_with_it() {
-    let (_, status) = takeover(Arc::new(Deadly(MemoryBackend::default())), |_| true);
+    let (_, status) = takeover(Arc::new(Deadly { stores: Arc::default(), thread: "standby" }), |_| true);
     assert_eq!((status.tasks.len(), status.standby_records_total), (4, 0), "{status:?}");
 }

@@ -180,18 +180,29 @@ impl Scene {
                 let place = usize::try_from(number % world.videos.len() as u64).unwrap();
                 let (_, video) = world.videos.iter_mut().nth(place).unwrap();
                 let was = video.is_there();
-                match number / 1_000 % 4 {
-                    0 => video.is_private = !video.is_private,
-                    1 => video.is_listed = !video.is_listed,
-                    2 if number % 3 == 0 => video.is_deleted = true,
+                let name = match number / 1_000 % 4 {
+                    0 => {
+                        video.is_private = !video.is_private;
+                        "video private or public"
+                    }
+                    1 => {
+                        video.is_listed = !video.is_listed;
+                        "video off the list or on it"
+                    }
+                    2 if number % 3 == 0 => {
+                        video.is_deleted = true;
+                        "video deleted"
+                    }
                     _ => {
                         video.views += i64::try_from(number % 100 + 1).unwrap();
                         video.history.push((now, video.views));
+                        "video seen"
                     }
-                }
+                };
                 if video.is_there() != was {
                     video.changes.push(now);
                 }
+                *world.counts.entry(name).or_default() += 1;
             }
             _ => {}
         });

@@ -218,20 +218,22 @@ fn serve(stream: &TcpStream, world: &Mutex<World>, clock: &Passing) -> std::io::
             line.clear();
             reader.read_line(&mut line)?;
         }
-        let (status, header, body, is_cut) = {
+        let (killed, status, header, body, is_cut) = {
             let mut world = world.lock();
             let at_ms = clock.now().0;
+            let mut killed = None;
             if let Some((left, hand)) = &mut world.kill {
                 *left = left.saturating_sub(1);
-                if *left == 0 {
-                    hand.kill();
-                }
+                killed = (*left == 0).then(|| Arc::clone(hand));
             }
             let (said, status, header, body, is_cut) = world.answer(&target, at_ms);
             world.log.push(Access { at_ms, said });
             *world.counts.entry(said).or_default() += 1;
-            (status, header, body, is_cut)
+            (killed, status, header, body, is_cut)
         };
+        if let Some(hand) = killed {
+            hand.kill_and_wait();
+        }
         let more = header.map(|header| format!("{header}\r\n")).unwrap_or_default();
         let head = format!("HTTP/1.1 {status} Simulated\r\ncontent-type: application/json\r\n{more}content-length: {}\r\n\r\n", body.len());
         let sent = if is_cut { &body[..body.len() / 2] } else { &body };
