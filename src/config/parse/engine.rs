@@ -76,9 +76,12 @@ fn millis(count: i64) -> Duration {
     Duration::from_millis(count.unsigned_abs())
 }
 
-/// A call to the brokers takes up to the transaction timeout and may be made once more, and a client may take a few seconds to end: that is no standstill.
+/// A client may take so long to end, where its brokers are silent and its group is to be joined anew.
+const CLIENT_ENDS: Duration = Duration::from_secs(20);
+
+/// A call to the brokers takes up to the transaction timeout and may be made once more, and a client takes its time to end: that is no standstill.
 fn watchdog(table: &mut Reader<'_, '_>, transaction_timeout: Duration, default: Duration) -> Duration {
-    let longest_step = transaction_timeout * 2 + Duration::from_secs(5);
+    let longest_step = (transaction_timeout * 2 + Duration::from_secs(5)).max(CLIENT_ENDS);
     let default = default.max(transaction_timeout * 3);
     table.duration("watchdog", &format!("{}s", default.as_secs()), &(longest_step..=WATCHDOG_MAX)).unwrap_or(default)
 }

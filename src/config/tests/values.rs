@@ -246,6 +246,8 @@ fn a_number_is_a_chat_id() {
 fn a_watchdog_lets_a_call_take_its_time() {
     let longer = offline(&format!("{BASE}[engine]\ntransaction_timeout_ms = 60000\n")).unwrap();
     assert_eq!(longer.engine.watchdog, std::time::Duration::from_secs(180));
+    let short = |watchdog: &str| offline(&format!("{BASE}[engine]\ntransaction_timeout_ms = 1000\nwatchdog = \"{watchdog}\"\n"));
+    assert!(short("20s").is_ok() && short("19s").is_err(), "a client may take longer to end");
     insta::assert_snapshot!(engine("transaction_timeout_ms = 60000\nwatchdog = \"90s\""), @r#"
       x `watchdog` cannot be 90s
         ,-[t.toml:22:12]
