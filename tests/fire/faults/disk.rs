@@ -122,7 +122,7 @@ pub(crate) fn full(stage: &Stage, _: &[u8]) -> Result<(), String> {
 }
 
 /// How the files of a task are damaged.
-const KINDS: [&str; 8] = ["byte", "table", "no-current", "current", "no-manifest", "manifest", "swapped", "noise"];
+const KINDS: [&str; 8] = ["byte", "table", "nocurrent", "current", "nomanifest", "manifest", "swapped", "noise"];
 
 pub(crate) fn damaged(stage: &Stage, _: &[u8]) -> Result<(), String> {
     Scene::play(stage, "damage", Settings { instances: 1, ..Settings::default() }, |scene| {
@@ -179,9 +179,9 @@ fn damage(state: &Path, partition: usize, kind: &str) -> Result<(), String> {
             fs::write(path, bytes).map_err(failed)
         }
         "table" => fs::remove_file(find(".sst")?).map_err(failed),
-        "no-current" => fs::remove_file(find("CURRENT")?).map_err(failed),
+        "nocurrent" => fs::remove_file(find("CURRENT")?).map_err(failed),
         "current" => fs::write(find("CURRENT")?, "MANIFEST-999999\n").map_err(failed),
-        "no-manifest" => fs::remove_file(find("MANIFEST")?).map_err(failed),
+        "nomanifest" => fs::remove_file(find("MANIFEST")?).map_err(failed),
         "manifest" => {
             let path = find("MANIFEST")?;
             let bytes = fs::read(&path).map_err(failed)?;

@@ -9,7 +9,7 @@
 use std::collections::BTreeSet;
 use std::sync::{Arc, OnceLock, Weak};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::KafkaError;
@@ -18,6 +18,7 @@ use rdkafka::metadata::MetadataTopic;
 
 use super::client::Client;
 use super::context::Ear;
+use crate::streams::clock::{Clock as _, SystemClock};
 use crate::streams::log::TopicPartition;
 
 /// How long a question to the brokers may take; one without an answer is asked again.
@@ -47,7 +48,7 @@ pub(super) enum Standing {
     /// It has such a place, and it is looked whether the group is whole.
     Watching(Watch),
     /// It leaves, to join anew: that is a rebalance. Since when it has nothing more to let go of, as far as it knows.
-    Leaving(Instant),
+    Leaving(SystemClock),
     /// The group has reckoned with it.
     Known,
 }
@@ -76,20 +77,20 @@ impl Standing {
     pub(super) fn finds_orphans(&mut self) -> bool {
         let Self::Watching(watch) = self else { return false };
         let Some(&found) = watch.outcome.get() else { return false };
-        *self = if found { Self::Leaving(Instant::now()) } else { Self::Known };
+        *self = if found { Self::Leaving(SystemClock::new()) } else { Self::Known };
         found
     }
 
     /// All that the group wanted back is given back.
     pub(super) fn has_let_go(&mut self) {
         if let Self::Leaving(since) = self {
-            *since = Instant::now();
+            *since = SystemClock::new();
         }
     }
 
     /// Whether it has left and may join, which is to be looked at like any other place: nobody says that it was in time to leave.
     pub(super) fn has_left(&mut self) -> bool {
-        let has_left = matches!(self, Self::Leaving(since) if since.elapsed() >= LEAVES_WITHIN);
+        let has_left = matches!(self, Self::Leaving(since) if since.monotonic() >= LEAVES_WITHIN);
         if has_left {
             *self = Self::DroppedOut;
         }
@@ -278,15 +279,19 @@ mod tests {
 
     #[test]
     fn whoever_leaves_comes_back_when_it_has_let_go_and_is_watched_again() {
-        let long_ago = Instant::now().checked_sub(LEAVES_WITHIN).unwrap();
-        let mut standing = Standing::Leaving(long_ago);
-        standing.has_let_go();
+        let mut standing = Standing::Leaving(SystemClock::new());
         assert!(!standing.has_left(), "word of it may be on its way");
         standing.drop_out();
         standing.take_place(|| panic!("it leaves"));
-        standing = Standing::Leaving(long_ago);
-        assert!(standing.has_left() && !standing.has_left());
+        while !standing.has_left() {
+            thread::park_timeout(Duration::from_millis(10));
+        }
         assert!(matches!(standing, Standing::DroppedOut), "{standing:?}");
+        assert!(!standing.has_left());
+        standing = Standing::Leaving(SystemClock::new());
+        thread::park_timeout(LEAVES_WITHIN);
+        standing.has_let_go();
+        assert!(!standing.has_left(), "it had something until now");
         assert!(!Standing::Known.has_left());
     }
 
