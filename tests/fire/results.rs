@@ -23,7 +23,7 @@ pub(crate) const TITLES: [&str; 24] = [
     "a commit that is done and whose answer is lost",
     "error codes on transactional calls",
     "a broker restarted, in good order and by a kill",
-    "all brokers away, and away at the start",
+    "all brokers away, away at the start, and away in a hand-over",
     "the way to the brokers cut or slow, answers lost at the start",
     "instances that come and go, with standby tasks",
     "bad bytes, bad schemas, no key, a panic in a processor",

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use rdkafka::config::FromClientConfigAndContext;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
-use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::error::KafkaError;
 use rdkafka::message::Message;
 use rdkafka::topic_partition_list::{Offset as NativeOffset, TopicPartitionList};
 
@@ -201,7 +201,7 @@ impl KafkaConsumer {
                 Some(Err(cause)) => {
                     // Not the whole time again: a cluster in trouble may have one error after the other.
                     timeout = Duration::ZERO;
-                    let Some(error) = fault(&self.consumer, cause) else { continue };
+                    let Some(error) = error::of_poll(&self.consumer, cause) else { continue };
                     let error = self.judged(error);
                     if batch.is_empty() {
                         return Err(error);
@@ -286,30 +286,6 @@ impl KafkaConsumer {
         // librdkafka has stopped its former reader of the partition by the time that this returns: a position of then is not taken for one of now.
         self.consumer.incremental_assign(&list).map_err(|cause| self.failure(operation(), cause))
     }
-}
-
-/// An error of a poll; none for one that passes by itself and needs nobody.
-fn fault(consumer: &BaseConsumer<Ear>, cause: KafkaError) -> Option<Error> {
-    let fatal = matches!(cause, KafkaError::MessageConsumptionFatal(_));
-    let code = cause.rdkafka_error_code();
-    if !fatal && code.is_some_and(|code| error::passes(code) || code == RDKafkaErrorCode::PartitionEOF) {
-        tracing::debug!(target: "librdkafka", error = %cause, "consumer");
-        return None;
-    }
-    // A fatal error is told as such once; what it was is asked for.
-    let cause = match code {
-        Some(RDKafkaErrorCode::Fatal) => {
-            let code = consumer.client().fatal_error().map_or(RDKafkaErrorCode::Fatal, |(code, _)| code);
-            KafkaError::MessageConsumptionFatal(code)
-        }
-        _ => cause,
-    };
-    let mut error = error::of(Call::Other, "reading", cause, consumer.context().reason());
-    // Whoever was let in and is refused once: a broker that starts does not know its users yet. Again and again ends it all the same.
-    if code == Some(RDKafkaErrorCode::Authentication) && !fatal {
-        error.class = Class::Retriable;
-    }
-    Some(error)
 }
 
 impl Consumer for KafkaConsumer {

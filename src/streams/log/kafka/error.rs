@@ -3,9 +3,10 @@
 //! Its flags alone do not do: a fenced producer comes back as "abortable" from three calls, and a time-out of the commit call as "abortable" although
 //! the outcome is unknown. So the code and the call decide, and the flags only where the code says nothing.
 
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 
-use super::context::Reason;
+use super::context::{Ear, Reason};
 use crate::streams::log::{Class, Error};
 
 /// The calls that errors come from, as far as their meaning depends on it.
@@ -147,6 +148,30 @@ pub(super) fn of(call: Call, operation: impl Into<String>, error: KafkaError, re
         None => "the cluster refused".to_owned(),
     };
     Error::caused(class, operation, message, error)
+}
+
+/// An error of a poll; none for one that passes by itself and needs nobody.
+pub(super) fn of_poll(consumer: &BaseConsumer<Ear>, cause: KafkaError) -> Option<Error> {
+    let fatal = matches!(cause, KafkaError::MessageConsumptionFatal(_));
+    let code = cause.rdkafka_error_code();
+    if !fatal && code.is_some_and(|code| passes(code) || code == Code::PartitionEOF) {
+        tracing::debug!(target: "librdkafka", error = %cause, "consumer");
+        return None;
+    }
+    // A fatal error is told as such once; what it was is asked for.
+    let cause = match code {
+        Some(Code::Fatal) => {
+            let code = consumer.client().fatal_error().map_or(Code::Fatal, |(code, _)| code);
+            KafkaError::MessageConsumptionFatal(code)
+        }
+        _ => cause,
+    };
+    let mut error = of(Call::Other, "reading", cause, consumer.context().reason());
+    // Whoever was let in and is refused once: a broker that starts does not know its users yet. Again and again ends it all the same.
+    if code == Some(Code::Authentication) && !fatal {
+        error.class = Class::Retriable;
+    }
+    Some(error)
 }
 
 #[cfg(test)]
