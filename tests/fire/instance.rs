@@ -161,6 +161,13 @@ impl Instance {
         Some((status, began.elapsed()))
     }
 
+    /// Asks it to stop, which has to be in good order and in time; how long that took. None where it does not run.
+    pub(crate) fn stop_in_time(&mut self) -> Option<Result<Duration, String>> {
+        let (status, took) = self.stop("TERM")?;
+        let in_time = status.code() == Some(0) && took <= crate::scene::STOPPED;
+        Some(if in_time { Ok(took) } else { Err(format!("asked to stop, it ended after {took:?} with {status}")) })
+    }
+
     /// What the diary has that was not looked at yet.
     pub(crate) fn fired(&mut self) -> Vec<Fired> {
         let text = fs::read_to_string(self.diary()).unwrap_or_default();

@@ -7,6 +7,11 @@ use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
+use crate::secrets::{self, Seen};
+
+/// The fault that is no fault: secrets that are shown.
+pub(crate) const SECRETS: u8 = 24;
+
 /// Counts of one fault of the table.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Count {
@@ -64,6 +69,16 @@ impl Ledger {
             *count.open.get_or_insert(0) += u64::from(open);
         }
         *count.points.entry(point).or_default() += 1;
+    }
+
+    /// Looks for secrets in what was seen of a scene.
+    pub(crate) fn search(&mut self, seen: &Seen, kinds: &[&str], secrets: &[&str]) {
+        let id = self.plan(SECRETS, "search");
+        self.fired(SECRETS, &id, "search", None, 0);
+        match secrets::search(seen, kinds, secrets) {
+            Ok(searched) => self.remark(SECRETS, searched),
+            Err(found) => self.broken(SECRETS, found),
+        }
     }
 
     /// Something did not go as it must.

@@ -149,13 +149,7 @@ fn a_consumer_that_was_asked_for_its_partitions_can_be_dropped() {
     let topic = unique("asked");
     broker.create_topic(&topic, 2, &[]);
     let log = log(broker);
-    let member = |instance: &str| {
-        let instance_id = Some(format!("{topic}-{instance}").into());
-        let mut consumer =
-            log.consumer(ConsumerOptions { group: Some(topic.as_str().into()), instance_id, isolation: Isolation::ReadCommitted }).unwrap();
-        consumer.subscribe(&[topic.as_str().into()]).unwrap();
-        consumer
-    };
+    let member = |instance: &str| Member::join(&log, &topic, instance).consumer;
     let (mut first, mut second) = (member("1"), None);
     let mut batch = RecordBatch::default();
     let deadline = Instant::now() + PATIENCE;

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::instance::Instance;
 use crate::random::Random;
-use crate::scene::{CAUGHT_UP, STOPPED, Scene, Settings, Stage};
+use crate::scene::{CAUGHT_UP, Scene, Settings, Stage};
 use crate::time::nap;
 
 /// How often somebody comes or goes.
@@ -97,13 +97,13 @@ fn come_or_go(scene: &mut Scene<'_>, random: &mut Random, checkpoints: &mut Chec
     match signal {
         None if kind == "leaves" => scene.instances[place].start_with("", &["--leave-on-stop"]),
         None => scene.instances[place].start(""),
-        Some(signal) => {
-            let (status, took) = scene.instances[place].stop(signal).unwrap();
-            if signal == "TERM" && (status.code() != Some(0) || took > STOPPED) {
+        Some("TERM") => {
+            if let Some(Err(error)) = scene.instances[place].stop_in_time() {
                 let said = scene.instances[place].last_said();
-                scene.ledger.broken(12, format!("asked to stop, it ended after {took:?} with {status}\n{said}"));
+                scene.ledger.broken(12, format!("{error}\n{said}"));
             }
         }
+        Some(signal) => drop(scene.instances[place].stop(signal)),
     }
     scene.happened(12, &id, "come-or-go", None);
     drop(scene.tend());
