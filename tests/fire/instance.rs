@@ -210,6 +210,11 @@ impl Instance {
         self.has_said("\"to\":\"RUNNING\"")
     }
 
+    /// How many tasks have come to process in the present run.
+    pub(crate) fn tasks(&self) -> i32 {
+        self.said().iter().map(|line| i32::from(line["message"] == "running")).sum()
+    }
+
     /// Copies its log and its diary, as far as there are any, into a folder.
     pub(crate) fn keep(&self, kept: &Path) {
         for name in ["log", "diary"] {

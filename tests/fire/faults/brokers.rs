@@ -4,7 +4,6 @@ use std::fs;
 use std::time::{Duration, Instant};
 
 use crate::cluster::NODES;
-use crate::instance::Instance;
 use crate::scene::{CAUGHT_UP, PARTITIONS, Scene, Settings, Stage};
 use crate::time::{nap, wait_for};
 
@@ -127,7 +126,7 @@ fn away_half_way(scene: &mut Scene<'_>) -> Result<(), String> {
     // Past the time that a group waits for a poll, and not past that and a session.
     scene.instances[0].start("stall=K11@1:66s");
     // When the session is over that the other may have left.
-    wait_for("the first with everything", CAUGHT_UP, || (tasks(&scene.instances[0]) >= PARTITIONS).then_some(()))?;
+    wait_for("the first with everything", CAUGHT_UP, || (scene.instances[0].tasks() >= PARTITIONS).then_some(()))?;
     let mut cluster = scene.stage.cluster.lock().unwrap();
     scene.instances[1].start("");
     let fired = |scene: &mut Scene<'_>| {
@@ -145,11 +144,6 @@ fn away_half_way(scene: &mut Scene<'_>) -> Result<(), String> {
     let anew = anew.collect::<Vec<_>>().join(" and ");
     scene.ledger.remark(10, format!("joined anew, since partitions were left over: {anew}"));
     Ok(())
-}
-
-/// How many tasks have come to process in the present run.
-fn tasks(instance: &Instance) -> i32 {
-    instance.said().iter().map(|line| i32::from(line["message"] == "running")).sum()
 }
 
 /// Who ends says why in good order, and is started again a second later, as a supervisor does.

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use crate::proxy::{Deed, Told, api};
 use crate::random::Random;
 use crate::scene::{CAUGHT_UP, Scene, Settings, Stage};
-use crate::time::nap;
+use crate::time::{nap, wait_for};
 
 /// The points of one round, most of them inside a transaction; a third with the offsets in it already.
 const ROUND: &[(&str, usize)] = &[
@@ -56,6 +56,10 @@ pub(crate) fn play(stage: &Stage, wanted: &[u8]) -> Result<(), String> {
             }
         }
         if wanted.contains(&3) {
+            // While partitions are still being handed over for the first time, whoever comes back restores what others had.
+            for instance in &scene.instances {
+                wait_for(&format!("a task of {}", instance.name), CAUGHT_UP, || (instance.tasks() > 0).then_some(()))?;
+            }
             for number in 0..STOPS[column] {
                 stopped(scene, number % 2)?;
             }

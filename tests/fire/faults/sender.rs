@@ -258,6 +258,8 @@ impl<'s> Scene<'s> {
     }
 
     fn stop(&mut self, place: usize) -> Result<(), String> {
+        // Before that it has nothing to bring in order, and dies of the signal.
+        wait_for("a sender that runs", CAUGHT_UP, || self.senders[place].has_run().then_some(())).map_err(|error| self.said(error))?;
         if let Err(error) = self.senders[place].stop_in_time().ok_or("it did not run")? {
             let said = self.said(error);
             self.ledger.broken(22, said);
