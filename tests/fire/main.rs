@@ -152,14 +152,14 @@ fn run(arguments: &Arguments) -> Result<bool, String> {
     let workers = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let next = AtomicUsize::new(0);
     let work = || {
-        let lanes = std::iter::from_fn(|| faults::LANES.get(next.fetch_add(1, Ordering::Relaxed)));
-        lanes.flat_map(|lane| lane.iter()).map(play).filter(|done| !done).count()
+        let scenes = std::iter::from_fn(|| faults::SIDE_BY_SIDE.get(next.fetch_add(1, Ordering::Relaxed)));
+        scenes.map(play).filter(|done| !done).count()
     };
-    let in_lanes = std::thread::scope(|scope| {
+    let side_by_side = std::thread::scope(|scope| {
         let workers: Vec<_> = (0..workers).map(|_| scope.spawn(work)).collect();
         workers.into_iter().map(|worker| worker.join().unwrap_or(1)).sum::<usize>()
     });
-    let complete = in_lanes + faults::ALONE.iter().map(play).filter(|done| !done).count() == 0;
+    let complete = side_by_side + faults::ALONE.iter().map(play).filter(|done| !done).count() == 0;
     let rows = stage.results.rows();
     let red = rows.iter().filter(|row| !row.is_green()).count();
     println!("{} rows, {red} red, after {:.0} s", rows.len(), began.elapsed().as_secs_f64());

@@ -13,8 +13,8 @@ const RESTARTS: [usize; 2] = [4, 30];
 /// How long all are away.
 const AWAY: [Duration; 2] = [Duration::from_secs(25), Duration::from_secs(180)];
 
-/// How often all are away in the middle of a hand-over, and how long that may be felt: the stall, and then what any fault has.
-const HALF_WAY: [usize; 2] = [1, 3];
+/// How often all are away in the middle of a hand-over, in the long run only, and how long that may be felt: the stall, and then what any fault has.
+const HALF_WAY: usize = 3;
 const HALF_WAY_OVER: Duration = Duration::from_secs(66 + 60);
 
 /// How much of a processor a process may use that can do nothing, and how much its memory may grow.
@@ -25,9 +25,9 @@ pub(crate) fn play(stage: &Stage, wanted: &[u8]) -> Result<(), String> {
     let column = usize::from(stage.long);
     // A broker tells of an offset before the others have it; when all die at once it may not be true for a moment.
     let settings = || Settings { positions_flicker: true, ..Settings::default() };
-    if wanted.contains(&10) {
+    if wanted.contains(&10) && stage.long {
         let settings = Settings { instances: 2, engine: "watchdog = \"1h\"".to_owned(), ..settings() };
-        Scene::play(stage, "half-way", settings, |scene| (0..HALF_WAY[column]).try_for_each(|_| away_half_way(scene)))?;
+        Scene::play(stage, "half-way", settings, |scene| (0..HALF_WAY).try_for_each(|_| away_half_way(scene)))?;
     }
     Scene::play(stage, "brokers", settings(), |scene| {
         scene.start_all()?;

@@ -20,36 +20,29 @@ pub(crate) struct Play {
     pub(crate) run: fn(&Stage, &[u8]) -> Result<(), String>,
 }
 
-/// Scenes that do not disturb each other, in lanes: each lane is one after the other, all lanes at the same time. Most of their time they wait.
-pub(crate) const LANES: &[&[Play]] = &[
-    &[Play { name: "kills", faults: &[1, 2, 3], run: kills::play }, Play { name: "storm", faults: &[12, 20], run: storm::play }],
-    &[
-        Play { name: "zombies", faults: &[4], run: zombies::stopped },
-        Play { name: "stalls", faults: &[5], run: zombies::stalled },
-        Play { name: "overdue", faults: &[5], run: zombies::stalled_for_long },
-        Play { name: "sender", faults: &[21, 22, 24], run: sender::play },
-    ],
-    &[
-        Play { name: "network", faults: &[7, 11], run: network::play },
-        Play { name: "late", faults: &[6], run: network::late },
-        Play { name: "unguarded", faults: &[6], run: network::late_unguarded },
-    ],
-    &[
-        Play { name: "codes", faults: &[8], run: codes::play },
-        Play { name: "poison", faults: &[13, 15], run: records::poison },
-        Play { name: "registry", faults: &[14], run: records::registry },
-    ],
-    &[
-        Play { name: "disk", faults: &[16], run: disk::full },
-        Play { name: "damage", faults: &[17], run: disk::damaged },
-        Play { name: "changelog", faults: &[18], run: changelog::play },
-        Play { name: "disorder", faults: &[19], run: records::disorder },
-    ],
+/// Scenes that do not disturb each other. Most of their time they wait, so as many go on as there are processors; the longest begin, or all would wait for one of them.
+pub(crate) const SIDE_BY_SIDE: &[Play] = &[
+    Play { name: "kills", faults: &[1, 2, 3], run: kills::play },
+    Play { name: "sender", faults: &[21, 22, 24], run: sender::play },
+    Play { name: "network", faults: &[7, 11], run: network::play },
+    Play { name: "overdue", faults: &[5], run: zombies::stalled_for_long },
+    Play { name: "zombies", faults: &[4], run: zombies::stopped },
+    Play { name: "disk", faults: &[16], run: disk::full },
+    Play { name: "storm", faults: &[12, 20], run: storm::play },
+    Play { name: "damage", faults: &[17], run: disk::damaged },
+    Play { name: "changelog", faults: &[18], run: changelog::play },
+    Play { name: "stalls", faults: &[5], run: zombies::stalled },
+    Play { name: "codes", faults: &[8], run: codes::play },
+    Play { name: "poison", faults: &[13, 15], run: records::poison },
+    Play { name: "registry", faults: &[14], run: records::registry },
+    Play { name: "unguarded", faults: &[6], run: network::late_unguarded },
+    Play { name: "late", faults: &[6], run: network::late },
+    Play { name: "disorder", faults: &[19], run: records::disorder },
 ];
 
 /// Whether there is a scene for a fault.
 pub(crate) fn is_played(fault: u8) -> bool {
-    LANES.iter().copied().flatten().chain(ALONE).any(|play| play.faults.contains(&fault))
+    SIDE_BY_SIDE.iter().chain(ALONE).any(|play| play.faults.contains(&fault))
 }
 
 /// Scenes that concern the whole cluster, each by itself.

@@ -51,7 +51,7 @@ const POINTS: [&str; 4] = ["S1", "S2", "S3", "S4"];
 
 /// How often each point has to be met, in the short run and in the long one, and how often a sender is killed while another is there.
 const TIMES: [u64; 2] = [2, 25];
-const TAKEOVERS: [u64; 2] = [2, 10];
+const TAKEOVERS: [u64; 2] = [1, 10];
 
 /// After so many kills for each that is wanted, a point that was not met is given up: that is red.
 const KILLS_PER_POINT: u64 = 15;
