@@ -9,6 +9,8 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use crate::real::process::Process;
+use crate::scene::STOPPED;
+use crate::time::wait_for;
 
 /// What all instances of an application have in common.
 #[derive(Clone, Debug)]
@@ -163,8 +165,12 @@ impl Instance {
 
     /// Asks it to stop, which has to be in good order and in time; how long that took. None where it does not run.
     pub(crate) fn stop_in_time(&mut self) -> Option<Result<Duration, String>> {
+        if self.runs() {
+            // Before its first line it does not listen yet, and dies of the signal.
+            drop(wait_for("its first line", STOPPED, || (!self.said().is_empty()).then_some(())));
+        }
         let (status, took) = self.stop("TERM")?;
-        let in_time = status.code() == Some(0) && took <= crate::scene::STOPPED;
+        let in_time = status.code() == Some(0) && took <= STOPPED;
         Some(if in_time { Ok(took) } else { Err(format!("asked to stop, it ended after {took:?} with {status}")) })
     }
 
@@ -200,6 +206,13 @@ impl Instance {
         lines.collect::<Vec<_>>().concat()
     }
 
+    /// Why the present run has ended, as it tells people: an error, its causes and what to do. Empty where it has not said so.
+    pub(crate) fn reason(&self) -> String {
+        let said = self.said();
+        let told = said.iter().filter_map(Value::as_str).skip_while(|line| !line.starts_with("error: "));
+        told.collect::<Vec<_>>().join("\n")
+    }
+
     /// Whether a line of the present run has this message or text.
     pub(crate) fn has_said(&self, message: &str) -> bool {
         self.said().iter().any(|line| line.to_string().contains(message))
@@ -224,17 +237,11 @@ impl Instance {
 
     /// How many records the present run has restored so far.
     pub(crate) fn restored(&self) -> u64 {
-        let said = self.said();
-        let restored = said.iter().filter(|line| message(line) == "store restored");
-        restored.filter_map(|line| line["fields"]["records"].as_u64().or_else(|| line["records"].as_u64())).sum()
+        self.said().iter().filter(|line| line["message"] == "store restored").filter_map(|line| line["records"].as_u64()).sum()
     }
 
     /// The process's id.
     pub(crate) fn process_id(&self) -> Option<u32> {
         self.process.as_ref().map(Process::id)
     }
-}
-
-fn message(line: &Value) -> &str {
-    line["fields"]["message"].as_str().or_else(|| line["message"].as_str()).unwrap_or_default()
 }

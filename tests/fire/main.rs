@@ -43,6 +43,9 @@ use real::registry::Registry;
 use results::Results;
 use scene::Stage;
 
+/// More scenes at the same time were not tried.
+const SIDE_BY_SIDE_MAX: usize = 4;
+
 const USAGE: &str =
     "--long, --fault N,..., --seed S; --table prints what came out; --mutant NAME --binary FILE expects that it is found out";
 
@@ -138,7 +141,7 @@ fn run(arguments: &Arguments) -> Result<bool, String> {
     };
     let play = |play: &Play| {
         let wanted: Vec<u8> = play.faults.iter().copied().filter(|fault| arguments.faults.contains(fault)).collect();
-        if wanted.is_empty() {
+        if wanted.is_empty() || play.long && !arguments.long {
             return true;
         }
         println!("{}: faults {wanted:?}", play.name);
@@ -148,8 +151,8 @@ fn run(arguments: &Arguments) -> Result<bool, String> {
         }
         outcome.is_ok()
     };
-    // Scenes starve each other where there are more of them than processors, and then time limits say nothing.
-    let workers = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    // Where there are more scenes than processors they starve each other, and one cluster serves them all: then time limits say nothing.
+    let workers = std::thread::available_parallelism().map_or(1, std::num::NonZero::get).min(SIDE_BY_SIDE_MAX);
     let next = AtomicUsize::new(0);
     let work = || {
         let scenes = std::iter::from_fn(|| faults::SIDE_BY_SIDE.get(next.fetch_add(1, Ordering::Relaxed)));

@@ -1,5 +1,6 @@
 //! How far the group is, asked of the brokers all the time: how long a fault was felt, and whether a position ever went back.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
@@ -8,6 +9,7 @@ use std::time::{Duration, Instant};
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 
+use crate::real::PATIENCE;
 use crate::time::{Deadline, nap};
 
 /// A fault whose end is waited for: until all is committed that was written before it.
@@ -33,6 +35,16 @@ struct State {
     recoveries: Vec<Recovery>,
     /// What went back, in words.
     regressions: Vec<String>,
+}
+
+/// Where each partition of the topics whose names begin with a prefix ends; for `read_committed` how much of it is beyond every open transaction.
+pub(crate) fn ends(client: &ClientConfig, prefix: &str, isolation: &str) -> BTreeMap<(String, i32), i64> {
+    let mut config = client.clone();
+    let consumer: BaseConsumer = config.set("group.id", "unused").set("isolation.level", isolation).create().unwrap();
+    let metadata = consumer.fetch_metadata(None, PATIENCE).unwrap();
+    let topics = metadata.topics().iter().filter(|topic| topic.name().starts_with(prefix));
+    let places = topics.flat_map(|topic| topic.partitions().iter().map(|partition| (topic.name().to_owned(), partition.id())));
+    places.map(|place| (place.clone(), consumer.fetch_watermarks(&place.0, place.1, PATIENCE).unwrap().1)).collect()
 }
 
 /// The thread that asks.

@@ -18,7 +18,7 @@ pub(crate) const TITLES: [&str; 24] = [
     "all instances killed at once",
     "SIGTERM under load: stopped within 10 s, 0 records restored",
     "a process stopped past its session, then continued",
-    "a thread that stalls in the middle of a batch, beyond `max.poll.interval`",
+    "a thread that stalls in the middle of a batch, beyond the watchdog or `max.poll.interval`",
     "a commit request that arrives in the next transaction",
     "a commit that is done and whose answer is lost",
     "error codes on transactional calls",
@@ -134,7 +134,7 @@ impl Row {
         }
     }
 
-    /// The same of a control, which shows no secrets either.
+    /// The same of a control, which the verifier has to find out. Of secrets it shows none all the same.
     pub(crate) fn of_control(mut self, breaks: bool) -> Self {
         self.breaks = breaks && self.fault != SECRETS;
         self
@@ -177,7 +177,7 @@ impl Row {
     }
 }
 
-/// The rows of this run in memory; in a file with those of earlier runs, whose faults were not played since.
+/// The rows of this run in memory; in a file with those of earlier runs, of scenes in which the fault was not played since.
 #[derive(Debug)]
 pub(crate) struct Results {
     path: PathBuf,
@@ -196,12 +196,13 @@ impl Results {
     pub(crate) fn add(&self, row: Row) {
         let mut rows = self.rows.lock().unwrap();
         rows.push(row);
-        let earlier = self.earlier.iter().filter(|earlier| rows.iter().all(|row| row.fault != earlier.fault));
+        let earlier =
+            self.earlier.iter().filter(|earlier| rows.iter().all(|row| (row.fault, &row.scene) != (earlier.fault, &earlier.scene)));
         let text: String = earlier.chain(rows.iter()).map(|row| serde_json::to_string(row).unwrap() + "\n").collect();
         fs::write(&self.path, text).unwrap();
     }
 
-    /// The rows of the last run in which each fault was played, and of the last one with each broken engine.
+    /// The rows of the last run in which each fault was played in each scene, and of the last one with each broken engine.
     pub(crate) fn read_all(folder: &Path) -> Result<Vec<Row>, String> {
         let failed = |error: std::io::Error| format!("{}: {error}", folder.display());
         let entries = fs::read_dir(folder).map_err(failed)?.flatten().map(|entry| entry.path());

@@ -1,11 +1,11 @@
 //! One application on the cluster, under load, with a reader that looks on: what happens to it, and the judgement at its end.
 
 use std::ffi::OsString;
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
+use std::{fmt, fs};
 
 use rdkafka::ClientConfig;
 use serde_json::{Value, json};
@@ -114,8 +114,27 @@ pub(crate) struct Ordered {
 #[derive(Debug)]
 pub(crate) struct Ended {
     pub(crate) instance: usize,
+    pub(crate) name: String,
     pub(crate) status: ExitStatus,
     pub(crate) ordered: Option<Ordered>,
+    /// Its last lines.
+    pub(crate) said: String,
+    /// Why, as it tells people; empty where it told nothing.
+    pub(crate) reason: String,
+}
+
+impl Ended {
+    /// Whether it gave up in good order: with one of these exit codes and a reason, which may not be that a call hung.
+    pub(crate) fn gave_up(&self, codes: &[i32]) -> bool {
+        let code = self.status.code().is_some_and(|code| codes.contains(&code));
+        code && !self.reason.is_empty() && !self.reason.contains("has been in `")
+    }
+}
+
+impl fmt::Display for Ended {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ended by itself ({})\n{}", self.name, self.status, self.said)
+    }
 }
 
 /// Fields are dropped in order: those who use the folder before it.
@@ -219,6 +238,17 @@ impl<'s> Scene<'s> {
         Ok(())
     }
 
+    /// Asks an instance to stop that has nothing on order, which has to be in good order and in time; how long it took. Nothing happens where it does not run.
+    pub(crate) fn stop(&mut self, place: usize, fault: u8) -> Duration {
+        let instance = &mut self.instances[place];
+        let took = instance.stop_in_time().unwrap_or(Ok(Duration::ZERO)).unwrap_or_else(|error| {
+            self.ledger.broken(fault, format!("{}: {error}\n{}", instance.name, instance.last_said()));
+            STOPPED
+        });
+        drop(self.tend());
+        took
+    }
+
     /// Notes what fired, and says who has ended.
     pub(crate) fn tend(&mut self) -> Vec<Ended> {
         let mut ended = Vec::new();
@@ -228,9 +258,10 @@ impl<'s> Scene<'s> {
             for fired in self.instances[place].fired() {
                 self.note(place, &fired);
             }
-            if let Some(status) = status {
-                ended.push(Ended { instance: place, status, ordered: self.ordered[place].take() });
-            }
+            let Some(status) = status else { continue };
+            let instance = &self.instances[place];
+            let (name, said, reason) = (instance.name.clone(), instance.last_said(), instance.reason());
+            ended.push(Ended { instance: place, name, status, ordered: self.ordered[place].take(), said, reason });
         }
         ended
     }
@@ -269,8 +300,7 @@ impl<'s> Scene<'s> {
         let began = Instant::now();
         while began.elapsed() < time {
             for ended in self.tend() {
-                let said = self.instances[ended.instance].last_said();
-                self.ledger.broken(fault, format!("{} ended by itself ({}):\n{said}", self.instances[ended.instance].name, ended.status));
+                self.ledger.broken(fault, ended.to_string());
                 self.instances[ended.instance].start("");
             }
             nap(Duration::from_millis(10));
@@ -353,10 +383,10 @@ impl<'s> Scene<'s> {
         Ok(verdict)
     }
 
-    /// Looks for secrets in what the instances said and left, in the messages and in the dead letters.
+    /// Looks for secrets in what the instances said and left, and in all topics.
     fn search(&mut self) {
         let mut seen: secrets::Seen = self.instances.iter().flat_map(|instance| secrets::bytes_below(instance.folder())).collect();
-        seen.extend(secrets::bytes_of_topics(&self.stage.client, &format!("{}-dead-letters", self.id), &[&self.topic("telegram_outbox")]));
+        seen.extend(secrets::bytes_of_topics(&self.stage.client, &self.id, &[]));
         self.ledger.search(&seen, &["telegram_outbox"], &[TOKEN, PASSWORD]);
     }
 

@@ -13,7 +13,7 @@ const RESTARTS: [usize; 2] = [4, 30];
 /// How long all are away.
 const AWAY: [Duration; 2] = [Duration::from_secs(25), Duration::from_secs(180)];
 
-/// How often all are away in the middle of a hand-over, in the long run only, and how long that may be felt: the stall, and then what any fault has.
+/// How often all are away in the middle of a hand-over, and how long that may be felt: the stall, and then what any fault has.
 const HALF_WAY: usize = 3;
 const HALF_WAY_OVER: Duration = Duration::from_secs(66 + 60);
 
@@ -21,14 +21,19 @@ const HALF_WAY_OVER: Duration = Duration::from_secs(66 + 60);
 const CPU_SHARE_MAX: f64 = 0.2;
 const GROWTH_KIB_MAX: u64 = 40 << 10;
 
+/// A broker tells of an offset before the others have it; when all die at once it may not be true for a moment.
+fn settings() -> Settings {
+    Settings { positions_flicker: true, ..Settings::default() }
+}
+
+/// All go in the middle of a hand-over.
+pub(crate) fn half_way(stage: &Stage, _: &[u8]) -> Result<(), String> {
+    let settings = Settings { instances: 2, engine: "watchdog = \"1h\"".to_owned(), ..settings() };
+    Scene::play(stage, "half-way", settings, |scene| (0..HALF_WAY).try_for_each(|_| away_half_way(scene)))
+}
+
 pub(crate) fn play(stage: &Stage, wanted: &[u8]) -> Result<(), String> {
     let column = usize::from(stage.long);
-    // A broker tells of an offset before the others have it; when all die at once it may not be true for a moment.
-    let settings = || Settings { positions_flicker: true, ..Settings::default() };
-    if wanted.contains(&10) && stage.long {
-        let settings = Settings { instances: 2, engine: "watchdog = \"1h\"".to_owned(), ..settings() };
-        Scene::play(stage, "half-way", settings, |scene| (0..HALF_WAY).try_for_each(|_| away_half_way(scene)))?;
-    }
     Scene::play(stage, "brokers", settings(), |scene| {
         scene.start_all()?;
         if wanted.contains(&9) {
@@ -100,8 +105,7 @@ fn away(scene: &mut Scene<'_>, time: Duration) -> Result<(), String> {
 /// No broker is there when an instance starts.
 fn away_at_start(scene: &mut Scene<'_>) -> Result<(), String> {
     let id = scene.ledger.plan(10, "start");
-    scene.instances[0].stop("TERM");
-    drop(scene.tend());
+    scene.stop(0, 10);
     let mut cluster = scene.stage.cluster.lock().unwrap();
     scene.happened(10, &id, "broker", None);
     cluster.stop_all();
@@ -118,10 +122,9 @@ fn away_at_start(scene: &mut Scene<'_>) -> Result<(), String> {
 /// group, but comes back before a broker misses it. It is given its former place, without what it was giving up; nobody has that then, and no broker will ask
 /// for another rebalance.
 fn away_half_way(scene: &mut Scene<'_>) -> Result<(), String> {
-    for instance in &mut scene.instances {
-        instance.stop("TERM");
+    for place in 0..scene.instances.len() {
+        scene.stop(place, 10);
     }
-    drop(scene.tend());
     scene.order(0, 10, "half-way");
     // Past the time that a group waits for a poll, and not past that and a session.
     scene.instances[0].start("stall=K11@1:66s");
@@ -142,7 +145,11 @@ fn away_half_way(scene: &mut Scene<'_>) -> Result<(), String> {
     supervise_until_recovered(scene, 10, HALF_WAY_OVER)?;
     let anew = scene.instances.iter().filter(|instance| instance.has_said("joining anew")).map(|instance| instance.name.as_str());
     let anew = anew.collect::<Vec<_>>().join(" and ");
-    scene.ledger.remark(10, format!("joined anew, since partitions were left over: {anew}"));
+    if anew.is_empty() {
+        scene.ledger.broken(10, "no partition was left to nobody");
+    } else {
+        scene.ledger.remark(10, format!("joined anew, since partitions were left over: {anew}"));
+    }
     Ok(())
 }
 
@@ -152,12 +159,10 @@ fn supervise(scene: &mut Scene<'_>, fault: u8, time: Duration) {
     loop {
         let ended = scene.tend();
         for ended in &ended {
-            let instance = &scene.instances[ended.instance];
-            let (name, said) = (instance.name.clone(), instance.last_said());
-            if ended.status.code() == Some(1) {
-                scene.ledger.remark(fault, format!("{name} ended ({}) and was started again", ended.status));
+            if ended.gave_up(&[1]) {
+                scene.ledger.remark(fault, format!("{} was started again after: {}", ended.name, ended.reason.replace('\n', "; ")));
             } else {
-                scene.ledger.broken(fault, format!("{name} ended ({})\n{said}", ended.status));
+                scene.ledger.broken(fault, ended.to_string());
             }
         }
         if !ended.is_empty() {

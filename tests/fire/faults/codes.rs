@@ -70,8 +70,7 @@ fn answered(scene: &mut Scene<'_>, place: usize, call: &Call, deed: Deed) -> Res
     let client = scene.instances[place].client();
     if call.api == api::INIT_PRODUCER_ID {
         // It is asked for at the start.
-        scene.instances[place].stop("TERM");
-        drop(scene.tend());
+        scene.stop(place, 8);
     }
     scene.stage.proxy.order(&client, call.api, 0, deed, tell);
     if !scene.instances[place].runs() {
@@ -89,13 +88,10 @@ fn answered(scene: &mut Scene<'_>, place: usize, call: &Call, deed: Deed) -> Res
     let began = Instant::now();
     while scene.monitor.wait_for_recovery(Duration::from_millis(20)).is_err() {
         for ended in scene.tend() {
-            let said = scene.instances[ended.instance].last_said();
-            // It may give up, but in good order and with a reason.
-            if ended.instance == place && matches!(ended.status.code(), Some(1 | 2)) && said.contains("error") {
-                let error = said.lines().rev().find(|line| line.contains("error")).unwrap_or_default().trim().to_owned();
-                scene.ledger.remark(8, format!("{what}: ended with {}: {error}", ended.status));
+            if ended.instance == place && ended.gave_up(&[1, 2]) {
+                scene.ledger.remark(8, format!("{what}: ended with {}: {}", ended.status, ended.reason.lines().next().unwrap_or_default()));
             } else {
-                scene.ledger.broken(8, format!("{what}: {} ended ({})\n{said}", scene.instances[ended.instance].name, ended.status));
+                scene.ledger.broken(8, format!("{what}: {ended}"));
             }
             scene.instances[ended.instance].start("");
         }

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use crate::instance::Instance;
 use crate::load::Look;
+use crate::monitor;
 use crate::real::process::Process;
 use crate::scene::{CAUGHT_UP, Scene, Settings, Stage};
 use crate::time::nap;
@@ -83,6 +84,7 @@ pub(crate) fn full(stage: &Stage, _: &[u8]) -> Result<(), String> {
                 let output = scene.instances[0].command(&["status", "--json"]);
                 answers += usize::from(String::from_utf8_lossy(&output.stdout).contains("\"state\""));
             }
+            waits_outside_of_transactions(scene);
             let said = scene.instances[0].said();
             let mut since = said.get(said_before..).unwrap_or(&said).iter().map(ToString::to_string);
             if !since.any(|line| ["until there is space", "No space left", "no space left"].iter().any(|text| line.contains(text))) {
@@ -107,8 +109,7 @@ pub(crate) fn full(stage: &Stage, _: &[u8]) -> Result<(), String> {
             }
             scene.monitor.wait_for_recovery(CAUGHT_UP)?;
         }
-        scene.instances[0].stop("TERM");
-        drop(scene.tend());
+        scene.stop(0, 16);
         // The disk goes with this function: what is on it is brought to where the export looks for it.
         let state = scene.instances[0].state_dir();
         let copy = scene.instances[0].folder().join("copy");
@@ -119,6 +120,20 @@ pub(crate) fn full(stage: &Stage, _: &[u8]) -> Result<(), String> {
         fs::remove_dir_all(&state).map_err(|error| error.to_string())?;
         fs::rename(&copy, &state).map_err(|error| format!("{error}: {said}"))
     })
+}
+
+/// Where nothing is written to a changelog any more, nothing is open either.
+fn waits_outside_of_transactions(scene: &mut Scene<'_>) {
+    let (client, id) = (scene.stage.client.clone(), scene.id.clone());
+    let ends = |isolation| monitor::ends(&client, &id, isolation);
+    let before = ends("read_uncommitted");
+    scene.watch_for(Duration::from_secs(2), 16);
+    let (stable, after) = (ends("read_committed"), ends("read_uncommitted"));
+    let still: Vec<_> = after.iter().filter(|(place, end)| place.0.ends_with("-changelog") && before.get(*place) == Some(end)).collect();
+    let open: Vec<_> = still.iter().filter(|(place, end)| stable.get(*place) != Some(end)).collect();
+    if still.is_empty() || !open.is_empty() {
+        scene.ledger.broken(16, format!("the full disk: of the changelogs {still:?} stand still, and {open:?} have an open transaction"));
+    }
 }
 
 /// How the files of a task are damaged.
@@ -132,10 +147,9 @@ pub(crate) fn damaged(stage: &Stage, _: &[u8]) -> Result<(), String> {
             scene.watch_for(Duration::from_secs(2), 17);
             // Each kind with either, from round to round.
             let signal = if (number + round) % 2 == 0 { "TERM" } else { "KILL" };
-            scene.instances[0].stop("TERM");
+            scene.stop(0, 17);
             if signal == "KILL" {
                 // With a tail to restore beside the damage.
-                drop(scene.tend());
                 scene.instances[0].start("");
                 scene.wait_until_running()?;
                 scene.watch_for(Duration::from_millis(800), 17);

@@ -136,9 +136,8 @@ fn killed(scene: &mut Scene<'_>, random: &mut Random, rounds: usize) {
             let place = ended.instance;
             let fired = ended.ordered.as_ref().is_some_and(|ordered| ordered.fired);
             let job = jobs.get_mut(place).and_then(Option::take);
-            let (name, said) = (scene.instances[place].name.clone(), scene.instances[place].last_said());
             let Some(job) = job.filter(|_| fired) else {
-                scene.ledger.broken(1, format!("{name} ended ({}) and nothing had fired\n{said}", ended.status));
+                scene.ledger.broken(1, format!("nothing had fired, and {ended}"));
                 scene.instances[place].start("");
                 continue;
             };
@@ -187,15 +186,14 @@ fn killed(scene: &mut Scene<'_>, random: &mut Random, rounds: usize) {
 /// A third instance comes, so the group wants partitions back of the two that are there: whichever is asked first is to die at that moment.
 fn killed_at_revoke(scene: &mut Scene<'_>) -> Result<(), String> {
     for place in 0..2 {
-        scene.instances[place].stop("TERM");
-        drop(scene.tend());
+        scene.stop(place, 1);
     }
     scene.order(0, 1, "K11");
     scene.ordered[1] = scene.ordered[0].clone();
     scene.instances[0].start("kill=K11@1");
     scene.instances[1].start("kill=K11@1");
     for _ in 0..5 {
-        scene.instances[2].stop("TERM");
+        scene.stop(2, 1);
         scene.catch_up()?;
         scene.instances[2].start_with("", &["--leave-on-stop"]);
         let began = Instant::now();
@@ -213,8 +211,7 @@ fn killed_at_revoke(scene: &mut Scene<'_>) -> Result<(), String> {
                 return Ok(());
             }
             for ended in ended {
-                let said = scene.instances[ended.instance].last_said();
-                scene.ledger.broken(1, format!("ended by itself ({})\n{said}", ended.status));
+                scene.ledger.broken(1, ended.to_string());
                 scene.instances[ended.instance].start("");
             }
             nap(Duration::from_millis(10));
@@ -228,8 +225,7 @@ fn killed_at_revoke(scene: &mut Scene<'_>) -> Result<(), String> {
 /// One dies at a moment of its own, and with it all the others.
 fn all_at_once(scene: &mut Scene<'_>, random: &mut Random) -> Result<(), String> {
     scene.catch_up()?;
-    scene.instances[0].stop("TERM");
-    drop(scene.tend());
+    scene.stop(0, 2);
     scene.order(0, 2, "ANY");
     scene.instances[0].start(&format!("kill=ANY@{}", 300 + random.below(1500)));
     let began = Instant::now();
@@ -262,13 +258,8 @@ fn stopped(scene: &mut Scene<'_>, place: usize) -> Result<(), String> {
     scene.watch_for(Duration::from_millis(700), 3);
     let id = scene.ledger.plan(3, "TERM");
     scene.happened(3, &id, "stop", None);
-    match scene.instances[place].stop_in_time().ok_or("it did not run")? {
-        Ok(took) => scene.ledger.remark(3, format!("stopped after {} ms", took.as_millis())),
-        Err(error) => {
-            let said = scene.instances[place].last_said();
-            scene.ledger.broken(3, format!("{error}\n{said}"));
-        }
-    }
+    let took = scene.stop(place, 3);
+    scene.ledger.remark(3, format!("stopped after {} ms", took.as_millis()));
     scene.instances[place].start("");
     scene.wait_until_running()?;
     let restored = scene.instances[place].restored();

@@ -85,8 +85,7 @@ fn lost_answer(scene: &mut Scene<'_>, place: usize, deed: Deed, skip: u64) -> Re
 /// An answer about topics is lost while an instance starts and joins, another one each time: it is in the group soon all the same.
 fn lost_metadata(scene: &mut Scene<'_>, place: usize, skip: u64) -> Result<(), String> {
     scene.catch_up()?;
-    scene.instances[place].stop("TERM");
-    drop(scene.tend());
+    scene.stop(place, 11);
     let id = scene.ledger.plan(11, "metadata");
     let (tell, told) = channel();
     scene.stage.proxy.order(&scene.instances[place].client(), api::METADATA, skip, Deed::LoseAnswer, tell);
@@ -106,11 +105,9 @@ fn restart_while(scene: &mut Scene<'_>, fault: u8, place: usize, within: Duratio
     let mut ended_with = None;
     while scene.monitor.wait_for_recovery(Duration::from_millis(50)).is_err() && began.elapsed() < within {
         for ended in scene.tend() {
-            let said = scene.instances[ended.instance].last_said();
-            // What nobody did anything to has no reason to end, and who ends says so in good order.
-            let hung = said.contains("has been in `");
-            if ended.instance != place || !matches!(ended.status.code(), Some(1 | 2)) || hung {
-                scene.ledger.broken(fault, format!("{} ended ({})\n{said}", scene.instances[ended.instance].name, ended.status));
+            // What nobody did anything to has no reason to end.
+            if ended.instance != place || !ended.gave_up(&[1, 2]) {
+                scene.ledger.broken(fault, ended.to_string());
             }
             ended_with = Some(format!("ended with {}", ended.status));
             scene.instances[ended.instance].start("");

@@ -29,10 +29,12 @@ pub(crate) fn play(stage: &Stage, wanted: &[u8]) -> Result<(), String> {
                 come_or_go(scene, &mut random, &mut checkpoints);
             }
             scene.ledger.remark(12, format!("{} checkpoints looked at, of {} stores", checkpoints.looks, checkpoints.known.len()));
-            for instance in &mut scene.instances {
-                instance.stop("TERM");
+            if checkpoints.looks == 0 {
+                scene.ledger.broken(12, "there was no checkpoint to look at");
             }
-            drop(scene.tend());
+            for place in 0..scene.instances.len() {
+                scene.stop(place, 12);
+            }
             scene.start_all()?;
             scene.monitor.wait_for_recovery(CAUGHT_UP)?;
         }
@@ -97,12 +99,7 @@ fn come_or_go(scene: &mut Scene<'_>, random: &mut Random, checkpoints: &mut Chec
     match signal {
         None if kind == "leaves" => scene.instances[place].start_with("", &["--leave-on-stop"]),
         None => scene.instances[place].start(""),
-        Some("TERM") => {
-            if let Some(Err(error)) = scene.instances[place].stop_in_time() {
-                let said = scene.instances[place].last_said();
-                scene.ledger.broken(12, format!("{error}\n{said}"));
-            }
-        }
+        Some("TERM") => drop(scene.stop(place, 12)),
         Some(signal) => drop(scene.instances[place].stop(signal)),
     }
     scene.happened(12, &id, "come-or-go", None);
@@ -120,8 +117,8 @@ fn same_directory(scene: &mut Scene<'_>, place: usize) {
     let took = began.elapsed();
     scene.happened(20, &id, "twin", None);
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    let holder = scene.instances[place].process_id().map(|id| format!("process {id}")).unwrap_or_default();
-    if output.status.success() || took > Duration::from_secs(5) || !said.contains(&holder) {
+    let holder = scene.instances[place].process_id().map(|id| format!("process {id}"));
+    if output.status.success() || took > Duration::from_secs(5) || !holder.is_some_and(|holder| said.contains(&holder)) {
         scene.ledger.broken(20, format!("the second process ended after {took:?} with {} and said {said}", output.status));
     }
 }
@@ -136,9 +133,8 @@ fn same_id(scene: &mut Scene<'_>, place: usize) -> Result<(), String> {
     let began = Instant::now();
     let survivor = loop {
         if let Some(ended) = scene.tend().into_iter().find(|ended| ended.instance == place) {
-            let said = scene.instances[place].last_said();
-            if ended.status.code() == Some(0) || !said.contains(&name) {
-                scene.ledger.broken(20, format!("the first ended with {} and said\n{said}", ended.status));
+            if !ended.gave_up(&[1]) || !ended.reason.contains(&format!("holds the instance id {name};")) {
+                scene.ledger.broken(20, ended.to_string());
             }
             break "the newcomer";
         }
@@ -154,7 +150,9 @@ fn same_id(scene: &mut Scene<'_>, place: usize) -> Result<(), String> {
     };
     scene.ledger.remark(20, format!("one id twice: {survivor} went on, after {} ms", began.elapsed().as_millis()));
     scene.monitor.wait_for_recovery(CAUGHT_UP)?;
-    twin.stop("TERM");
+    if let Some(Err(error)) = twin.stop_in_time() {
+        scene.ledger.broken(20, format!("{error}\n{}", twin.last_said()));
+    }
     scene.start_all()?;
     scene.monitor.wait_for_recovery(CAUGHT_UP)
 }

@@ -57,8 +57,7 @@ pub(crate) fn stalled_for_long(stage: &Stage, _: &[u8]) -> Result<(), String> {
 /// One stands still until all that was written before is committed by others, or by itself; then it goes on.
 fn still(scene: &mut Scene<'_>, place: usize, fault: u8, point: &str, plan: &str, stall: Duration) -> Result<(), String> {
     scene.catch_up()?;
-    scene.instances[place].stop("TERM");
-    drop(scene.tend());
+    scene.stop(place, fault);
     scene.order(place, fault, point);
     scene.instances[place].start(plan);
     let began = Instant::now();
