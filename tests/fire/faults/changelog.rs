@@ -148,7 +148,7 @@ fn made_anew(scene: &mut Scene<'_>) -> Result<(), String> {
     let names: Vec<&str> = topics.iter().map(String::as_str).collect();
     block_on(admin.delete_topics(&names, &AdminOptions::new())).map_err(|error| error.to_string())?;
     nap(Duration::from_secs(1));
-    is_refused(scene, "deleted", "-changelog does not exist");
+    is_refused(scene, "deleted", &format!("the cluster lacks the topics {}", topics[0]));
     for name in &names {
         let topic = NewTopic::new(name, PARTITIONS, TopicReplication::Fixed(3)).set("cleanup.policy", "compact");
         let made = block_on(admin.create_topics([&topic], &AdminOptions::new())).map_err(|error| error.to_string())?;
