@@ -18,6 +18,7 @@ mod restore;
 mod restore_driver;
 mod restore_plan;
 mod shared;
+mod space;
 mod standby;
 mod stream_thread;
 mod streams;

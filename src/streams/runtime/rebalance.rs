@@ -7,6 +7,7 @@ use super::failure::{self, Action};
 use super::parts::Parts;
 use super::restore::Restored;
 use super::shared::TaskStatus;
+use super::space::PAUSE;
 use super::stream_thread::{FAILURES_MAX, StreamThread};
 use super::transaction::Transaction;
 use super::watchdog::ENDED;
@@ -17,9 +18,6 @@ use crate::streams::task::{State, StreamTask, TaskId};
 /// After it was fenced a member looks so often, and so long each time, whether somebody else joins under its name: that takes a heartbeat.
 const LOOKS: u32 = 30;
 const LOOK: Duration = Duration::from_millis(100);
-
-/// How long the engine stands still before it tries again what a full disk forbade.
-const PAUSE: Duration = Duration::from_secs(1);
 
 impl StreamThread {
     fn task_id(&self, partition: &TopicPartition) -> Option<TaskId> {
@@ -217,12 +215,6 @@ impl StreamThread {
         }
     }
 
-    /// Does nothing for a while.
-    fn pause(&mut self, reason: &Error) {
-        tracing::warn!(error = crate::streams::task::chain(reason), "standing still until there is space again");
-        self.still_until = Some(self.parts.clock.monotonic() + PAUSE);
-    }
-
     /// Makes a new producer, which fences the former one; where that cannot be done now it is tried again later.
     pub(super) fn replace_producer(&mut self) -> Result<()> {
         self.beat("init_transactions");
@@ -241,22 +233,6 @@ impl StreamThread {
             }
             Err(error) => Err(error.into()),
         }
-    }
-
-    /// Whether there is space and a producer to work with; without them nothing is polled, and this waits up to `timeout`.
-    pub(super) fn can_work(&mut self, timeout: Duration) -> Result<bool> {
-        let now = self.parts.clock.monotonic();
-        self.still_until = self.still_until.filter(|&until| now < until);
-        if self.still_until.is_none() && self.replace_at.is_some_and(|at| now >= at) {
-            self.replace_producer()?;
-        }
-        if self.still_until.is_none() && self.replace_at.is_none() {
-            return Ok(true);
-        }
-        self.beat("standing still");
-        let mut progress = self.parts.shared.progress.lock();
-        self.parts.shared.changed.wait_for(&mut progress, timeout);
-        Ok(false)
     }
 
     /// Aborts the open transaction, best effort: what fails here, the log aborts by itself.

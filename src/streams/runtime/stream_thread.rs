@@ -41,7 +41,7 @@ pub(crate) struct StreamThread {
     last_flush: Duration,
     last_maintenance: Duration,
     /// The disk was full: no flush is tried before this time.
-    flush_again: Duration,
+    pub(super) flush_again: Duration,
     /// The producer cannot be used and is replaced at this time.
     pub(super) replace_at: Option<Duration>,
     /// Nothing is done before this time: the disk was full.
@@ -333,35 +333,6 @@ impl StreamThread {
         }
     }
 
-    /// Writes committed rows to the disk where there are enough of them, or all. A full disk keeps them in memory.
-    pub(super) fn flush_stores(&mut self, all: bool) -> Result<()> {
-        let now = self.parts.clock.monotonic();
-        if now < self.flush_again {
-            return Ok(());
-        }
-        let mut failed = None;
-        for task in self.tasks.values_mut().filter(|task| task.state() == State::Running) {
-            let flushed = match all {
-                true => task.stores.flush_through(task.committed()),
-                false if task.stores.write_back_due() => task.stores.flush(task.committed()),
-                false => Ok(()),
-            };
-            if let Err(source) = flushed {
-                let full = task.stores.write_back_full();
-                failed = Some((task.id(), source, full));
-                break;
-            }
-        }
-        let Some((task, source, full)) = failed else { return Ok(()) };
-        let action = failure::of_store(&source);
-        if action == Action::Pause && !full {
-            self.flush_again = now + Duration::from_secs(1);
-            tracing::warn!(task = %task, error = task::chain(&source), "committed rows stay in memory until there is space");
-            return Ok(());
-        }
-        self.handle(action, Error::Stores { task, source: Box::new(source) })
-    }
-
     fn housekeeping(&mut self) -> Result<()> {
         let now = self.parts.clock.monotonic();
         if now.saturating_sub(self.last_flush) >= self.parts.options.write_back_interval {
@@ -469,11 +440,6 @@ impl StreamThread {
         self.restoring.insert(task.id(), task.source().clone());
         self.report(0);
         self.restorer.add(task)
-    }
-
-    /// Whether it waits for space or for a producer.
-    fn is_waiting(&self) -> bool {
-        self.replace_at.is_some() || self.still_until.is_some()
     }
 
     /// Whether nothing is left to do until a record comes or time moves.

@@ -22,6 +22,9 @@ const ROUNDS: [usize; 2] = [1, 5];
 /// What is said where a changelog has lost records.
 const LOST: &str = "records were deleted, or the topic was made anew";
 
+/// More than the 20 seconds after which a restore tells that it waits, and less than what it has to be caught up in.
+const OPEN_FOR_LONG: Duration = Duration::from_secs(30);
+
 /// The last value of each key of each partition.
 type Content = BTreeMap<(i32, Vec<u8>), Option<Vec<u8>>>;
 
@@ -30,9 +33,13 @@ pub(crate) fn play(stage: &Stage, _: &[u8]) -> Result<(), String> {
     Scene::play(stage, "changelog", Settings { instances: 1, follow: false, ..Settings::default() }, |scene| {
         scene.start_all()?;
         for _ in 0..ROUNDS[usize::from(stage.long)] {
-            held_open(scene)?;
+            held_open(scene, "open", Duration::from_secs(12))?;
             cut(scene)?;
             made_anew(scene)?;
+        }
+        held_open(scene, "open for long", OPEN_FOR_LONG)?;
+        if !scene.instances[0].has_said("the restore waits, probably for the end of a transaction") {
+            scene.ledger.broken(18, "it did not tell what it waits for");
         }
         Ok(())
     })
@@ -77,11 +84,11 @@ fn is_refused(scene: &mut Scene<'_>, kind: &str, says: &str) {
 }
 
 /// Somebody's transaction stays open behind what is to be restored: nothing of it may be seen, and nothing before it may be missed.
-fn held_open(scene: &mut Scene<'_>) -> Result<(), String> {
+fn held_open(scene: &mut Scene<'_>, kind: &str, time: Duration) -> Result<(), String> {
     let mut config = scene.stage.client.clone();
     config
         .set("transactional.id", format!("{}-somebody", scene.id))
-        .set("transaction.timeout.ms", "12000")
+        .set("transaction.timeout.ms", time.as_millis().to_string())
         .set("message.timeout.ms", "10000");
     let producer: BaseProducer = config.create().map_err(|error| error.to_string())?;
     let failed = |error: rdkafka::error::KafkaError| error.to_string();
@@ -98,7 +105,7 @@ fn held_open(scene: &mut Scene<'_>) -> Result<(), String> {
     scene.instances[0].stop("KILL");
     drop(scene.tend());
     forget_disk(scene)?;
-    goes_on(scene, "open")?;
+    goes_on(scene, kind)?;
     drop(producer);
     Ok(())
 }

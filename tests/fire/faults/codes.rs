@@ -89,7 +89,7 @@ fn answered(scene: &mut Scene<'_>, place: usize, call: &Call, deed: Deed) -> Res
     while scene.monitor.wait_for_recovery(Duration::from_millis(20)).is_err() {
         for ended in scene.tend() {
             if ended.instance == place && ended.gave_up(&[1, 2]) {
-                scene.ledger.remark(8, format!("{what}: ended with {}: {}", ended.status, ended.reason.lines().next().unwrap_or_default()));
+                scene.ledger.remark(8, format!("{what}: ended with {}: {}", ended.status, ended.reason.replace('\n', "; ")));
             } else {
                 scene.ledger.broken(8, format!("{what}: {ended}"));
             }

@@ -1,14 +1,17 @@
-//! A log that fails where it is told to: before or after a call of the producer took effect.
+//! A log that fails where it is told to, before or after a call of the producer took effect; and stores that do.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::Mutex;
 
 use super::*;
+use crate::streams::kv::{self, Batch, Direction, Durability, Kv, Visit};
 use crate::streams::log::{
     Admin, Class, Committed, Consumer, ConsumerOptions, Delivered, Error, GroupMetadata, Isolation, Offset, Partition, Producer,
     ProducerOptions, ProducerRecord, Result, TopicDescription, TopicPartition,
 };
+use crate::streams::task::TaskId;
 
 /// The calls that may fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -176,5 +179,49 @@ impl Admin for FaultyAdmin {
 
     fn maintain(&self, now: Timestamp) -> Result<()> {
         self.inner.maintain(now)
+    }
+}
+
+/// Stores that fail at each write while they are told to.
+#[derive(Debug, Default)]
+pub(super) struct Failing {
+    pub(super) inner: MemoryBackend,
+    pub(super) fails: Arc<AtomicBool>,
+    pub(super) is_damage: bool,
+}
+
+#[derive(Debug)]
+struct FailingKv(Arc<dyn Kv>, Arc<AtomicBool>, bool);
+
+impl StateBackend for Failing {
+    fn open(&self, task: TaskId) -> kv::Result<Arc<dyn Kv>> {
+        Ok(Arc::new(FailingKv(self.inner.open(task)?, Arc::clone(&self.fails), self.is_damage)))
+    }
+
+    fn destroy(&self, task: TaskId) -> kv::Result<()> {
+        self.inner.destroy(task)
+    }
+}
+
+impl Kv for FailingKv {
+    fn get(&self, key: &[u8], value: &mut Vec<u8>) -> kv::Result<bool> {
+        self.0.get(key, value)
+    }
+
+    fn write(&self, batch: &Batch, durability: Durability) -> kv::Result<()> {
+        let (store, source) = ("test".to_owned(), "told to".into());
+        match (self.1.load(Ordering::SeqCst), self.2) {
+            (true, true) => Err(kv::Error::Corrupt { store, source }),
+            (true, false) => Err(kv::Error::DiskFull { store, source }),
+            _ => self.0.write(batch, durability),
+        }
+    }
+
+    fn scan(&self, from: &[u8], to: Option<&[u8]>, direction: Direction, visit: &mut Visit<'_>) -> kv::Result<()> {
+        self.0.scan(from, to, direction, visit)
+    }
+
+    fn flush(&self) -> kv::Result<()> {
+        self.0.flush()
     }
 }

@@ -21,6 +21,7 @@ mod hooks;
 mod records;
 mod restarts;
 mod slow;
+mod space;
 mod standby;
 mod threads;
 

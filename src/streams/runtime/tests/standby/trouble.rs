@@ -2,8 +2,8 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use super::super::faulty::Failing;
 use super::*;
-use crate::streams::kv::{self, Batch, Direction, Durability, Kv, Visit};
 use crate::streams::log::Committed;
 
 /// A machine that works on both partitions, and one without that follows them.
@@ -198,50 +198,6 @@ fn who_began_with_nothing_and_stands_still_reads_anew_too() {
         }
         assert_eq!(follower.status().standby_records_total > before, read_anew, "{hours} h");
         assert_follows(&sea, &mut follower);
-    }
-}
-
-/// Stores that fail at each write while they are told to.
-#[derive(Debug, Default)]
-struct Failing {
-    inner: MemoryBackend,
-    fails: Arc<AtomicBool>,
-    is_damage: bool,
-}
-
-#[derive(Debug)]
-struct FailingKv(Arc<dyn Kv>, Arc<AtomicBool>, bool);
-
-impl StateBackend for Failing {
-    fn open(&self, task: TaskId) -> kv::Result<Arc<dyn Kv>> {
-        Ok(Arc::new(FailingKv(self.inner.open(task)?, Arc::clone(&self.fails), self.is_damage)))
-    }
-
-    fn destroy(&self, task: TaskId) -> kv::Result<()> {
-        self.inner.destroy(task)
-    }
-}
-
-impl Kv for FailingKv {
-    fn get(&self, key: &[u8], value: &mut Vec<u8>) -> kv::Result<bool> {
-        self.0.get(key, value)
-    }
-
-    fn write(&self, batch: &Batch, durability: Durability) -> kv::Result<()> {
-        let (store, source) = ("test".to_owned(), "told to".into());
-        match (self.1.load(Ordering::SeqCst), self.2) {
-            (true, true) => Err(kv::Error::Corrupt { store, source }),
-            (true, false) => Err(kv::Error::DiskFull { store, source }),
-            _ => self.0.write(batch, durability),
-        }
-    }
-
-    fn scan(&self, from: &[u8], to: Option<&[u8]>, direction: Direction, visit: &mut Visit<'_>) -> kv::Result<()> {
-        self.0.scan(from, to, direction, visit)
-    }
-
-    fn flush(&self) -> kv::Result<()> {
-        self.0.flush()
     }
 }
 
