@@ -35,6 +35,9 @@ const REVOKED: [usize; 2] = [1, 8];
 const ALL_AT_ONCE: [usize; 2] = [2, 20];
 const STOPS: [usize; 2] = [4, 30];
 
+/// Enough for a few commits.
+const A_MOMENT: Duration = Duration::from_secs(1);
+
 /// So long is waited for a point to be reached.
 const PATIENCE: Duration = Duration::from_secs(120);
 
@@ -77,6 +80,8 @@ struct Job {
     told: Option<Receiver<Told>>,
     /// When it is asked to stop: some points lie there.
     stop_at: Option<Instant>,
+    /// When it is killed and started once more, since it did not come to its point.
+    again_at: Option<Instant>,
 }
 
 /// So often a point passes before the process dies there.
@@ -93,7 +98,7 @@ fn count(point: &str, random: &mut Random) -> u64 {
 fn arm(scene: &mut Scene<'_>, place: usize, point: &'static str, random: &mut Random) -> Job {
     scene.order(place, 1, point);
     let count = count(point, random);
-    let mut job = Job { point, since: Instant::now(), told: None, stop_at: None };
+    let mut job = Job { point, since: Instant::now(), told: None, stop_at: None, again_at: None };
     match point {
         "K6wire" => {
             let (tell, told) = channel();
@@ -162,8 +167,12 @@ fn killed(scene: &mut Scene<'_>, random: &mut Random, rounds: usize) {
                 waiting.stop_at = None;
                 scene.instances[place].signal("TERM");
             }
-            if waiting.point == "K10" && scene.instances[place].has_run() {
-                // There was nothing to restore, the disk had it all. Who dies now leaves something, sooner or later.
+            if waiting.point == "K10" && waiting.again_at.is_none() && scene.instances[place].has_run() {
+                // There was nothing to restore, the disk had it all. Who has worked for a moment and dies leaves something.
+                waiting.again_at = Some(Instant::now() + A_MOMENT);
+            }
+            if waiting.again_at.is_some_and(|at| Instant::now() >= at) {
+                waiting.again_at = None;
                 scene.instances[place].stop("KILL");
                 scene.instances[place].start("kill=K10@1");
             }
