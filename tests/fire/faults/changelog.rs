@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 
 use rdkafka::admin::{AdminClient, AdminOptions, AlterConfig, NewTopic, ResourceSpecifier, TopicReplication};
 use rdkafka::client::DefaultClientContext;
-use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 use rdkafka::{Offset, TopicPartitionList};
 
+use crate::monitor;
 use crate::real::{block_on, records};
 use crate::scene::{CAUGHT_UP, PARTITIONS, Scene, Settings, Stage};
 use crate::time::nap;
@@ -149,7 +149,7 @@ fn made_anew(scene: &mut Scene<'_>) -> Result<(), String> {
     scene.watch_for(Duration::from_secs(1), 18);
     scene.stop(0, 18);
     let content = STORES.map(|store| content(scene, store));
-    let before = STORES.map(|store| ends(scene, store)).into_iter().collect::<Result<Vec<_>, _>>()?;
+    let before = STORES.map(|store| ends(scene, store));
     let admin: AdminClient<DefaultClientContext> = scene.stage.client.create().map_err(|error| error.to_string())?;
     let topics = STORES.map(|store| scene.changelog(store));
     let names: Vec<&str> = topics.iter().map(String::as_str).collect();
@@ -186,10 +186,8 @@ fn content(scene: &Scene<'_>, store: &str) -> Content {
 /// Deletes all records of a changelog but the last few.
 fn delete_up_to_the_last(scene: &Scene<'_>, store: &str) -> Result<(), String> {
     let topic = scene.changelog(store);
-    let consumer: BaseConsumer = scene.stage.client.create().map_err(|error| error.to_string())?;
     let mut before = TopicPartitionList::new();
-    for partition in 0..PARTITIONS {
-        let (_, end) = consumer.fetch_watermarks(&topic, partition, CAUGHT_UP).map_err(|error| error.to_string())?;
+    for ((_, partition), end) in ends(scene, store) {
         before.add_partition_offset(&topic, partition, Offset::Offset((end - 3).max(0))).map_err(|error| error.to_string())?;
     }
     let admin: AdminClient<DefaultClientContext> = scene.stage.client.create().map_err(|error| error.to_string())?;
@@ -227,16 +225,13 @@ fn write_back(scene: &Scene<'_>, store: &str, content: &Content) -> Result<(), S
 }
 
 /// Where each partition of a changelog ends.
-fn ends(scene: &Scene<'_>, store: &str) -> Result<Vec<i64>, String> {
-    let consumer: BaseConsumer = scene.stage.client.create().map_err(|error| error.to_string())?;
-    let topic = scene.changelog(store);
-    let end = |partition| consumer.fetch_watermarks(&topic, partition, CAUGHT_UP).map(|(_, end)| end).map_err(|error| error.to_string());
-    (0..PARTITIONS).map(end).collect()
+fn ends(scene: &Scene<'_>, store: &str) -> BTreeMap<(String, i32), i64> {
+    monitor::ends(&scene.stage.client, &scene.changelog(store), "read_committed")
 }
 
 /// Writes the content again and again until the changelog is as long as it was.
-fn pad(scene: &Scene<'_>, store: &str, content: &Content, before: &[i64]) -> Result<(), String> {
-    while ends(scene, store)?.iter().zip(before).any(|(now, before)| now < before) {
+fn pad(scene: &Scene<'_>, store: &str, content: &Content, before: &BTreeMap<(String, i32), i64>) -> Result<(), String> {
+    while ends(scene, store).values().zip(before.values()).any(|(now, before)| now < before) {
         write_back(scene, store, content)?;
     }
     Ok(())
