@@ -41,7 +41,9 @@ impl World {
     fn begin_at_once(&self, slot: &Slot, index: usize, fault: &Fault, now: u64) {
         let alive = slot.is_alive();
         match fault {
-            Fault::CrashNow | Fault::DiskDamaged | Fault::DiskLost | Fault::DiskMistaken | Fault::DiskFromBackup | Fault::Age if !alive => {
+            Fault::CrashNow | Fault::DiskDamaged | Fault::DiskLost | Fault::DiskMistaken | Fault::DiskFromBackup | Fault::Age { .. }
+                if !alive =>
+            {
                 return;
             }
             Fault::Evict if !self.evict(slot.instance) => return,
@@ -70,8 +72,12 @@ impl World {
             Fault::ClockJump { ms } => slot.clock.skew_ms.store(*ms, Ordering::Relaxed),
             Fault::ForeignOpen { store, lasts } => self.open_foreign(*store, now + lasts),
             Fault::Truncated { store } | Fault::Deleted { store } | Fault::MadeAnew { store } => self.destroy_changelog(fault, *store),
-            Fault::Age => {
-                self.kill(index);
+            Fault::Age { killed } => {
+                if *killed || self.is_nested() {
+                    self.kill(index);
+                } else {
+                    self.stop(index);
+                }
                 slot.start_at.store(now + AGE_MS, Ordering::Relaxed);
             }
             _ => self.begin_on_disk(slot, index, fault),

@@ -182,8 +182,10 @@ pub(crate) enum Fault {
     MadeAnew {
         store: usize,
     },
-    /// It is down for so long that tombstones have been compacted away.
-    Age,
+    /// It is down for so long that tombstones have been compacted away: killed, or stopped in order, so that it has rows to go on from.
+    Age {
+        killed: bool,
+    },
 }
 
 impl Fault {
@@ -264,14 +266,9 @@ impl Plan {
             plan.events.push(Event { at: at + 1, slot, fault: Fault::DiskLost });
             plan.events.push(Event { at, slot, fault });
         }
-        if plan.events.iter().any(|event| event.fault == Fault::Age) {
-            // Something must be written while it is down, and something removed that it still has.
-            for batch in &mut plan.batches {
-                if random.one_in(2) {
-                    batch.at += random.range(0, AGE_MS);
-                    batch.records.iter_mut().filter(|_| random.one_in(3)).for_each(|given| given.value = None);
-                }
-            }
+        if plan.events.iter().any(|event| matches!(event.fault, Fault::Age { .. })) {
+            plan.instances = plan.instances.max(2);
+            outdate(&mut random, &mut plan.batches);
             plan.batches.sort_by_key(|batch| batch.at);
         }
         plan.events.sort_by_key(|event| event.at);
@@ -297,6 +294,24 @@ impl Plan {
     pub(crate) fn without_guard(mut self) -> Self {
         self.guard_ms = 3_600_000;
         self
+    }
+}
+
+/// Spreads input over the time for which an instance is down, and others have its work: keys are removed that it still has, and so early that later input
+/// makes the log forget that they were.
+fn outdate(random: &mut Random, batches: &mut [Batch]) {
+    for batch in batches {
+        match random.range(0, 4) {
+            0 => {
+                batch.at += random.range(0, AGE_MS / 3);
+                batch.records.iter_mut().filter(|_| random.one_in(2)).for_each(|given| given.value = None);
+            }
+            1 => {
+                batch.at += random.range(0, AGE_MS);
+                batch.records.retain(|given| given.key.as_ref().is_some_and(|key| key.ends_with(b"-0")));
+            }
+            _ => {}
+        }
     }
 }
 
@@ -374,7 +389,14 @@ fn faults(random: &mut Random) -> Vec<(u64, Fault)> {
             // instance was down tells nobody that it was.
             vec![(0, Fault::ClockJump { ms: if ms % 2 == 0 { ms } else { ms + 3_600_000 * ms.signum() } })]
         }
-        _ => vec![(0, Fault::Age)],
+        _ => {
+            let mut events = vec![(0, Fault::Age { killed: random.one_in(2) })];
+            if random.one_in(2) {
+                // By its clock it had never been away.
+                events.push((0, Fault::ClockJump { ms: -3_600_000 }));
+            }
+            events
+        }
     }
 }
 
