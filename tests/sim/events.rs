@@ -47,7 +47,7 @@ impl World {
                 return;
             }
             Fault::Evict if !self.evict(slot.instance) => return,
-            Fault::Stop { .. } if !alive || self.is_nested() => return,
+            Fault::Stop { .. } | Fault::Age { killed: false } if !alive || self.is_nested() => return,
             Fault::DamagedInUse if !alive => return,
             _ => self.fired(fault, index),
         }
@@ -73,7 +73,7 @@ impl World {
             Fault::ForeignOpen { store, lasts } => self.open_foreign(*store, now + lasts),
             Fault::Truncated { store } | Fault::Deleted { store } | Fault::MadeAnew { store } => self.destroy_changelog(fault, *store),
             Fault::Age { killed } => {
-                if *killed || self.is_nested() {
+                if *killed {
                     self.kill(index);
                 } else {
                     self.stop(index);
