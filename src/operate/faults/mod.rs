@@ -15,6 +15,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use rustix::process::{Signal, getpid, kill_process};
 
+use crate::streams::clock::{Clock, SystemClock};
 use crate::streams::log::{Log, Polled};
 use crate::streams::runtime::StateBackend;
 use crate::streams::task::ERROR_HEADERS;
@@ -178,18 +179,11 @@ impl Interposer for Faults {
     }
 }
 
+/// Parking ends early where somebody once woke this thread, as channels do: by the clock, then, and not by how often.
 fn rest(time: Duration) {
-    // Parking may end early for no reason, and the clock is another module's: so in steps, whose sum is what counts.
-    const STEP: Duration = Duration::from_micros(500);
-    let steps = time.as_micros() / STEP.as_micros();
-    let long = time > Duration::from_secs(1);
-    if long {
-        // Nobody unparks this thread: one long rest is as good, and takes no processor time.
-        std::thread::park_timeout(time);
-    } else {
-        for _ in 0..=steps {
-            std::thread::park_timeout(STEP.min(time));
-        }
+    let clock = SystemClock::new();
+    while let Some(left) = time.checked_sub(clock.monotonic()).filter(|left| !left.is_zero()) {
+        std::thread::park_timeout(left);
     }
 }
 
@@ -230,5 +224,13 @@ mod tests {
         }
         let expected = "fault stall ANY 1 transaction=none\nfault stall K6 1 transaction=open\nfault stall K7 2 transaction=none\n";
         assert_eq!(std::fs::read_to_string(path).unwrap(), expected);
+    }
+
+    #[test]
+    fn a_stall_lasts_although_somebody_has_woken_the_thread_before() {
+        let (clock, time) = (SystemClock::new(), Duration::from_millis(50));
+        std::thread::current().unpark();
+        rest(time);
+        assert!(clock.monotonic() >= time);
     }
 }
