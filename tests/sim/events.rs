@@ -41,7 +41,12 @@ impl World {
     fn begin_at_once(&self, slot: &Slot, index: usize, fault: &Fault, now: u64) {
         let alive = slot.is_alive();
         match fault {
-            Fault::CrashNow | Fault::DiskDamaged | Fault::DiskLost | Fault::DiskMistaken | Fault::DiskFromBackup | Fault::Age { .. }
+            Fault::CrashNow
+            | Fault::DiskDamaged
+            | Fault::DiskLost
+            | Fault::DiskMistaken
+            | Fault::DiskFromBackup
+            | Fault::Age { killed: true }
                 if !alive =>
             {
                 return;

@@ -15,6 +15,9 @@ use crate::topology::{APPLICATION, RESULT_BYTES_MAX};
 /// Down for this long, an instance finds a changelog whose tombstones have gone.
 pub(crate) const AGE_MS: u64 = 150_000;
 
+/// Longer than tombstones are kept and anything lasts here.
+const HOUR_MS: i64 = 3_600_000;
+
 /// A call that an instance makes, as far as faults tell them apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Site {
@@ -194,9 +197,9 @@ impl Fault {
         match self {
             Self::Crash(point, _) => format!("crash {point:?}"),
             Self::Stop { leave: true, .. } => "stop and leave".to_owned(),
+            Self::Stop { .. } => "stop".to_owned(),
             Self::Age { killed: true } => "aged after a kill".to_owned(),
             Self::Age { killed: false } => "aged after a stop".to_owned(),
-            Self::Stop { .. } => "stop".to_owned(),
             Self::Fail { site, after: true, .. } => format!("answer lost {site:?}"),
             Self::Fail { site, .. } => format!("fail {site:?}"),
             Self::Stall { site, .. } => format!("stall {site:?}"),
@@ -388,15 +391,15 @@ fn faults(random: &mut Random) -> Vec<(u64, Fault)> {
         33 => vec![(0, Fault::RegistryDown { lasts: lasts(random) })],
         34 => {
             let ms = i64::try_from(random.range(0, 10_000)).unwrap() - 5_000;
-            // By seconds, or by an hour: longer than tombstones are kept and anything lasts here. A clock that is set back by just the time for which an
+            // By seconds, or by an hour. A clock that is set back by just the time for which an
             // instance was down tells nobody that it was.
-            vec![(0, Fault::ClockJump { ms: if ms % 2 == 0 { ms } else { ms + 3_600_000 * ms.signum() } })]
+            vec![(0, Fault::ClockJump { ms: if ms % 2 == 0 { ms } else { ms + HOUR_MS * ms.signum() } })]
         }
         _ => {
             let mut events = vec![(0, Fault::Age { killed: random.one_in(2) })];
             if random.one_in(2) {
                 // By its clock its rows are of a time to come: how old they are nobody can tell.
-                events.push((0, Fault::ClockJump { ms: -3_600_000 }));
+                events.push((0, Fault::ClockJump { ms: -HOUR_MS }));
             }
             events
         }
