@@ -56,8 +56,9 @@ pub(crate) struct Instance {
     pub(crate) name: String,
     surroundings: Surroundings,
     seen_bytes: usize,
-    /// Where in the log the present run begins.
+    /// Where in the log, and in the diary, the present run begins.
     log_begins: usize,
+    diary_begins: usize,
     pub(crate) started: Instant,
     /// Which part of the binary it is.
     pub(crate) part: &'static str,
@@ -72,7 +73,7 @@ impl Instance {
         fs::write(folder.path().join("topology.toml"), &surroundings.topology).unwrap();
         let (name, surroundings) = (name.to_owned(), surroundings.clone());
         let (process, part, within) = (None, "topology", Vec::new());
-        Self { process, name, surroundings, seen_bytes: 0, log_begins: 0, started: Instant::now(), part, within, folder }
+        Self { process, name, surroundings, seen_bytes: 0, log_begins: 0, diary_begins: 0, started: Instant::now(), part, within, folder }
     }
 
     /// What brokers call it.
@@ -123,6 +124,7 @@ impl Instance {
             ("TIDEWATCH_FAULTS_LOG", &diary),
         ];
         self.log_begins = fs::read(self.folder.path().join("log")).map_or(0, |bytes| bytes.len());
+        self.diary_begins = fs::read(self.diary()).map_or(0, |bytes| bytes.len());
         self.started = Instant::now();
         self.process = Some(Process::start_with(&self.name, self.folder.path(), &command, &environment));
     }
@@ -176,11 +178,23 @@ impl Instance {
 
     /// What the diary has that was not looked at yet.
     pub(crate) fn fired(&mut self) -> Vec<Fired> {
-        let text = fs::read_to_string(self.diary()).unwrap_or_default();
-        let new = text.get(self.seen_bytes..).unwrap_or_default();
-        let whole = new.rfind('\n').map_or("", |end| &new[..=end]);
+        let whole = self.diary_from(self.seen_bytes);
         self.seen_bytes += whole.len();
         whole.lines().filter_map(Fired::parse).collect()
+    }
+
+    /// The whole lines of the diary from a byte on.
+    fn diary_from(&self, begin: usize) -> String {
+        let text = fs::read_to_string(self.diary()).unwrap_or_default();
+        let new = text.get(begin..).unwrap_or_default();
+        new.rfind('\n').map_or_else(String::new, |end| new[..=end].to_owned())
+    }
+
+    /// How long the last stall of the present run was; none where it has not ended.
+    pub(crate) fn stalled(&self) -> Option<Duration> {
+        let diary = self.diary_from(self.diary_begins);
+        let (_, ms) = diary.lines().rfind(|line| line.starts_with("ended stall "))?.rsplit_once(" ms=")?;
+        ms.parse().ok().map(Duration::from_millis)
     }
 
     /// What the present run has said, as JSON lines where they are.

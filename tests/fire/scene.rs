@@ -127,7 +127,12 @@ impl Ended {
     /// Whether it gave up in good order: with one of these exit codes and a reason, which may not be that a call hung.
     pub(crate) fn gave_up(&self, codes: &[i32]) -> bool {
         let code = self.status.code().is_some_and(|code| codes.contains(&code));
-        code && !self.reason.is_empty() && !self.reason.contains("has been in `")
+        code && !self.reason.is_empty() && !self.has_hung()
+    }
+
+    /// Whether its watchdog ended it, for a call that hung.
+    pub(crate) fn has_hung(&self) -> bool {
+        self.reason.contains("has been in `")
     }
 }
 

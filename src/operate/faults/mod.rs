@@ -2,7 +2,8 @@
 //!
 //! The variable `TIDEWATCH_FAULTS` says what is to happen and when; nothing happens where it is not set. The engine knows nothing of it: its log and
 //! its stores are wrapped where they are opened, and the moments are calls to them. What happens is written down first and made durable, as a line
-//! such as `fault kill K4 17 transaction=open`, so that who ordered a fault can tell it from an accident.
+//! such as `fault kill K4 17 transaction=open`, so that who ordered a fault can tell it from an accident. A stall has a second line at its end, such as
+//! `ended stall K2 5 ms=66000`: one that somebody cut short must not pass for one that lasted.
 
 mod plan;
 
@@ -20,7 +21,7 @@ use crate::streams::log::{Log, Polled};
 use crate::streams::runtime::StateBackend;
 use crate::streams::task::ERROR_HEADERS;
 use crate::streams::testing::interposed::{Call, Client, Fault, InterposedBackend, InterposedLog, Interposer};
-use plan::{Deed, Plan, Point};
+use plan::{Deed, Plan, Point, Step};
 
 /// The longest that a thread is told to rest at a time.
 const REST: Duration = Duration::from_secs(3600);
@@ -80,7 +81,7 @@ impl Faults {
     }
 
     /// A point is reached: what is planned for it, with the line about it.
-    fn due(&self, point: Point) -> Option<(Deed, String)> {
+    fn due(&self, point: Point) -> Option<(Step, String)> {
         let mut counts = self.counts.lock();
         let reached = counts.reached.entry(point).or_default();
         *reached += 1;
@@ -92,11 +93,11 @@ impl Faults {
             Deed::Stall(_) => "stall",
         };
         let transaction = if counts.open.is_empty() { "none" } else { "open" };
-        Some((step.deed, format!("fault {deed} {} {count} transaction={transaction}\n", point.name())))
+        Some((*step, format!("fault {deed} {} {count} transaction={transaction}\n", point.name())))
     }
 
     fn reach(&self, point: Point) {
-        let Some((deed, line)) = self.due(point) else { return };
+        let Some((Step { deed, count, .. }, line)) = self.due(point) else { return };
         self.write_down(&line);
         match deed {
             Deed::Kill(Duration::ZERO) => die(),
@@ -110,7 +111,10 @@ impl Faults {
                 }
             }
             Deed::Stop => signal(Signal::STOP),
-            Deed::Stall(time) => rest(time),
+            Deed::Stall(time) => {
+                let lasted = rest(time).as_millis();
+                self.write_down(&format!("ended stall {} {count} ms={lasted}\n", point.name()));
+            }
         }
     }
 
@@ -179,10 +183,15 @@ impl Interposer for Faults {
     }
 }
 
-/// All of the time: one rest ends early where somebody once woke this thread, as channels do.
-fn rest(time: Duration) {
+/// All of the time: one rest ends early where somebody once woke this thread, as channels do. How long it was.
+fn rest(time: Duration) -> Duration {
     let clock = SystemClock::new();
-    while let Some(left) = time.checked_sub(clock.monotonic()).filter(|left| !left.is_zero()) {
+    loop {
+        let rested = clock.monotonic();
+        let left = time.saturating_sub(rested);
+        if left.is_zero() {
+            return rested;
+        }
         clock.rest(left);
     }
 }
@@ -222,15 +231,26 @@ mod tests {
             producer.begin().unwrap();
             producer.commit(TIMEOUT).unwrap();
         }
-        let expected = "fault stall ANY 1 transaction=none\nfault stall K6 1 transaction=open\nfault stall K7 2 transaction=none\n";
-        assert_eq!(std::fs::read_to_string(path).unwrap(), expected);
+        let diary = std::fs::read_to_string(path).unwrap();
+        let (lines, lasted): (Vec<&str>, Vec<Option<u64>>) =
+            diary.lines().map(|line| line.split_once(" ms=").map_or((line, None), |(line, ms)| (line, Some(ms.parse().unwrap())))).unzip();
+        let expected = [
+            "fault stall ANY 1 transaction=none",
+            "ended stall ANY 1",
+            "fault stall K6 1 transaction=open",
+            "ended stall K6 1",
+            "fault stall K7 2 transaction=none",
+            "ended stall K7 2",
+        ];
+        assert_eq!(lines, expected);
+        assert!(lasted.iter().skip(1).step_by(2).all(|ms| ms.is_some_and(|ms| ms >= 1)), "{lasted:?}");
     }
 
     #[test]
     fn a_stall_lasts_although_somebody_has_woken_the_thread_before() {
         let (clock, time) = (SystemClock::new(), Duration::from_millis(50));
         std::thread::current().unpark();
-        rest(time);
-        assert!(clock.monotonic() >= time);
+        let told = rest(time);
+        assert!(told >= time && clock.monotonic() >= told);
     }
 }

@@ -13,8 +13,10 @@ const RESTARTS: [usize; 2] = [4, 30];
 /// How long all are away.
 const AWAY: [Duration; 2] = [Duration::from_secs(25), Duration::from_secs(180)];
 
-/// How often all are away in the middle of a hand-over, and how long that may be felt: the stall, and then what any fault has.
+/// How often all are away in the middle of a hand-over, how long its giver stands still (past the time that a group waits for a poll, and not past that and a
+/// session), and how long that may be felt: the stall, and then what any fault has.
 const HALF_WAY: usize = 3;
+const STALL: Duration = Duration::from_secs(66);
 const HALF_WAY_OVER: Duration = Duration::from_secs(66 + 60);
 
 /// How much of a processor a process may use that can do nothing, and how much its memory may grow.
@@ -133,8 +135,7 @@ fn away_half_way(scene: &mut Scene<'_>) -> Result<bool, String> {
         scene.stop(place, 10);
     }
     scene.order(0, 10, "half-way");
-    // Past the time that a group waits for a poll, and not past that and a session.
-    scene.instances[0].start("stall=K11@1:66s");
+    scene.instances[0].start(&format!("stall=K11@1:{}s", STALL.as_secs()));
     // When the session is over that the other may have left.
     wait_for("the first with everything", CAUGHT_UP, || (scene.instances[0].tasks() >= PARTITIONS).then_some(()))?;
     let mut cluster = scene.stage.cluster.lock().unwrap();
@@ -150,6 +151,10 @@ fn away_half_way(scene: &mut Scene<'_>) -> Result<bool, String> {
     drop(cluster);
     scene.ordered[0] = None;
     supervise_until_recovered(scene, 10, HALF_WAY_OVER)?;
+    let lasted = wait_for("the end of the giver's stall", HALF_WAY_OVER, || scene.instances[0].stalled())?;
+    if lasted < STALL {
+        scene.ledger.broken(10, format!("half-way: the giver should have stood still for {STALL:?}, not {lasted:?}"));
+    }
     let anew = scene.instances.iter().filter(|instance| instance.has_said("joining anew")).map(|instance| instance.name.as_str());
     let anew = anew.collect::<Vec<_>>().join(" and ");
     scene.ledger.remark(10, format!("joined anew, since partitions were left over: {anew}"));
