@@ -56,9 +56,8 @@ pub(crate) struct Instance {
     pub(crate) name: String,
     surroundings: Surroundings,
     seen_bytes: usize,
-    /// Where in the log, and in the diary, the present run begins.
+    /// Where in the log the present run begins.
     log_begins: usize,
-    diary_begins: usize,
     pub(crate) started: Instant,
     /// Which part of the binary it is.
     pub(crate) part: &'static str,
@@ -73,7 +72,7 @@ impl Instance {
         fs::write(folder.path().join("topology.toml"), &surroundings.topology).unwrap();
         let (name, surroundings) = (name.to_owned(), surroundings.clone());
         let (process, part, within) = (None, "topology", Vec::new());
-        Self { process, name, surroundings, seen_bytes: 0, log_begins: 0, diary_begins: 0, started: Instant::now(), part, within, folder }
+        Self { process, name, surroundings, seen_bytes: 0, log_begins: 0, started: Instant::now(), part, within, folder }
     }
 
     /// What brokers call it.
@@ -124,7 +123,6 @@ impl Instance {
             ("TIDEWATCH_FAULTS_LOG", &diary),
         ];
         self.log_begins = fs::read(self.folder.path().join("log")).map_or(0, |bytes| bytes.len());
-        self.diary_begins = fs::read(self.diary()).map_or(0, |bytes| bytes.len());
         self.started = Instant::now();
         self.process = Some(Process::start_with(&self.name, self.folder.path(), &command, &environment));
     }
@@ -190,10 +188,10 @@ impl Instance {
         new.rfind('\n').map_or_else(String::new, |end| new[..=end].to_owned())
     }
 
-    /// How long the last stall of the present run was; none where it has not ended.
+    /// How long the last stall on order was; none where it has not come to its end.
     pub(crate) fn stalled(&self) -> Option<Duration> {
-        let diary = self.diary_from(self.diary_begins);
-        let (_, ms) = diary.lines().rfind(|line| line.starts_with("ended stall "))?.rsplit_once(" ms=")?;
+        let diary = self.diary_from(0);
+        let (_, ms) = diary.lines().next_back()?.strip_prefix("ended stall ")?.rsplit_once(" ms=")?;
         ms.parse().ok().map(Duration::from_millis)
     }
 

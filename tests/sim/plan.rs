@@ -15,7 +15,7 @@ use crate::topology::{APPLICATION, RESULT_BYTES_MAX};
 /// Down for this long, an instance finds a changelog whose tombstones have gone.
 pub(crate) const AGE_MS: u64 = 150_000;
 
-/// Longer than tombstones are kept and anything lasts here.
+/// Longer than tombstones are kept, and than anything lasts here.
 const HOUR_MS: i64 = 3_600_000;
 
 /// A call that an instance makes, as far as faults tell them apart.

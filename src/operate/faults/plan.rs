@@ -8,7 +8,7 @@ use crate::config;
 /// The variable that says what is to happen: steps such as `kill=K4@17`, with commas between them.
 const PLAN: &str = "TIDEWATCH_FAULTS";
 
-/// The variable that names the file in which each step is written down before it happens; without it that is said on standard error.
+/// The variable that names the file in which each step is written down before it happens, and a stall's end after it; without it that is said on standard error.
 const DIARY: &str = "TIDEWATCH_FAULTS_LOG";
 
 /// A moment in the life of a record, named as the kill points of the tests are.

@@ -13,11 +13,11 @@ const RESTARTS: [usize; 2] = [4, 30];
 /// How long all are away.
 const AWAY: [Duration; 2] = [Duration::from_secs(25), Duration::from_secs(180)];
 
-/// How often all are away in the middle of a hand-over, how long its giver stands still (past the time that a group waits for a poll, and not past that and a
-/// session), and how long that may be felt: the stall, and then what any fault has.
+/// How often all are away in the middle of a hand-over.
 const HALF_WAY: usize = 3;
+
+/// So long its giver stands still: past the time that a group waits for a poll, and not past that and a session.
 const STALL: Duration = Duration::from_secs(66);
-const HALF_WAY_OVER: Duration = Duration::from_secs(66 + 60);
 
 /// How much of a processor a process may use that can do nothing, and how much its memory may grow.
 const CPU_SHARE_MAX: f64 = 0.2;
@@ -150,11 +150,19 @@ fn away_half_way(scene: &mut Scene<'_>) -> Result<bool, String> {
     cluster.start_again()?;
     drop(cluster);
     scene.ordered[0] = None;
-    supervise_until_recovered(scene, 10, HALF_WAY_OVER)?;
-    let lasted = wait_for("the end of the giver's stall", HALF_WAY_OVER, || scene.instances[0].stalled())?;
+    let began = Instant::now();
+    let lasted = loop {
+        supervise(scene, 10, Duration::from_millis(20));
+        match scene.instances[0].stalled() {
+            Some(lasted) => break lasted,
+            None if began.elapsed() > STALL => return Err(format!("the giver never went on\n{}", scene.last_said())),
+            None => {}
+        }
+    };
     if lasted < STALL {
-        scene.ledger.broken(10, format!("half-way: the giver should have stood still for {STALL:?}, not {lasted:?}"));
+        scene.ledger.broken(10, format!("the giver should have stood still for {STALL:?}, not {lasted:?}"));
     }
+    supervise_until_recovered(scene, 10, CAUGHT_UP)?;
     let anew = scene.instances.iter().filter(|instance| instance.has_said("joining anew")).map(|instance| instance.name.as_str());
     let anew = anew.collect::<Vec<_>>().join(" and ");
     scene.ledger.remark(10, format!("joined anew, since partitions were left over: {anew}"));
