@@ -38,7 +38,8 @@ pub(crate) const PASSWORD: &str = "fireRegistryPasswordFireRegistryPassword";
 pub(crate) const PARTITIONS: i32 = 4;
 
 /// The address is given with each command.
-const LOGIN: &str = "[kafka]\nregistry = { url = \"http://localhost\", username = \"fire\", password = { env = \"REGISTRY_PASSWORD\" } }\n";
+pub(crate) const LOGIN: &str =
+    "[kafka]\nregistry = { url = \"http://localhost\", username = \"fire\", password = { env = \"REGISTRY_PASSWORD\" } }\n";
 
 /// So long may it take until everything is caught up again after the last fault.
 pub(crate) const CAUGHT_UP: Duration = Duration::from_secs(60);
@@ -128,6 +129,11 @@ impl Ended {
     pub(crate) fn gave_up(&self, codes: &[i32]) -> bool {
         let code = self.status.code().is_some_and(|code| codes.contains(&code));
         code && !self.reason.is_empty() && !self.has_hung()
+    }
+
+    /// Whether something had happened to it on order.
+    pub(crate) fn was_ordered(&self) -> bool {
+        self.ordered.as_ref().is_some_and(|ordered| ordered.fired)
     }
 
     /// Whether its watchdog ended it, for a call that hung.
@@ -250,8 +256,29 @@ impl<'s> Scene<'s> {
             self.ledger.broken(fault, format!("{}: {error}\n{}", instance.name, instance.last_said()));
             STOPPED
         });
-        drop(self.tend());
+        self.must_go_on(fault);
         took
+    }
+
+    /// Who has ended, with nothing on order that has happened, is noted as broken; it is started again.
+    pub(crate) fn must_go_on(&mut self, fault: u8) {
+        drop(self.ended_but_for(None, fault));
+    }
+
+    /// Whether one has ended, which its scene expects. All others must go on.
+    pub(crate) fn has_ended(&mut self, place: usize, fault: u8) -> Option<Ended> {
+        self.ended_but_for(Some(place), fault)
+    }
+
+    fn ended_but_for(&mut self, place: Option<usize>, fault: u8) -> Option<Ended> {
+        let (mut expected, others): (Vec<Ended>, Vec<Ended>) = self.tend().into_iter().partition(|ended| Some(ended.instance) == place);
+        for ended in others {
+            if !ended.was_ordered() {
+                self.ledger.broken(fault, ended.to_string());
+            }
+            self.instances[ended.instance].start("");
+        }
+        expected.pop()
     }
 
     /// Notes what fired, and says who has ended.
@@ -304,10 +331,7 @@ impl<'s> Scene<'s> {
     pub(crate) fn watch_for(&mut self, time: Duration, fault: u8) {
         let began = Instant::now();
         while began.elapsed() < time {
-            for ended in self.tend() {
-                self.ledger.broken(fault, ended.to_string());
-                self.instances[ended.instance].start("");
-            }
+            self.must_go_on(fault);
             nap(Duration::from_millis(10));
         }
     }

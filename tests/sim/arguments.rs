@@ -1,6 +1,8 @@
 //! What the simulation can be told, and what it does then: as a command, or as a test that `cargo test` runs with arguments for other tests.
 
+use std::fmt;
 use std::process::ExitCode;
+use std::str::FromStr;
 use std::time::Duration;
 
 use clap::Parser;
@@ -43,11 +45,11 @@ pub(crate) struct Arguments {
     #[arg(long, requires = "seed")]
     trace: bool,
     /// With --seed: only these events of its plan, by number
-    #[arg(long, value_name = "NUMBERS", value_delimiter = ',', requires = "seed")]
-    events: Option<Vec<usize>>,
+    #[arg(long, value_name = "NUMBERS", requires = "seed")]
+    events: Option<Places>,
     /// With --seed: only these batches of input, by number
-    #[arg(long, value_name = "NUMBERS", value_delimiter = ',', requires = "seed")]
-    batches: Option<Vec<usize>>,
+    #[arg(long, value_name = "NUMBERS", requires = "seed")]
+    batches: Option<Places>,
     /// How many seeds run at once
     #[arg(long, value_name = "N")]
     jobs: Option<usize>,
@@ -105,13 +107,32 @@ struct Ignored {
     unstable: Option<String>,
 }
 
+/// Places in a plan with commas between them. There may be none: a failure that needs no fault at all is the plainest.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Places(Vec<usize>);
+
+impl FromStr for Places {
+    type Err = std::num::ParseIntError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        text.split(',').filter(|number| !number.is_empty()).map(str::parse).collect::<Result<_, _>>().map(Self)
+    }
+}
+
+impl fmt::Display for Places {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.iter().map(ToString::to_string).collect::<Vec<_>>().join(","))
+    }
+}
+
 /// A test: its name, and what is wrong.
 type Test = (&'static str, fn(&Arguments) -> Vec<String>);
 
-const TESTS: [Test; 9] = [
+const TESTS: [Test; 10] = [
     ("every_promise_holds_whatever_fails", every_promise_holds),
     ("every_kind_of_fault_happens", every_kind_happens),
     ("one_seed_gives_one_trace", one_trace),
+    ("the_command_that_repeats_a_failure_is_understood", again_is_understood),
     ("the_patches_of_the_mutants_fit", |_| mutants::faults()),
     ("without_the_guard_a_commit_that_is_sent_twice_does_damage", guard_is_needed),
     ("the_sender_loses_nothing_and_repeats_only_what_is_unknown", |arguments| edges::sender_keeps_its_promises(arguments.jobs())),
@@ -159,8 +180,8 @@ impl Arguments {
     fn one(&self, seed: u64) -> ExitCode {
         let plan = self.plan(seed);
         let mut kept = Kept::all(&plan);
-        kept.events = self.events.clone().unwrap_or(kept.events);
-        kept.batches = self.batches.clone().unwrap_or(kept.batches);
+        kept.events = self.events.clone().map_or(kept.events, |Places(events)| events);
+        kept.batches = self.batches.clone().map_or(kept.batches, |Places(batches)| batches);
         let outcome = run(kept.of(&plan), true);
         let first = if self.trace { 0 } else { outcome.lines.len().saturating_sub(LINES_SHOWN) };
         for line in outcome.lines.iter().skip(if outcome.violation.is_some() || self.trace { first } else { usize::MAX }) {
@@ -205,13 +226,17 @@ impl Arguments {
             let outcome = run(kept.of(&plan), true);
             lines.push(format!("the smallest part of seed {seed} that was found to fail:"));
             lines.extend(outcome.lines.iter().skip(outcome.lines.len().saturating_sub(LINES_SHOWN)).cloned());
-            let numbers = |list: &[usize]| list.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
-            let guard = if self.without_guard { " --without-guard" } else { "" };
-            let (events, batches) = (numbers(&kept.events), numbers(&kept.batches));
             lines.extend(outcome.violation.map(|violation| violated(*seed, &violation)));
-            lines.push(format!("again: ./dev sim --seed {seed} --trace{guard} --events={events} --batches={batches}"));
+            lines.push(format!("again: {}", self.again(*seed, &kept)));
         }
         lines
+    }
+
+    /// The command that runs what is kept of a seed.
+    fn again(&self, seed: u64, kept: &Kept) -> String {
+        let guard = if self.without_guard { " --without-guard" } else { "" };
+        let (events, batches) = (Places(kept.events.clone()), Places(kept.batches.clone()));
+        format!("./dev sim --seed {seed} --trace{guard} --events={events} --batches={batches}")
     }
 
     fn tests(&self) -> ExitCode {
@@ -263,6 +288,25 @@ fn every_kind_happens(arguments: &Arguments) -> Vec<String> {
     if faults.is_empty() {
         faults
             .extend(coverage::missing(&total.counts).into_iter().map(|missing| format!("in {SEEDS_FOR_ALL} seeds there was no {missing}")));
+    }
+    faults
+}
+
+fn again_is_understood(_: &Arguments) -> Vec<String> {
+    let kept = |events: &[usize], batches: &[usize]| Kept { events: events.to_vec(), batches: batches.to_vec() };
+    let mut faults = Vec::new();
+    for kept in [kept(&[], &[]), kept(&[], &[3]), kept(&[0, 2], &[1, 4, 5])] {
+        let command = Arguments::parse_from(["sim", "--without-guard"]).again(17, &kept);
+        match Arguments::try_parse_from(command.split_whitespace().skip(1)) {
+            Ok(read)
+                if read.seed == Some(17)
+                    && read.trace
+                    && read.without_guard
+                    && read.events == Some(Places(kept.events))
+                    && read.batches == Some(Places(kept.batches)) => {}
+            Ok(read) => faults.push(format!("{command} is taken for {read:?}")),
+            Err(error) => faults.push(format!("{command}: {error}")),
+        }
     }
     faults
 }

@@ -141,7 +141,7 @@ fn away_half_way(scene: &mut Scene<'_>) -> Result<bool, String> {
     let mut cluster = scene.stage.cluster.lock().unwrap();
     scene.instances[1].start("");
     let fired = |scene: &mut Scene<'_>| {
-        drop(scene.tend());
+        scene.must_go_on(10);
         scene.ordered[0].as_ref().is_some_and(|ordered| ordered.fired)
     };
     wait_for("a hand-over", CAUGHT_UP, || fired(scene).then_some(()))?;

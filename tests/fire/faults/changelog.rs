@@ -64,7 +64,7 @@ fn is_refused(scene: &mut Scene<'_>, kind: &str, says: &str) {
     scene.instances[0].start("");
     let began = Instant::now();
     let ended = loop {
-        let ended = scene.tend().pop();
+        let ended = scene.has_ended(0, 18);
         if ended.is_some() || began.elapsed() > Duration::from_secs(20) {
             break ended;
         }
@@ -103,7 +103,7 @@ fn held_open(scene: &mut Scene<'_>, kind: &str, time: Duration) -> Result<(), St
     producer.flush(CAUGHT_UP).map_err(failed)?;
     scene.watch_for(Duration::from_secs(1), 18);
     scene.instances[0].stop("KILL");
-    drop(scene.tend());
+    scene.must_go_on(18);
     forget_disk(scene)?;
     goes_on(scene, kind)?;
     drop(producer);

@@ -99,7 +99,7 @@ fn answered(scene: &mut Scene<'_>, place: usize, call: &Call, deed: Deed) -> Res
             let said = scene.instances[place].last_said();
             scene.ledger.broken(8, format!("{what}: nothing moves after {HANGS:?}\n{said}"));
             scene.instances[place].stop("KILL");
-            drop(scene.tend());
+            scene.must_go_on(8);
             scene.instances[place].start("");
             return scene.monitor.wait_for_recovery(HANGS * 2);
         }

@@ -211,7 +211,7 @@ fn killed_at_revoke(scene: &mut Scene<'_>) -> Result<(), String> {
             let fired = ended.iter().any(|ended| ended.ordered.as_ref().is_some_and(|ordered| ordered.fired));
             if fired {
                 scene.ordered.fill(None);
-                // The other one is relieved of its order.
+                // The other one is relieved of its order, of which it may die yet while it stops.
                 for place in 0..2 {
                     scene.instances[place].stop("TERM");
                     drop(scene.tend());

@@ -105,8 +105,11 @@ pub(crate) fn poison(stage: &Stage, wanted: &[u8]) -> Result<(), String> {
                 bad_records(scene, id, number, &mut random)?;
                 let began = Instant::now();
                 while scene.ordered[0].is_some() && began.elapsed() < CAUGHT_UP {
-                    if !scene.tend().is_empty() {
-                        scene.instances[0].start(&plan);
+                    for ended in scene.tend() {
+                        if !ended.was_ordered() {
+                            scene.ledger.broken(13, ended.to_string());
+                        }
+                        scene.instances[ended.instance].start(&plan);
                     }
                     // Only some of them are of its partitions.
                     bad_records(scene, id, number, &mut random)?;
@@ -176,7 +179,7 @@ pub(crate) fn registry(stage: &Stage, _: &[u8]) -> Result<(), String> {
             if number % 2 == 1 {
                 // Who starts meanwhile knows no schema at all.
                 scene.instances[0].stop("KILL");
-                drop(scene.tend());
+                scene.must_go_on(14);
                 scene.instances[0].start("");
             }
             restarting(scene, Duration::from_secs(4));
@@ -255,7 +258,7 @@ pub(crate) fn disorder(stage: &Stage, _: &[u8]) -> Result<(), String> {
             scene.watch_for(Duration::from_millis(1500 + random.below(1500)), 19);
             scene.happened(19, &planned, "disorder", None);
             scene.instances[number % 2].stop("KILL");
-            drop(scene.tend());
+            scene.must_go_on(19);
             scene.instances[number % 2].start("");
         }
         scene.monitor.wait_for_recovery(CAUGHT_UP)

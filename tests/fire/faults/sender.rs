@@ -23,7 +23,7 @@ use crate::outbox::{self, Outbox};
 use crate::random::Random;
 use crate::real::{PATIENCE, records, unique};
 use crate::results::Row;
-use crate::scene::{CAUGHT_UP, Stage, TOKEN, topology};
+use crate::scene::{CAUGHT_UP, LOGIN, PASSWORD, Stage, TOKEN, topology};
 use crate::secrets;
 use crate::time::{nap, wait_for};
 
@@ -97,7 +97,7 @@ impl<'s> Scene<'s> {
         );
         let surroundings = Surroundings {
             application: id.clone(),
-            topology: topology(&id, &more),
+            topology: topology(&id, &more) + LOGIN,
             bootstrap: stage.through_proxy.clone(),
             registry: stage.registry.url(),
             binary: stage.binary.clone(),
@@ -282,7 +282,7 @@ impl<'s> Scene<'s> {
         let verdict = self.judge(&texts);
         let mut seen: secrets::Seen = self.senders.iter().flat_map(|sender| secrets::bytes_below(sender.folder())).collect();
         seen.extend(secrets::bytes_of_topics(&self.stage.client, &self.id, &[DEAD_LETTERS]));
-        self.ledger.search(&seen, &["telegram_outbox", "changelog"], &[TOKEN]);
+        self.ledger.search(&seen, &["telegram_outbox", "changelog"], &[TOKEN, PASSWORD]);
         let mut green = true;
         for (fault, count) in &self.ledger.counts {
             let slowest = (*fault == 22).then_some(self.slowest);

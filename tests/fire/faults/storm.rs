@@ -103,7 +103,7 @@ fn come_or_go(scene: &mut Scene<'_>, random: &mut Random, checkpoints: &mut Chec
         Some(signal) => drop(scene.instances[place].stop(signal)),
     }
     scene.happened(12, &id, "come-or-go", None);
-    drop(scene.tend());
+    scene.must_go_on(12);
     if signal.is_some() {
         checkpoints.look(scene, place);
     }
@@ -132,7 +132,7 @@ fn same_id(scene: &mut Scene<'_>, place: usize) -> Result<(), String> {
     scene.happened(20, &id, "twin", None);
     let began = Instant::now();
     let survivor = loop {
-        if let Some(ended) = scene.tend().into_iter().find(|ended| ended.instance == place) {
+        if let Some(ended) = scene.has_ended(place, 20) {
             if !ended.gave_up(&[1]) || !ended.reason.contains(&format!("holds the instance id {name};")) {
                 scene.ledger.broken(20, ended.to_string());
             }

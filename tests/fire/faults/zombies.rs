@@ -111,17 +111,9 @@ fn go_on(scene: &mut Scene<'_>, place: usize, fault: u8, point: &str, within: Du
     let began = Instant::now();
     let is_back = |line: &serde_json::Value| line["message"] == "partitions assigned";
     let (how, gone) = loop {
-        let mut gone = None;
-        for ended in scene.tend() {
-            scene.instances[ended.instance].start("");
-            if ended.instance == place {
-                gone = Some(ended);
-            } else {
-                scene.ledger.broken(fault, ended.to_string());
-            }
-        }
-        if let Some(ended) = &gone {
-            break (format!("ended with {}", ended.status), gone);
+        if let Some(ended) = scene.has_ended(place, fault) {
+            scene.instances[place].start("");
+            break (format!("ended with {}", ended.status), Some(ended));
         }
         if scene.instances[place].said().iter().skip(said).any(is_back) {
             break ("became a member again".to_owned(), None);
