@@ -391,8 +391,7 @@ fn faults(random: &mut Random) -> Vec<(u64, Fault)> {
         33 => vec![(0, Fault::RegistryDown { lasts: lasts(random) })],
         34 => {
             let ms = i64::try_from(random.range(0, 10_000)).unwrap() - 5_000;
-            // By seconds, or by an hour. A clock that is set back by just the time for which an
-            // instance was down tells nobody that it was.
+            // By seconds, or by an hour. A clock that is set back by just the time for which an instance was down tells nobody that it was.
             vec![(0, Fault::ClockJump { ms: if ms % 2 == 0 { ms } else { ms + HOUR_MS * ms.signum() } })]
         }
         _ => {

@@ -150,15 +150,8 @@ fn away_half_way(scene: &mut Scene<'_>) -> Result<bool, String> {
     cluster.start_again()?;
     drop(cluster);
     scene.ordered[0] = None;
-    let began = Instant::now();
-    let lasted = loop {
-        supervise(scene, 10, Duration::from_millis(20));
-        match scene.instances[0].stalled() {
-            Some(lasted) => break lasted,
-            None if began.elapsed() > STALL => return Err(format!("the giver never went on\n{}", scene.last_said())),
-            None => {}
-        }
-    };
+    let lasted =
+        supervise_until(scene, 10, STALL, |scene| scene.instances[0].stalled().ok_or_else(|| "the giver never went on".to_owned()))?;
     if lasted < STALL {
         scene.ledger.broken(10, format!("the giver should have stood still for {STALL:?}, not {lasted:?}"));
     }
@@ -195,14 +188,22 @@ fn supervise(scene: &mut Scene<'_>, fault: u8, time: Duration) {
 }
 
 fn supervise_until_recovered(scene: &mut Scene<'_>, fault: u8, within: Duration) -> Result<(), String> {
+    supervise_until(scene, fault, within, |scene| scene.monitor.wait_for_recovery(Duration::from_millis(50)))
+}
+
+/// Supervises until something is so; else an error says what is not.
+fn supervise_until<T>(
+    scene: &mut Scene<'_>,
+    fault: u8,
+    within: Duration,
+    is_so: impl Fn(&Scene<'_>) -> Result<T, String>,
+) -> Result<T, String> {
     let began = Instant::now();
     loop {
-        supervise(scene, fault, Duration::ZERO);
-        match scene.monitor.wait_for_recovery(Duration::from_millis(50)) {
-            Ok(()) => return Ok(()),
-            Err(error) if began.elapsed() > within => {
-                return Err(format!("{error}\n{}", scene.last_said()));
-            }
+        supervise(scene, fault, Duration::from_millis(20));
+        match is_so(scene) {
+            Ok(value) => return Ok(value),
+            Err(error) if began.elapsed() > within => return Err(format!("{error}\n{}", scene.last_said())),
             Err(_) => {}
         }
     }

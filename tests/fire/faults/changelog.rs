@@ -103,7 +103,6 @@ fn held_open(scene: &mut Scene<'_>, kind: &str, time: Duration) -> Result<(), St
     producer.flush(CAUGHT_UP).map_err(failed)?;
     scene.watch_for(Duration::from_secs(1), 18);
     scene.instances[0].stop("KILL");
-    scene.must_go_on(18);
     forget_disk(scene)?;
     goes_on(scene, kind)?;
     drop(producer);

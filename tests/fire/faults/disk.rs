@@ -172,7 +172,6 @@ pub(crate) fn damaged(stage: &Stage, _: &[u8]) -> Result<(), String> {
                 scene.watch_for(Duration::from_millis(800), 17);
                 scene.instances[0].stop("KILL");
             }
-            scene.must_go_on(17);
             let id = scene.ledger.plan(17, kind);
             damage(&scene.instances[0].state_dir().join("state"), (number + round) % 4, kind)?;
             scene.happened(17, &id, "damage", None);

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use crate::proxy::{Deed, Told, api};
 use crate::random::Random;
-use crate::scene::{CAUGHT_UP, Scene, Settings, Stage};
+use crate::scene::{CAUGHT_UP, Ended, Scene, Settings, Stage};
 use crate::time::{nap, wait_for};
 
 /// The points of one round, with K11 fifty: four fifths inside a transaction, a third with the offsets in it already. K6 counts for neither, since the commit may be
@@ -140,7 +140,7 @@ fn killed(scene: &mut Scene<'_>, random: &mut Random, rounds: usize) {
     while jobs.iter().any(Option::is_some) {
         for ended in scene.tend() {
             let place = ended.instance;
-            let fired = ended.ordered.as_ref().is_some_and(|ordered| ordered.fired);
+            let fired = ended.was_ordered();
             let job = jobs.get_mut(place).and_then(Option::take);
             let Some(job) = job.filter(|_| fired) else {
                 scene.ledger.broken(1, format!("nothing had fired, and {ended}"));
@@ -209,7 +209,7 @@ fn killed_at_revoke(scene: &mut Scene<'_>) -> Result<(), String> {
         let began = Instant::now();
         while began.elapsed() < Duration::from_secs(15) {
             let ended = scene.tend();
-            let fired = ended.iter().any(|ended| ended.ordered.as_ref().is_some_and(|ordered| ordered.fired));
+            let fired = ended.iter().any(Ended::was_ordered);
             if fired {
                 scene.ordered.fill(None);
                 // The other one is relieved of its order, of which it may die yet while it stops.
